@@ -1,0 +1,5 @@
+//! The media path of callrig, sans-I/O: it is told the time, given datagrams, and
+//! asked what to send. See [`time`] for its clocks and [`datagram`] for its input.
+
+pub mod datagram;
+pub mod time;
