@@ -1,0 +1,48 @@
+# Two commands do everything:
+#   make run     the main job: every recording, every network, one report
+#   make test    everything that proves it
+# The rest are their parts. CARGO_ARGS and RUN_ARGS are handed through:
+#   make run RUN_ARGS="--network lte --case 'media/audio/*'"
+
+CARGO ?= cargo
+RUN_ARGS ?=
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: run test needs fmt lint doc unit bench deny recordings help
+
+run: needs ## The main job; the report is target/callrig/report.html
+	$(CARGO) run --release --locked --bin callrig -- run $(RUN_ARGS)
+
+test: needs judges fmt lint doc unit ## Everything that proves it
+
+needs:
+	@.ci/needs build
+
+.PHONY: judges
+judges:
+	@.ci/needs judges
+
+fmt:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+
+unit:
+	$(CARGO) test --workspace --locked
+
+bench: needs ## criterion, for the developer at the desk
+	$(CARGO) bench --workspace --locked
+
+deny: ## Licences, sources and duplicates of what we depend on (needs cargo-deny)
+	$(CARGO) deny check licenses bans sources
+
+recordings: needs ## Make the corpora's recordings again, from real encoders and senders
+	@.ci/needs senders
+	corpora/recipes/make.sh all
+
+help: ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
