@@ -1,0 +1,113 @@
+//! Video as H.264 (ITU-T H.264, RFC 6184): what a stream of packets turns into, and
+//! why a part of it does not. [`assembly`] makes access units of packets.
+
+use bytes::Bytes;
+
+use crate::time::Instant;
+
+pub mod assembly;
+
+/// One whole access unit (ITU-T H.264 section 7.4.1.2), as it left the sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The stream it came on.
+    pub ssrc: u32,
+    /// Its RTP timestamp, in units of 1/90,000 s.
+    pub timestamp: u32,
+    /// Its NAL units in Annex B form, each behind a four-byte start code. The bytes may
+    /// share one allocation with neighbouring frames: copy them to keep them for long.
+    pub data: Bytes,
+    /// Whether decoding can begin here: it holds an IDR picture.
+    pub key_frame: bool,
+    /// Extended sequence number of its first packet.
+    pub first_sequence: u64,
+    /// Extended sequence number of its last packet.
+    pub last_sequence: u64,
+    /// When the first of its packets came in.
+    pub arrived_first: Instant,
+    /// When the last of its packets came in.
+    pub arrived_last: Instant,
+    /// Width and height in luma samples after cropping, when the parameter sets that its
+    /// slices refer to are known.
+    pub resolution: Option<(u16, u16)>,
+}
+
+/// One decoded picture: I420, visible area only, rows without padding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Picture {
+    /// Width in luma samples.
+    pub width: u16,
+    /// Height in luma samples.
+    pub height: u16,
+    /// Luma, `width` × `height` bytes.
+    pub y: Vec<u8>,
+    /// First chroma plane (Cb), a quarter of the size of `y`.
+    pub u: Vec<u8>,
+    /// Second chroma plane (Cr), a quarter of the size of `y`.
+    pub v: Vec<u8>,
+    /// RTP timestamp of the access unit it was made of.
+    pub timestamp: u32,
+}
+
+/// Why an access unit that had begun to come in was not handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum DropCause {
+    /// A packet of it is missing, or may be: what lies before it was lost, and nothing in
+    /// it proves that it begins where the next packet does.
+    MissingPacket,
+    /// It is whole, but no key frame has come yet.
+    NoKeyFrame,
+    /// It is whole, but something it may refer to was dropped.
+    ReferenceLost,
+    /// It is a whole key frame, but refers to parameter sets that have not come.
+    NoParameterSets,
+    /// A packet of it breaks RFC 6184, or uses a part of it that the negotiated
+    /// packetization mode excludes.
+    Malformed,
+    /// A packet came with the timestamp of a unit whose marker had already ended it.
+    AfterMarker,
+    /// It grew past the greatest size allowed.
+    TooLarge,
+    /// Packets came faster than the reordering window or the owner could take them.
+    Overflow,
+    /// Its end did not come in time, or the stream ended before it.
+    TimedOut,
+}
+
+impl DropCause {
+    /// Every cause, in the order of [`DropCause::index`].
+    pub const ALL: [Self; 9] = [
+        Self::MissingPacket,
+        Self::NoKeyFrame,
+        Self::ReferenceLost,
+        Self::NoParameterSets,
+        Self::Malformed,
+        Self::AfterMarker,
+        Self::TooLarge,
+        Self::Overflow,
+        Self::TimedOut,
+    ];
+
+    /// Its place in [`DropCause::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// A stable name, for reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MissingPacket => "missing packet",
+            Self::NoKeyFrame => "no key frame",
+            Self::ReferenceLost => "reference lost",
+            Self::NoParameterSets => "no parameter sets",
+            Self::Malformed => "malformed",
+            Self::AfterMarker => "after marker",
+            Self::TooLarge => "too large",
+            Self::Overflow => "overflow",
+            Self::TimedOut => "timed out",
+        }
+    }
+}
