@@ -2,4 +2,8 @@
 //! asked what to send. See [`time`] for its clocks and [`datagram`] for its input.
 
 pub mod datagram;
+pub mod description;
+pub mod event;
+pub mod session;
 pub mod time;
+pub mod video;

@@ -1,0 +1,225 @@
+//! What a session says has happened: the one vocabulary for traces, bots, and
+//! measurements. Packets that go nowhere are events too ([`Dropped`]), so that every
+//! datagram is accounted for.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+// PENDING use crate::audio::Audio;
+use crate::description::{Codec, MediaKind};
+// PENDING use crate::dtmf::Tone;
+use crate::time::Instant;
+// PENDING use crate::video::{Frame, Picture};
+
+/// What has happened in a session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Packets of a source that was silent so far are taken from now on; also said when
+    /// a source changes its payload type in mid-stream.
+    StreamStarted(StreamStarted),
+    /// No more packets of this source are expected.
+    StreamEnded {
+        /// Its synchronisation source.
+        ssrc: u32,
+        /// Why.
+        reason: EndReason,
+    },
+    /// An RTP packet arrived; only with `packet_events` in the configuration.
+    Packet(PacketEvent),
+    // PENDING     /// 20 ms of sound, at each tick of the playout of a stream.
+    // PENDING     Audio(Box<Audio>),
+    // PENDING     /// A key was pressed; once for each press.
+    // PENDING     Tone(ToneEvent),
+    // PENDING     /// A whole access unit.
+    // PENDING     Frame(Frame),
+    // PENDING     /// A decoded picture; only with `Decode::Everything`.
+    // PENDING     Picture(Box<Picture>),
+    // PENDING     /// A frame that will never be whole.
+    // PENDING     FrameDropped {
+    // PENDING         /// Its synchronisation source.
+    // PENDING         ssrc: u32,
+    // PENDING         /// Its RTP timestamp.
+    // PENDING         timestamp: u32,
+    // PENDING         /// What is wrong with it.
+    // PENDING         cause: FrameDropCause,
+    // PENDING     },
+    /// The peer asks for a key frame of a stream that we send.
+    KeyFrameRequested {
+        /// Of our stream.
+        ssrc: u32,
+    },
+    /// The peer says how it receives a stream that we send.
+    RemoteReport(RemoteReport),
+    /// Our source had the number of another one; it goes on under a new number
+    /// (RFC 3550 section 8.2).
+    SourceChanged {
+        /// The number that was taken.
+        from: u32,
+        /// The number from now on.
+        to: u32,
+    },
+    /// A datagram, packet or report that goes nowhere.
+    Dropped(Dropped),
+}
+
+/// A source began, or changed its payload type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamStarted {
+    /// Its synchronisation source.
+    pub ssrc: u32,
+    /// The payload type of its packets from now on.
+    pub payload_type: u8,
+    /// What the payload type stands for.
+    pub codec: Codec,
+    /// What the media line shows.
+    pub kind: MediaKind,
+    /// Index of the media line in the description.
+    pub media: usize,
+}
+
+/// Why a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EndReason {
+    /// Its source said BYE.
+    Bye,
+    /// Nothing came for the time that the configuration names.
+    Silence,
+    /// It was the longest silent one when another source needed its place.
+    Displaced,
+}
+
+/// An RTP packet as it arrived.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PacketEvent {
+    /// Its synchronisation source.
+    pub ssrc: u32,
+    /// Extended sequence number: cycles in the upper bits (RFC 3550 A.1).
+    pub sequence: u64,
+    /// RTP timestamp as it stands in the header.
+    pub timestamp: u32,
+    /// Payload type as it stands in the header.
+    pub payload_type: u8,
+    /// The marker bit.
+    pub marker: bool,
+    /// Bytes of payload, without header and padding.
+    pub payload_length: u16,
+    /// Sound level in −dBov, when the header has it (RFC 6464).
+    pub audio_level: Option<u8>,
+    /// Interarrival jitter after this packet in timestamp units, not rounded (RFC 3550
+    /// section 6.4.1).
+    pub jitter: f64,
+    /// Arrival minus RTP timestamp, in timestamp units, relative to the first packet of
+    /// the source.
+    pub transit: i64,
+    /// How it stands in the order of the source.
+    pub order: Order,
+}
+
+/// Where a packet stands in the order of its source (RFC 4737).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Order {
+    /// The highest number so far.
+    Advanced,
+    /// A number below the highest, not seen before.
+    Reordered,
+    /// Seen before.
+    Duplicate,
+}
+
+// PENDING /// A key press (RFC 4733, or heard in the sound).
+// PENDING #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// PENDING pub struct ToneEvent {
+// PENDING     /// Of which stream.
+// PENDING     pub ssrc: u32,
+// PENDING     /// The key.
+// PENDING     pub tone: Tone,
+// PENDING     /// RTP timestamp of its start.
+// PENDING     pub timestamp: u32,
+// PENDING     /// How long it was held, as far as is known.
+// PENDING     pub duration: Duration,
+// PENDING     /// No packet with the end bit came: the duration is the longest that was heard of.
+// PENDING     pub end_lost: bool,
+// PENDING     /// Detected in the sound rather than signalled.
+// PENDING     pub in_band: bool,
+// PENDING }
+// PENDING
+// PENDING /// Why a frame was given up. The words of the assembler.
+// PENDING pub type FrameDropCause = crate::video::assembly::DropCause;
+/// A reception report block about a stream that we send (RFC 3550 section 6.4).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RemoteReport {
+    /// Our stream.
+    pub ssrc: u32,
+    /// Who reports.
+    pub reporter: u32,
+    /// Share of packets lost since the report before, 0 to 1.
+    pub fraction_lost: f64,
+    /// Packets lost since the beginning; negative with duplicates.
+    pub packets_lost: i32,
+    /// Interarrival jitter at the peer, in timestamp units.
+    pub jitter: u32,
+    /// Round-trip time, once the peer has had a sender report of ours.
+    pub round_trip_time: Option<Duration>,
+    /// Extended highest sequence number the peer has.
+    pub highest_sequence: u32,
+}
+
+/// Something that goes nowhere, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Why.
+    pub reason: DropReason,
+    /// Of which source, when that could be read.
+    pub ssrc: Option<u32>,
+    /// Sequence number as it stands in the header, when it could be read.
+    pub sequence_number: Option<u16>,
+    /// When it arrived.
+    pub arrived: Instant,
+}
+
+/// Why something goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DropReason {
+    /// It did not come from the peer's address, or was not for ours.
+    ForeignAddress,
+    /// Neither RTP nor RTCP by its first byte (RFC 7983): STUN, DTLS, or nothing known.
+    NotRtp,
+    /// The RTP header is cut off, lies about lengths, or has another version.
+    MalformedRtp,
+    /// The RTCP compound is not valid (RFC 3550 A.2).
+    MalformedRtcp,
+    /// No media line has this payload type.
+    UnknownPayloadType,
+    /// The media line of this payload type was rejected, or does not flow this way.
+    NotNegotiated,
+    /// There are as many sources as the configuration allows, and all are alive.
+    TooManyStreams,
+    /// The source has not yet shown that it is one: its numbers do not follow each other
+    /// (RFC 3550 A.1).
+    Probation,
+    /// A jump in sequence numbers that a second packet has not confirmed yet.
+    Jump,
+    /// Our own SSRC came back to us: a loop, or a collision (RFC 3550 section 8.2).
+    OwnSource,
+    /// Its source has said BYE.
+    AfterBye,
+    /// A NACK asks for a packet that is not kept any more.
+    NotInCache,
+    /// A report or feedback about a source that we do not have.
+    UnknownSource,
+    /// The payload is not what its codec demands.
+    MalformedPayload,
+    /// The jitter buffer or the assembler has no room.
+    Overflow,
+    /// A duplicate: an equal packet was taken before.
+    Duplicate,
+    /// It came after its time of playing.
+    Late,
+    /// Nobody asked to decode or play this kind of media.
+    NotWanted,
+}
