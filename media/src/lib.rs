@@ -1,9 +1,13 @@
 //! The media path of callrig, sans-I/O: it is told the time, given datagrams, and
 //! asked what to send. See [`time`] for its clocks and [`datagram`] for its input.
 
+pub mod audio;
 pub mod datagram;
 pub mod description;
+pub mod dtmf;
 pub mod event;
+pub mod jitter;
+pub mod payload;
 pub mod session;
 pub mod time;
 pub mod video;
