@@ -1,2 +1,2 @@
-//! x
-fn main(){}
+//! The `callrig` command.
+fn main() {}
