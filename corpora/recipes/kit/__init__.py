@@ -1,0 +1,1 @@
+"""The parts that make.py puts together: sources, senders, far end, capture, judge, manifest."""
