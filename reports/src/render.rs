@@ -1,0 +1,10 @@
+//! A report as files: JSON for machines, one page of HTML, JUnit XML, Markdown and terminal text.
+//!
+//! All of them are pure functions of the report and write every number through
+//! [`number`](crate::number), so they cannot disagree with one another.
+
+pub mod html;
+pub mod json;
+pub mod junit;
+pub mod markdown;
+pub mod text;

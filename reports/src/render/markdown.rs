@@ -1,0 +1,9 @@
+//! The report as GitHub Markdown.
+
+use crate::report::Report;
+
+/// The whole file.
+#[must_use]
+pub fn render(_report: &Report) -> String {
+    String::new()
+}
