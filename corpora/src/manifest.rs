@@ -168,14 +168,17 @@ impl Manifest {
             }
         }
         for entry in &document.recordings {
-            if let Some(reference) = entry.truth.reference.as_deref()
-                && !ids.contains(reference)
-            {
-                return Err(ManifestError::Entry {
-                    path: path.to_owned(),
-                    id: entry.id.clone(),
-                    fault: format!("truth.reference names {reference:?}, which is not listed"),
-                });
+            let links = [("reference", &entry.truth.reference), ("clean", &entry.truth.clean)];
+            for (key, link) in links {
+                if let Some(named) = link.as_deref()
+                    && !ids.contains(named)
+                {
+                    return Err(ManifestError::Entry {
+                        path: path.to_owned(),
+                        id: entry.id.clone(),
+                        fault: format!("truth.{key} names {named:?}, which is not listed"),
+                    });
+                }
             }
         }
         let recordings = path.parent().unwrap_or(Path::new("")).join("recordings");

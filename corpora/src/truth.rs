@@ -64,6 +64,10 @@ pub struct Truth {
     /// full-reference quality (harness).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// Id of another entry, a capture of the very same packets without damage on the way: what
+    /// this recording would be on a clean network (harness).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clean: Option<String>,
     /// The words spoken, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub words: Option<String>,
