@@ -6,13 +6,13 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-// PENDING use crate::audio::Audio;
+use crate::audio::Audio;
 use crate::description::{Codec, MediaKind};
-// PENDING use crate::dtmf::Tone;
+use crate::dtmf::ToneEvent;
 use crate::time::Instant;
-// PENDING use crate::video::{Frame, Picture};
+use crate::video::{DropCause, Frame, Picture};
 
-/// What has happened in a session.
+/// What has happened in a [`Session`](crate::session).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// Packets of a source that was silent so far are taken from now on; also said when
@@ -27,23 +27,23 @@ pub enum Event {
     },
     /// An RTP packet arrived; only with `packet_events` in the configuration.
     Packet(PacketEvent),
-    // PENDING     /// 20 ms of sound, at each tick of the playout of a stream.
-    // PENDING     Audio(Box<Audio>),
-    // PENDING     /// A key was pressed; once for each press.
-    // PENDING     Tone(ToneEvent),
-    // PENDING     /// A whole access unit.
-    // PENDING     Frame(Frame),
-    // PENDING     /// A decoded picture; only with `Decode::Everything`.
-    // PENDING     Picture(Box<Picture>),
-    // PENDING     /// A frame that will never be whole.
-    // PENDING     FrameDropped {
-    // PENDING         /// Its synchronisation source.
-    // PENDING         ssrc: u32,
-    // PENDING         /// Its RTP timestamp.
-    // PENDING         timestamp: u32,
-    // PENDING         /// What is wrong with it.
-    // PENDING         cause: FrameDropCause,
-    // PENDING     },
+    /// 20 ms of sound, at each tick of the playout of a stream.
+    Audio(Box<Audio>),
+    /// A key was pressed; once for each press.
+    Tone(ToneEvent),
+    /// A whole access unit.
+    Frame(Frame),
+    /// A decoded picture; only with `Decode::Everything`.
+    Picture(Box<Picture>),
+    /// A frame that will never be whole.
+    FrameDropped {
+        /// Its synchronisation source.
+        ssrc: u32,
+        /// Its RTP timestamp.
+        timestamp: u32,
+        /// What is wrong with it.
+        cause: DropCause,
+    },
     /// The peer asks for a key frame of a stream that we send.
     KeyFrameRequested {
         /// Of our stream.
@@ -130,25 +130,6 @@ pub enum Order {
     Duplicate,
 }
 
-// PENDING /// A key press (RFC 4733, or heard in the sound).
-// PENDING #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-// PENDING pub struct ToneEvent {
-// PENDING     /// Of which stream.
-// PENDING     pub ssrc: u32,
-// PENDING     /// The key.
-// PENDING     pub tone: Tone,
-// PENDING     /// RTP timestamp of its start.
-// PENDING     pub timestamp: u32,
-// PENDING     /// How long it was held, as far as is known.
-// PENDING     pub duration: Duration,
-// PENDING     /// No packet with the end bit came: the duration is the longest that was heard of.
-// PENDING     pub end_lost: bool,
-// PENDING     /// Detected in the sound rather than signalled.
-// PENDING     pub in_band: bool,
-// PENDING }
-// PENDING
-// PENDING /// Why a frame was given up. The words of the assembler.
-// PENDING pub type FrameDropCause = crate::video::assembly::DropCause;
 /// A reception report block about a stream that we send (RFC 3550 section 6.4).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RemoteReport {

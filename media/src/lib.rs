@@ -8,6 +8,7 @@ pub mod dtmf;
 pub mod event;
 pub mod jitter;
 pub mod payload;
+pub mod rtp;
 pub mod session;
 pub mod time;
 pub mod video;

@@ -4,6 +4,8 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::description::{Codec, Description, MEDIA_MAX, MediaKind, PAYLOADS_MAX};
+use crate::video::assembly;
+use crate::{jitter, rtp::sequence::Limits};
 
 /// How far a session takes the media apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -25,8 +27,10 @@ pub struct Config {
     pub local: Description,
     /// The peer's side: as many media lines as `local`, in the same order.
     pub remote: Description,
-    // PENDING     /// How sound is buffered and played.
-    // PENDING     pub playout: crate::jitter::Config,
+    /// How sound is buffered and played.
+    pub playout: jitter::Config,
+    /// How video packets are put together.
+    pub assembly: assembly::Config,
     /// Samples per second of [`Event::Audio`](crate::event::Event::Audio) and of what is
     /// given to `send_audio`: 8, 12, 16, 24 or 48 kHz.
     pub output_rate: u32,
@@ -38,6 +42,8 @@ pub struct Config {
     pub in_band_tones: bool,
     /// Canonical name in RTCP SDES (RFC 7022), at most 255 bytes.
     pub cname: String,
+    /// What is taken for one run of sequence numbers.
+    pub sequence_limits: Limits,
     /// How many sources may send to us at once.
     pub streams_max: usize,
     /// How many RTP packets are kept for retransmission, per stream that we send.
@@ -60,12 +66,14 @@ impl Config {
         Self {
             local,
             remote,
-            // PENDING             playout: crate::jitter::Config::default(),
+            playout: jitter::Config::default(),
+            assembly: assembly::Config::default(),
             output_rate: 48_000,
             decode: Decode::Audio,
             packet_events: false,
             in_band_tones: false,
             cname: "callrig".to_owned(),
+            sequence_limits: Limits::default(),
             streams_max: 32,
             send_cache_max: 512,
             nack_retries_max: 5,
@@ -106,6 +114,7 @@ impl Config {
         validate_range("send_cache_max", self.send_cache_max as u64, 0, 1 << 14)?;
         validate_range("bandwidth", self.bandwidth, 1_000, 1_000_000_000_000)?;
         validate_range("mtu", self.mtu as u64, 64, 65_507)?;
+        self.playout.validate()?;
         match self.output_rate {
             8_000 | 12_000 | 16_000 | 24_000 | 48_000 => Ok(()),
             rate => Err(ConfigError::OutputRate { rate }),
@@ -142,7 +151,7 @@ fn validate_payloads(
 }
 
 /// Why a session cannot be built.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConfigError {
     /// The two sides do not have the same lines.
     #[error("{local} local media lines but {remote} remote ones")]
@@ -213,6 +222,9 @@ pub enum ConfigError {
         /// The most.
         max: u64,
     },
+    /// The jitter buffer cannot be built.
+    #[error("playout: {0}")]
+    Playout(#[from] jitter::ConfigError),
     /// A codec could not be set up.
     #[error("codec {codec}: {message}")]
     CodecUnavailable {
