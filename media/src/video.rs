@@ -1,11 +1,16 @@
 //! Video as H.264 (ITU-T H.264, RFC 6184): what a stream of packets turns into, and
-//! why a part of it does not. [`assembly`] makes access units of packets.
+//! why a part of it does not. [`assembly`] makes access
+//! units of packets, [`access_unit`] and [`nal`] take byte streams apart, and
+//! [`parameter_sets`] keeps what slices refer to.
 
 use bytes::Bytes;
 
 use crate::time::Instant;
 
+pub mod access_unit;
 pub mod assembly;
+pub mod nal;
+pub mod parameter_sets;
 
 /// One whole access unit (ITU-T H.264 section 7.4.1.2), as it left the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
