@@ -50,6 +50,9 @@ pub struct Truth {
     /// H.264 packet arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frames: Option<u64>,
+    /// Frames of which every packet that was sent arrived; the others must never be called whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whole_frames: Option<u64>,
     /// Frames that a decoder gives for it, in a world without further damage (harness).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoded_frames: Option<u64>,
