@@ -11,9 +11,10 @@ are real, so a recording made again has another digest; the manifest follows, an
 """
 
 import argparse
+import copy
+import fcntl
 import fnmatch
 import hashlib
-import importlib.util
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ import time
 import tomllib
 import zlib
 
-from kit import bitstreams, judge, manifest, senders, sources, wire
+from kit import bitstreams, hostile, judge, manifest, senders, sources, wire
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CORPORA = os.path.dirname(HERE)
@@ -38,7 +39,6 @@ PROGRAMS = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "gst-launch-1.0": "gstreame
 ELEMENTS = {"opusenc": "gstreamer1.0-plugins-base", "rtpopuspay": "gstreamer1.0-plugins-good",
             "rtph264pay": "gstreamer1.0-plugins-good", "openh264enc": "gstreamer1.0-plugins-bad",
             "rtpdtmfsrc": "gstreamer1.0-plugins-bad", "y4mdec": "gstreamer1.0-plugins-bad"}
-CODECS = {"opus": 48000, "pcmu": 8000, "pcma": 8000, "h264": 90000}
 
 
 class Fault(Exception):
@@ -60,14 +60,44 @@ def missing():
     return faults
 
 
+def resolve(recipe, found):
+    """Fills in what an entry takes from others: `like` (the same packets, another network), sources and videos by id."""
+    recipe.setdefault("truth", {})
+    if "like" in recipe:
+        model = resolve(copy.deepcopy(found[recipe["like"]]), found)
+        recipe["stream"] = model["stream"]
+        for stream in recipe["stream"]:
+            stream["network"] = recipe["network"]
+            stream.pop("rtcp", None)
+        known = {key: model["truth"][key] for key in ("reference", "words", "digits") if key in model["truth"]}
+        recipe["truth"] = {"clean": recipe["like"]} | known | recipe["truth"]
+    named = []
+    for number, stream in enumerate(recipe.get("stream", [])):
+        seed = zlib.crc32(f"{recipe['id']}/{number}".encode())
+        chance = {"ssrc": seed | 1, "sequence": seed & 0x7FFF, "timestamp": (seed * 2654435761) & 0x7FFFFFFF}
+        recipe["stream"][number] = stream = chance | stream
+        for key in ("source", "video"):
+            if isinstance(stream.get(key), str):
+                named.append(stream[key])
+                stream[key] = found[stream[key]][key]
+    if len(named) == 1 and len(recipe["stream"]) == 1:
+        recipe["truth"].setdefault("reference", named[0])
+        words = found[named[0]].get("truth", {}).get("words")
+        if words:
+            recipe["truth"].setdefault("words", words)
+    return recipe
+
+
 def table():
-    """All recipes by id, those of the table and those written by byte."""
+    """All recipes by id, those of the table and those written byte by byte."""
     with open(os.path.join(HERE, "recipes.toml"), "rb") as file:
-        found = {recipe["id"]: recipe for recipe in tomllib.load(file)["recipe"]}
-    if importlib.util.find_spec("kit.hostile"):
-        from kit import hostile
-        for ident, recipe in hostile.RECIPES.items():
-            found[ident] = dict(recipe, id=ident, kind="written")
+        rows = tomllib.load(file)["recipe"]
+    found = {recipe["id"]: recipe for recipe in rows}
+    if len(found) != len(rows):
+        raise SystemExit("recipes.toml has an id twice")
+    found = {ident: resolve(copy.deepcopy(recipe), found) for ident, recipe in found.items()}
+    for ident, recipe in hostile.RECIPES.items():
+        found[ident] = dict(recipe, id=ident, kind="written")
     return dict(sorted(found.items()))
 
 
@@ -114,13 +144,11 @@ def plan(recipe, base):
         port = base + 10 * number
         if "same_port_as" in stream:
             port = base + 10 * stream["same_port_as"]
-        near = [host, base + 10 * number + 2]
+        near = [stream.get("near_host", host), base + 10 * number + 2]
         if "same_source_as" in stream:
             near[1] = base + 10 * stream["same_source_as"] + 2
         target = [host, port]
-        seed = zlib.crc32(f"{recipe['id']}/{number}".encode())
-        stream = {"ssrc": seed | 1, "sequence": seed & 0x7FFF, "timestamp": (seed * 2654435761) & 0x7FFFFFFF, **stream,
-                  "bind": near}
+        stream = {**stream, "bind": near}
         if "network" in stream:
             inside = [host, base + 10 * number + 4]
             far["links"].append({"listen": inside, "forward": target, "source": [host, base + 10 * number + 6],
@@ -228,7 +256,7 @@ def flows_of(streams, count):
     return list(unique.values())
 
 
-def truth_of(recipe, streams, count, work):
+def truth_of(recipe, streams, count, log, work):
     """The facts of a sent recording: counted, plus what is known by construction (given in the table)."""
     truth = {name: count.total(name) for name in ("packets", "lost", "reordered", "duplicates", "restarts")}
     truth |= {"rtcp": count.rtcp, "other": count.other, "duration_ms": count.duration_ms()}
@@ -238,6 +266,7 @@ def truth_of(recipe, streams, count, work):
     videos = [stream for stream, _ in streams if "video" in stream]
     if videos:
         truth["frames"] = sum(len(count.flows[stream["ssrc"]].timestamps[stream["payload_type"]]) for stream in videos)
+        truth["whole_frames"] = sum(whole_frames(stream, count.flows[stream["ssrc"]], log) for stream in videos)
     if len(videos) == 1 and not truth["lost"]:
         annexb = bitstreams.encode(work, videos[0]["video"])[1]
         truth["decoded_digest"], truth["decoded_frames"], truth["resolution"] = bitstreams.digest(annexb)
@@ -247,9 +276,34 @@ def truth_of(recipe, streams, count, work):
     return truth
 
 
+def against_twin(recipe, streams, count):
+    """A sentence if any captured packet differs from the one of the same number in the undamaged twin."""
+    twin = manifest.read(MANIFEST).get(recipe["truth"].get("clean"))
+    if twin is None:
+        return [f"make {recipe['truth']['clean']} first"] if "clean" in recipe["truth"] else []
+    clean = judge.Count(os.path.join(RECORDINGS, twin["file"]))
+    faults = []
+    for stream, _ in streams:
+        other = clean.flows[stream["ssrc"]].payloads
+        by_sequence = {packet.sequence: packet.bytes for packet in other.values()}
+        differ = sum(1 for packet in count.flows[stream["ssrc"]].payloads.values()
+                     if by_sequence.get(packet.sequence) != packet.bytes)
+        if differ:
+            faults.append(f"{differ} packets of 0x{stream['ssrc']:08x} are not those of {recipe['truth']['clean']}")
+    return faults
+
+
+def whole_frames(stream, flow, log):
+    """Frames of which every packet arrived, by what the relay says it lost."""
+    if "link" not in stream:
+        return len(flow.timestamps[stream["payload_type"]])
+    lines = log["links"][stream["link"]]
+    return len({line[2] for line in lines} - {line[2] for line in lines if line[3].startswith("lost")})
+
+
 def verify(recipe, streams, count, path, log, ports, work):
     """Compares the capture with everything else that knows: the relay's log, tshark, the bitstream that was sent, the keys."""
-    faults = []
+    faults = against_twin(recipe, streams, count)
     for stream, _ in streams:
         flow = count.flows[stream["ssrc"]]
         if "link" in stream:
@@ -258,7 +312,7 @@ def verify(recipe, streams, count, path, log, ports, work):
             faults.append(f"0x{stream['ssrc']:08x} came damaged though nothing damages it: lost {flow.lost()}")
         if "video" in stream and not flow.lost():
             annexb = bitstreams.encode(work, stream["video"])[1]
-            again = os.path.join(work, "again.264")
+            again = os.path.join(work, f"again-{os.getpid()}.264")
             with open(again, "wb") as out:
                 out.write(judge.annexb_of(flow))
             sent, came = bitstreams.digest(annexb), bitstreams.digest(again)
@@ -299,7 +353,7 @@ def make_sent(recipe, work, base):
     origin = " | ".join(origins) + f"; captured on loopback by {how}"
     if any("network" in stream for stream, _ in streams):
         origin += ", behind a relay that damages it (recipes/kit/farend.py)"
-    entry = {"origin": origin, "flows": flows, "truth": truth_of(recipe, streams, count, work)}
+    entry = {"origin": origin, "flows": flows, "truth": truth_of(recipe, streams, count, log, work)}
     return path, extension(recipe), entry
 
 
@@ -318,7 +372,7 @@ def make_elementary(recipe, work):
     if "ogg" not in recipe:
         return wav, "wav", {"origin": senders.origin_of_source(recipe["source"]),
                             "truth": {"duration_ms": milliseconds} | recipe.get("truth", {})}
-    path = os.path.join(work, "out.opus")
+    path = os.path.join(work, f"out-{os.getpid()}.opus")
     sources.run(["opusenc", "--quiet", "--serial", "7", *recipe["ogg"], wav, path])
     packets = int(sources.run(["ffprobe", "-v", "error", "-count_packets", "-show_entries", "stream=nb_read_packets", "-of",
                                "csv=p=0", path]).decode().strip().strip(","))
@@ -331,7 +385,6 @@ def make_one(recipe, work, base):
     """Makes one recording, puts it in its place and returns its entry."""
     kind = recipe.get("kind", "sent")
     if kind == "written":
-        from kit import hostile
         path, ending, entry = hostile.make(recipe, work)
     elif kind == "elementary":
         path, ending, entry = make_elementary(recipe, work)
@@ -405,10 +458,12 @@ def main():
             print(f"  FAILED: {fault}", file=sys.stderr)
             failed.append(ident)
             continue
-        # Read again each time: another make.py may have added its own meanwhile.
-        entries = manifest.read(MANIFEST)
-        entries[ident] = entry
-        manifest.write(MANIFEST, {key: entries[key] for key in entries if key in recipes})
+        # Read again each time, under a lock: another make.py may have added its own meanwhile.
+        with open(os.path.join(wanted.work, "lock"), "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            entries = manifest.read(MANIFEST)
+            entries[ident] = entry
+            manifest.write(MANIFEST, {key: entries[key] for key in entries if key in recipes})
         print(f"  {os.path.getsize(os.path.join(RECORDINGS, entry['file']))} bytes, {entry['truth']}", flush=True)
     if failed:
         print(f"{len(failed)} of {len(chosen)} failed: {' '.join(failed)}", file=sys.stderr)

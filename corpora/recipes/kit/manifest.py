@@ -8,7 +8,7 @@ schema_version = 1
 """
 
 TRUTH_ORDER = ["packets", "lost", "reordered", "duplicates", "restarts", "rtcp", "other", "duration_ms", "digits", "frames",
-               "decoded_frames", "decoded_digest", "resolution", "reference", "clean", "words", "drift_ppm", "warnings",
+               "whole_frames", "decoded_frames", "decoded_digest", "resolution", "reference", "clean", "words", "drift_ppm", "warnings",
                "refused", "tolerances"]
 
 

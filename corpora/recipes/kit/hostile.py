@@ -1,0 +1,3 @@
+"""Recordings written byte by byte: what no decent sender sends."""
+
+RECIPES = {}
