@@ -1,9 +1,8 @@
 //! To come.
-use bytes::Bytes;
-
 use super::{Config, ConfigError, Push, Stats};
 use crate::audio::Audio;
 use crate::description::Codec;
+use crate::rtp;
 use crate::time::Instant;
 
 /// The most packets that wait.
@@ -26,17 +25,16 @@ impl Playout {
         Ok(Self { stats: Stats::default() })
     }
 
-    /// Takes a packet: its extended sequence number, RTP timestamp, marker and payload.
+    /// Takes a packet and its extended sequence number; only its timestamp and its
+    /// payload (shared, not copied) are looked at.
     pub fn push(
         &mut self,
         now: Instant,
         sequence: u64,
-        timestamp: u32,
-        marker: bool,
-        payload: Bytes,
+        packet: &rtp::Packet,
         codec: Codec,
     ) -> Push {
-        let _ = (now, sequence, timestamp, marker, payload, codec);
+        let _ = (now, sequence, packet, codec);
         Push::Queued
     }
 
