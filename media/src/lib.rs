@@ -9,6 +9,7 @@ pub mod dtmf;
 pub mod event;
 pub mod jitter;
 pub mod payload;
+pub mod rtcp;
 pub mod rtp;
 pub mod session;
 pub mod time;

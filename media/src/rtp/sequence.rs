@@ -109,6 +109,12 @@ impl Unwrapper {
         if self.is_valid() { self.highest } else { 0 }
     }
 
+    /// The highest number as RFC 3550 counts it, from cycle 0: what reports carry.
+    #[must_use]
+    pub const fn highest_since_first_cycle(&self) -> u32 {
+        self.highest().saturating_sub(FIRST_CYCLE) as u32
+    }
+
     /// The extended number that the run began with.
     #[must_use]
     pub const fn base(&self) -> u64 {

@@ -1,0 +1,4 @@
+//! The media path from outside: this list is the table of contents.
+
+mod rtcp;
+mod rtp;
