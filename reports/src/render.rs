@@ -8,3 +8,10 @@ pub mod json;
 pub mod junit;
 pub mod markdown;
 pub mod text;
+
+mod cells;
+mod findings;
+mod matrix;
+mod overview;
+mod plot;
+mod recording;

@@ -137,6 +137,8 @@ definitions! {
         "Frames that the decoder took without an error.";
     FRAMES_RENDERED: "framesRendered", Frames, Higher, Exact, "webrtc-provisional-stats",
         "Pictures that came out of the decoder and were shown.";
+    FRAMES_RENDERED_RATIO: "framesRenderedRatio", Ratio, Higher, Exact, "this project",
+        "Frames rendered, as a part of the frames captured at the sender.";
     FRAMES_DROPPED: "framesDropped", Frames, Lower, Exact, "webrtc-stats, here by cause",
         "Frames that were not shown, by cause.";
     KEY_FRAMES_DECODED: "keyFramesDecoded", Frames, Neutral, Exact, "webrtc-stats",

@@ -1,0 +1,208 @@
+//! The results of a report, arranged as recordings against network conditions.
+//!
+//! Results that have no recording or no network get a row or a column of their own, so that nothing
+//! is left out of a rendering.
+
+use std::collections::BTreeMap;
+
+use crate::metric::{Direction, Metric, Unit, Value, registry};
+use crate::report::{CaseResult, Network, Recording, Report, Totals};
+use crate::verdict::Verdict;
+
+/// All results by recording and network.
+pub(super) struct Cells<'a> {
+    /// The recordings, in the order of the report; `None` last, where there are such results.
+    pub(super) rows: Vec<Option<&'a Recording>>,
+    /// The networks, in the order of the report; `None` last, where there are such results.
+    pub(super) columns: Vec<Option<&'a Network>>,
+    cells: BTreeMap<(usize, usize), Cell<'a>>,
+}
+
+/// All results about one recording under one network condition.
+pub(super) struct Cell<'a> {
+    /// Which row.
+    pub(super) row: usize,
+    /// Which column.
+    pub(super) column: usize,
+    /// The results, by case.
+    pub(super) results: Vec<&'a CaseResult>,
+}
+
+/// What a cell of the overview can show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lens {
+    /// How good it was: MOS for audio, the part of the frames shown for video.
+    Quality,
+    /// How long it took from end to end, 95 %.
+    Delay,
+    /// How much the network lost.
+    Loss,
+    /// How many results were not green.
+    Verdicts,
+}
+
+impl Lens {
+    /// In the order in which the page offers them.
+    pub(super) const ALL: [Self; 4] = [Self::Quality, Self::Delay, Self::Loss, Self::Verdicts];
+
+    /// The metrics it looks for; the first that a cell has is shown.
+    const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Quality => &["mos", "framesRenderedRatio", "framesDecoded", "framesReceived"],
+            Self::Delay => &[
+                "mouthToEarDelayP95",
+                "glassToGlassDelayP95",
+                "jitterBufferDelayMean",
+                "packetDelayVariationP95",
+            ],
+            Self::Loss => &["lossRatio", "packetsNeverArrived", "packetsLost"],
+            Self::Verdicts => &[],
+        }
+    }
+}
+
+impl<'a> Cells<'a> {
+    pub(super) fn of(report: &'a Report) -> Self {
+        let mut rows: Vec<Option<&Recording>> = report.recordings.iter().map(Some).collect();
+        let mut columns: Vec<Option<&Network>> = report.networks.iter().map(Some).collect();
+        let row_of: BTreeMap<&str, usize> =
+            report.recordings.iter().enumerate().map(|(at, one)| (one.id.as_str(), at)).collect();
+        let column_of: BTreeMap<&str, usize> =
+            report.networks.iter().enumerate().map(|(at, one)| (one.name.as_str(), at)).collect();
+        let (no_row, no_column) = (rows.len(), columns.len());
+        let mut cells: BTreeMap<(usize, usize), Cell<'_>> = BTreeMap::new();
+        for result in &report.results {
+            let row = result.recording.as_deref().and_then(|id| row_of.get(id).copied());
+            let column = result.network.as_deref().and_then(|name| column_of.get(name).copied());
+            let (row, column) = (row.unwrap_or(no_row), column.unwrap_or(no_column));
+            let cell = Cell { row, column, results: Vec::new() };
+            cells.entry((row, column)).or_insert(cell).results.push(result);
+        }
+        if cells.keys().any(|(row, _)| *row == no_row) {
+            rows.push(None);
+        }
+        if cells.keys().any(|(_, column)| *column == no_column) {
+            columns.push(None);
+        }
+        Self { rows, columns, cells }
+    }
+
+    pub(super) fn get(&self, row: usize, column: usize) -> Option<&Cell<'a>> {
+        self.cells.get(&(row, column))
+    }
+
+    /// The cells of a row, from left to right.
+    pub(super) fn row(&self, row: usize) -> impl Iterator<Item = &Cell<'a>> {
+        self.cells.range((row, 0)..(row + 1, 0)).map(|(_, cell)| cell)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Cell<'a>> {
+        self.cells.values()
+    }
+
+    /// The cell that holds a result with this recording and network.
+    pub(super) fn of_result(&self, result: &CaseResult) -> Option<&Cell<'a>> {
+        self.cells.values().find(|cell| cell.results.iter().any(|one| one.key() == result.key()))
+    }
+
+    pub(super) fn row_name(&self, row: usize) -> &'a str {
+        self.rows.get(row).copied().flatten().map_or("no recording", |one| one.id.as_str())
+    }
+
+    pub(super) fn column_name(&self, column: usize) -> &'a str {
+        self.columns.get(column).copied().flatten().map_or("any network", |one| one.name.as_str())
+    }
+
+    /// How bad a metric of a cell is, from 0 (good) to 6, on a fixed scale where quality has one and
+    /// within its row where it has none.
+    pub(super) fn heat(&self, cell: &Cell<'_>, metric: &Metric) -> Option<u8> {
+        let value = metric.value.number()?;
+        let (good, bad) = match (metric.name.as_ref(), metric.unit) {
+            ("mos", _) => (4.3, 2.0),
+            ("lossRatio", _) => (0.0, 0.12),
+            ("mouthToEarDelayP95" | "glassToGlassDelayP95", _) => (0.1, 0.5),
+            (_, Unit::Ratio) => (1.0, 0.6),
+            _ => self.row_range(cell.row, metric)?,
+        };
+        if good == bad {
+            return Some(0);
+        }
+        let part = ((value - good) / (bad - good)).clamp(0.0, 1.0);
+        Some((part * 6.0).round() as u8)
+    }
+
+    fn row_range(&self, row: usize, metric: &Metric) -> Option<(f64, f64)> {
+        let values: Vec<f64> =
+            self.row(row).filter_map(|cell| cell.metric(&metric.name)?.value.number()).collect();
+        let low = values.iter().copied().reduce(f64::min)?;
+        let high = values.iter().copied().reduce(f64::max)?;
+        match metric.direction {
+            Direction::HigherIsBetter => Some((high, low.min(high * 0.5))),
+            Direction::LowerIsBetter => Some((low, high.max(low * 2.0))),
+            Direction::Neutral => None,
+        }
+    }
+}
+
+impl<'a> Cell<'a> {
+    /// The worst verdict of its results.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.results.iter().map(|result| result.verdict).max().unwrap_or(Verdict::Pass)
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        Totals::of(self.results.iter().map(|result| result.verdict))
+    }
+
+    /// The first metric of this name that has a value.
+    pub(super) fn metric(&self, name: &str) -> Option<&'a Metric> {
+        self.results
+            .iter()
+            .flat_map(|result| &result.metrics)
+            .find(|metric| metric.name == name && metric.value != Value::Undefined)
+    }
+
+    /// The metric that a lens shows of it.
+    pub(super) fn seen_through(&self, lens: Lens) -> Option<&'a Metric> {
+        lens.names().iter().find_map(|name| self.metric(name))
+    }
+
+    /// Every metric of its results with a key that is unique within the cell, sorted as the registry
+    /// is. Values that two cases agree on are one.
+    pub(super) fn metrics(&self) -> Vec<(MetricKey, &'a Metric)> {
+        let mut all: Vec<(MetricKey, &Metric)> = Vec::new();
+        let mut times: BTreeMap<String, u32> = BTreeMap::new();
+        for metric in self.results.iter().flat_map(|result| &result.metrics) {
+            let name = metric.full_name();
+            let again = times.entry(name.clone()).or_insert(0);
+            let place = place(&metric.name);
+            all.push((MetricKey { place, name, again: *again }, metric));
+            *again += 1;
+        }
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    }
+
+    pub(super) fn has_pictures(&self) -> bool {
+        self.results.iter().any(|one| {
+            !one.series.is_empty() || !one.marks.is_empty() || !one.histograms.is_empty()
+        })
+    }
+}
+
+/// What tells the metrics of a cell apart, in the order in which they are listed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct MetricKey {
+    place: usize,
+    /// Name and label.
+    pub(super) name: String,
+    /// Counts metrics of the same name and label, from different cases.
+    pub(super) again: u32,
+}
+
+fn place(name: &str) -> usize {
+    registry::REGISTRY
+        .iter()
+        .position(|definition| definition.name == name)
+        .unwrap_or(registry::REGISTRY.len())
+}

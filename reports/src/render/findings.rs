@@ -1,0 +1,117 @@
+//! The part of the page that says what went wrong, with its proof, worst first.
+
+use maud::{Markup, html};
+
+use crate::escape::visible;
+use crate::report::{CaseResult, Report};
+use crate::verdict::{Finding, Verdict};
+
+use super::cells::Cells;
+use super::html::{anchor, verdict_mark};
+use super::overview::{self, Group};
+
+/// Broken requirements told in full; the rest is in the tables.
+const MAX_GROUPS: usize = 60;
+/// Lines of evidence shown; the rest is in the JSON.
+const MAX_EVIDENCE: usize = 20;
+/// Further results linked from one broken requirement.
+const MAX_LINKS: usize = 40;
+
+/// The section; nothing if all is green.
+pub(super) fn section(report: &Report, cells: &Cells<'_>) -> Markup {
+    let groups = overview::groups(report);
+    if groups.is_empty() {
+        return html! {};
+    }
+    html! {
+        section #findings aria-labelledby="findings-title" {
+            h2 #findings-title { "What went wrong" }
+            @for group in groups.iter().take(MAX_GROUPS) { (told(cells, group)) }
+            @if groups.len() > MAX_GROUPS {
+                p.quiet { "…and " (groups.len() - MAX_GROUPS) " more, in the recordings below." }
+            }
+        }
+    }
+}
+
+fn told(cells: &Cells<'_>, group: &Group<'_>) -> Markup {
+    let first = group.results[0];
+    html! {
+        article class=(format!("finding v-{}", group.verdict.word())) {
+            header {
+                (verdict_mark(group.verdict))
+                h3 { (visible(group.title)) }
+            }
+            p.source {
+                @if let Some(finding) = group.finding {
+                    b { (finding.level.word()) } " · " (visible(&finding.citation)) " · "
+                    code { (visible(&finding.requirement)) }
+                } @else { code { (visible(&first.id)) } }
+            }
+            @if let Some(finding) = group.finding { (proof(finding)) }
+            p.where {
+                span.quiet { @if group.results.len() > 1 { "First at " } @else { "At " } }
+                (link(cells, first))
+            }
+            @if group.results.len() > 1 { (elsewhere(cells, &group.results[1..])) }
+        }
+    }
+}
+
+fn elsewhere(cells: &Cells<'_>, results: &[&CaseResult]) -> Markup {
+    html! {
+        details.elsewhere {
+            summary { "and in " (results.len()) " more " @if results.len() == 1 { "result" } @else { "results" } }
+            ul {
+                @for result in results.iter().take(MAX_LINKS) { li { (link(cells, result)) } }
+                @if results.len() > MAX_LINKS { li.quiet { "…and " (results.len() - MAX_LINKS) " more" } }
+            }
+        }
+    }
+}
+
+/// Expected, actual and evidence.
+pub(super) fn proof(finding: &Finding) -> Markup {
+    html! {
+        dl.proof {
+            div { dt { "Expected" } dd { (visible(&finding.expected)) } }
+            div.actual { dt { "Actual" } dd { (visible(&finding.actual)) } }
+        }
+        @if !finding.evidence.is_empty() {
+            pre.evidence tabindex="0" aria-label="Evidence" {
+                @for line in finding.evidence.iter().take(MAX_EVIDENCE) { (visible(line)) "\n" }
+                @if finding.evidence.len() > MAX_EVIDENCE {
+                    "… " (finding.evidence.len() - MAX_EVIDENCE) " more lines in report.json\n"
+                }
+            }
+        }
+    }
+}
+
+fn link(cells: &Cells<'_>, result: &CaseResult) -> Markup {
+    let place = [result.recording.as_deref(), result.network.as_deref()];
+    let place: Vec<&str> = place.into_iter().flatten().collect();
+    let name = if place.is_empty() { result.id.clone() } else { place.join(" @ ") };
+    html! {
+        @if let Some(cell) = cells.of_result(result) {
+            a href=(format!("#{}", anchor(cell.row, cell.column))) { (visible(&name)) }
+        } @else { (visible(&name)) }
+    }
+}
+
+/// The findings and reasons of one result, below its recording.
+pub(super) fn of_result(result: &CaseResult) -> Markup {
+    html! {
+        div class=(format!("result v-{}", result.verdict.word())) {
+            p.case { (verdict_mark(result.verdict)) code { (visible(&result.id)) } }
+            @if let Some(reason) = &result.reason { p { (visible(reason)) } }
+            @if result.verdict != Verdict::Pass {
+                @for finding in &result.findings {
+                    p.sentence { (visible(&finding.sentence)) " "
+                        span.quiet { (finding.level.word()) " · " (visible(&finding.citation)) } }
+                    (proof(finding))
+                }
+            }
+        }
+    }
+}
