@@ -1,0 +1,3 @@
+//! The crate from outside: files of others, every format there and back, hostile bytes.
+
+mod outside;
