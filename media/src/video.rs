@@ -12,6 +12,10 @@ pub mod assembly;
 pub mod nal;
 pub mod parameter_sets;
 
+mod builder;
+mod gate;
+mod reorder;
+
 /// One whole access unit (ITU-T H.264 section 7.4.1.2), as it left the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {

@@ -5,12 +5,12 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use thiserror::Error;
 
-use crate::video::nal::{self, Header, UnitType};
+use crate::video::nal::{self, Header};
 
 mod depacketizer;
 
-pub use depacketizer::{DepacketizeError, Depacketizer, Unit, UNITS_MAX};
 pub(crate) use depacketizer::first_unit;
+pub use depacketizer::{DepacketizeError, Depacketizer, UNITS_MAX, Unit};
 
 /// Type of an aggregation packet (RFC 6184 section 5.7.1).
 const STAP_A: u8 = 24;
@@ -54,7 +54,9 @@ impl PacketizationMode {
 
 /// A payload size that no packetizer can work with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("RTP payloads of {0} bytes are not between {PAYLOAD_BYTES_LEAST} and {PAYLOAD_BYTES_GREATEST}")]
+#[error(
+    "RTP payloads of {0} bytes are not between {PAYLOAD_BYTES_LEAST} and {PAYLOAD_BYTES_GREATEST}"
+)]
 pub struct PayloadSizeError(pub usize);
 
 /// Why an access unit cannot be sent; nothing of it was.

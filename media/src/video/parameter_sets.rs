@@ -172,7 +172,8 @@ fn digest(unit: &[u8]) -> u64 {
 fn parse_pps(unit: &[u8]) -> Result<Pps, ParameterSetError> {
     let mut bits = nal::bits(unit);
     let id = at_most(bits.read_ue("pic_parameter_set_id")?, PPS_ID_MAX, "pic_parameter_set_id")?;
-    let sps_id = at_most(bits.read_ue("seq_parameter_set_id")?, SPS_ID_MAX, "seq_parameter_set_id")?;
+    let sps_id =
+        at_most(bits.read_ue("seq_parameter_set_id")?, SPS_ID_MAX, "seq_parameter_set_id")?;
     bits.read_bit("entropy_coding_mode_flag")?;
     let numbers_both_fields = bits.read_bit("bottom_field_pic_order_in_frame_present_flag")?;
     Ok(Pps { id, sps_id, numbers_both_fields })
@@ -236,8 +237,10 @@ struct Chroma {
 
 impl Chroma {
     fn parse(bits: &mut impl BitRead, profile: u8) -> Result<Self, ParameterSetError> {
-        if !matches!(profile, 100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135)
-        {
+        if !matches!(
+            profile,
+            100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+        ) {
             return Ok(Self { crop_x: 2, crop_y: 2, separate: false });
         }
         let format = at_most(bits.read_ue("chroma_format_idc")?, 3, "chroma_format_idc")?;
@@ -316,7 +319,8 @@ fn visible(
     let cropped = || {
         let coded = blocks_minus1.checked_add(1)?.checked_mul(samples_per_block)?;
         let crop = crop_before.checked_add(crop_after)?.checked_mul(samples_per_crop)?;
-        let samples = coded.checked_sub(crop).filter(|&samples| (1..=SIDE_MAX).contains(&samples))?;
+        let samples =
+            coded.checked_sub(crop).filter(|&samples| (1..=SIDE_MAX).contains(&samples))?;
         u16::try_from(samples).ok()
     };
     cropped().ok_or(ParameterSetError::OutOfRange { field, value: blocks_minus1 })
@@ -327,8 +331,7 @@ mod tests {
     use super::*;
 
     /// Baseline 1280x720 without cropping, as OpenH264 writes it.
-    const SPS_720P: [u8; 11] =
-        [0x67, 0x42, 0xC0, 0x1F, 0x8C, 0x8D, 0x40, 0x28, 0x02, 0xDD, 0x00];
+    const SPS_720P: [u8; 11] = [0x67, 0x42, 0xC0, 0x1F, 0x8C, 0x8D, 0x40, 0x28, 0x02, 0xDD, 0x00];
     const PPS: [u8; 4] = [0x68, 0xCE, 0x3C, 0x80];
 
     #[test]

@@ -302,7 +302,10 @@ mod tests {
         for packet_type in [0, 25, 26, 27, 29, 30, 31] {
             let refused = depacketize(&[&[packet_type, 0, 0, 0, 1, 0x67]]);
             assert_eq!(refused, Err(UnknownType(packet_type)));
-            assert_eq!(depacketize(&[&[0x7C, 0x80 | packet_type, 1]]), Err(UnknownType(packet_type)));
+            assert_eq!(
+                depacketize(&[&[0x7C, 0x80 | packet_type, 1]]),
+                Err(UnknownType(packet_type))
+            );
         }
         assert_eq!(depacketize(&[&[0x78, 0, 1, 0x78]]), Err(UnknownType(24)));
         assert_eq!(depacketize(&[&[0x7C, 0x9C, 1]]), Err(UnknownType(28)));
