@@ -3,6 +3,7 @@
 import hashlib
 import re
 import subprocess
+import tempfile
 
 from kit import sources
 
@@ -18,32 +19,32 @@ def encode(work, video):
     stem = f"bitstreams/{name_of(video)}"
     if "parts" in video:
         return join(work, video, stem)
-    annexb = sources.cached(work, stem + ".264", lambda path: encode_annexb(work, video, path))
-    # Timestamps: raw H.264 has none and ffmpeg guesses wrong where frames are reordered, so x264 writes its own Matroska.
     fps = video["source"]["fps"]
-    if video["encoder"] == "x264":
+    if video["encoder"] in ("x264", "libx264"):
+        # Raw H.264 has no times, and ffmpeg guesses wrong where frames are reordered: x264 writes Matroska, and Annex B comes
+        # out of that (a second run of x264 would not do: its rate control counts the container in).
         matroska = sources.cached(work, stem + ".mkv", lambda path: x264(work, video, path))
-    else:
-        matroska = sources.cached(work, stem + ".mkv", lambda path: sources.run(
-            ["ffmpeg", "-v", "error", "-y", "-r", str(fps), "-f", "h264", "-i", annexb, "-c", "copy", path]))
-    return matroska, annexb, fps
+        return matroska, sources.cached(work, stem + ".264", lambda path: sources.run(
+            ["ffmpeg", "-v", "error", "-y", "-i", matroska, "-c", "copy", "-bsf:v", "h264_mp4toannexb", "-f", "h264",
+             path])), fps
+    annexb = sources.cached(work, stem + ".264", lambda path: encode_annexb(work, video, path))
+    return sources.cached(work, stem + ".mkv", lambda path: sources.run(
+        ["ffmpeg", "-v", "error", "-y", "-r", str(fps), "-f", "h264", "-i", annexb, "-c", "copy", path])), annexb, fps
 
 
 def x264(work, video, path):
-    """The x264 command line program; the container follows the name."""
-    sources.run(["x264", "--quiet", "--threads", "1", "--no-progress", *video["args"], "-o", path,
-                 sources.make(work, video["source"])])
+    """x264, its own program or within ffmpeg, to Matroska."""
+    picture = sources.make(work, video["source"])
+    if video["encoder"] == "libx264":
+        sources.run(["ffmpeg", "-v", "error", "-y", "-i", picture, "-c:v", "libx264", "-threads", "1", *video["args"], path])
+    else:
+        sources.run(["x264", "--quiet", "--threads", "1", "--no-progress", *video["args"], "-o", path, picture])
 
 
 def encode_annexb(work, video, path):
     """One encoder, one Annex B file."""
     picture = sources.make(work, video["source"])
-    if video["encoder"] == "x264":
-        x264(work, video, path)
-    elif video["encoder"] == "libx264":
-        sources.run(["ffmpeg", "-v", "error", "-y", "-i", picture, "-c:v", "libx264", "-threads", "1", *video["args"],
-                     "-f", "h264", path])
-    elif video["encoder"] == "openh264":
+    if video["encoder"] == "openh264":
         # The buffer mode is a must: filesink 1.22 corrupts what it writes in large vectors.
         sources.run(["gst-launch-1.0", "-q", "filesrc", f"location={picture}", "!", "y4mdec", "!", "videoconvert", "!",
                      "video/x-raw,format=I420", "!", "openh264enc", "multi-thread=1", *video["args"], "!",
@@ -72,11 +73,14 @@ def digest(annexb):
     command = ["ffmpeg", "-v", "error", "-f", "h264", "-i", annexb, "-autoscale", "0", "-fps_mode", "passthrough", "-pix_fmt",
                "yuv420p", "-f", "rawvideo", "-"]
     sha = hashlib.sha1()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while block := process.stdout.read(1 << 20):
-        sha.update(block)
-    words = process.stderr.read().decode(errors="replace")
-    if process.wait() or "rror" in words:
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said)
+        while block := process.stdout.read(1 << 20):
+            sha.update(block)
+        status = process.wait()
+        said.seek(0)
+        words = said.read().decode(errors="replace")
+    if status or "rror" in words:
         raise sources.MissingTool(f"ffmpeg does not decode {annexb} cleanly: {words[-300:]}")
     shown = sources.run(["ffprobe", "-v", "error", "-f", "h264", "-count_frames", "-show_entries",
                          "stream=width,height,nb_read_frames", "-of", "default=nw=1", annexb]).decode()

@@ -4,7 +4,8 @@ Definitions (the same as corpora/src/truth.rs): `packets` are RTP packets that a
 are extended as in RFC 3550 A.1: a step of up to 3,000 forward or 100 back is a step, anything else is a restart if the next
 packet follows it. `lost` = numbers between the lowest and the highest arrived that never arrived. `duplicates` = arrivals of a
 number that had arrived. `reordered` = packets that came after one with a higher number (RFC 4737 section 3.4) and are no
-duplicates. `frames` = RTP timestamps of which at least one H.264 packet arrived.
+duplicates. `frames` = RTP timestamps of which at least one H.264 packet arrived. An SSRC on a route is a flow
+if it has two packets and at least half of the steps of its number are small (16 either way); packets of none are `other`.
 """
 
 import re
@@ -16,12 +17,17 @@ DROPOUT_MAX, MISORDER_MAX = 3000, 100
 
 
 class Flow:
-    """Counts of one SSRC."""
+    """Counts of one SSRC on one route (source and destination)."""
 
     def __init__(self):
         self.packets = self.duplicates = self.reordered = self.restarts = self.lost_before = 0
         self.seen, self.highest, self.expected = set(), None, None
         self.timestamps, self.types, self.payloads = {}, {}, {}
+        self.steady, self.last = 0, None
+
+    def plausible(self):
+        """Whether this is a flow at all: two packets or more, and at least half of the steps go on from the number before."""
+        return self.packets >= 2 and self.steady * 2 >= self.packets - 1
 
     def lost(self):
         """Numbers missing in all ranges so far."""
@@ -32,6 +38,10 @@ class Flow:
         """Counts one packet in order of arrival."""
         self.packets += 1
         self.types[packet.payload_type] = self.types.get(packet.payload_type, 0) + 1
+        if self.last is not None:
+            near = (packet.sequence - self.last) & 0xFFFF
+            self.steady += near <= 16 or near >= 65536 - 16
+        self.last = packet.sequence
         if self.highest is None:
             self.highest = 1 << 16 | packet.sequence
         step = (packet.sequence - self.highest) & 0xFFFF
@@ -58,29 +68,37 @@ class Flow:
 class Count:
     """Counts of a whole capture."""
 
-    def __init__(self, path, control_ports=()):
-        self.flows, self.rtcp, self.other = {}, 0, 0
+    def __init__(self, path):
+        self.flows, self.routes, self.rtcp, self.other = {}, {}, 0, 0
         self.first = self.last = None
-        for when, _, target, data in wire.datagrams(path):
-            self.first = when if self.first is None else self.first
-            self.last = when
-            if len(data) >= 8 and data[0] >> 6 == 2 and 192 <= data[1] <= 223:
-                self.rtcp += 1
+        for when, source, target, data in wire.datagrams(path):
+            self.first = when if self.first is None else min(self.first, when)
+            self.last = when if self.last is None else max(self.last, when)
+            if len(data) >= 4 and data[0] >> 6 == 2 and 192 <= data[1] <= 223:
+                fits = (int.from_bytes(data[2:4], "big") + 1) * 4 <= len(data)
+                self.rtcp += fits
+                self.other += not fits
                 continue
             try:
                 packet = wire.Rtp(data)
-            except (ValueError, IndexError):
+            except ValueError:
                 self.other += 1
                 continue
-            flow = self.flows.setdefault(packet.ssrc, Flow())
+            flow = self.routes.setdefault((source, target, packet.ssrc), Flow())
             number = flow.push(packet)
             flow.timestamps.setdefault(packet.payload_type, set()).add(packet.timestamp)
             if number is not None:
                 flow.payloads.setdefault(number, packet)
+        for (_, _, ssrc), flow in list(self.routes.items()):
+            if flow.plausible():
+                self.flows[ssrc] = flow
+            else:
+                self.other += flow.packets
 
     def total(self, name):
         """The sum of a count over all flows."""
-        return sum(getattr(flow, name)() if name == "lost" else getattr(flow, name) for flow in self.flows.values())
+        found = [flow for flow in self.routes.values() if flow.plausible()]
+        return sum(flow.lost() if name == "lost" else getattr(flow, name) for flow in found)
 
     def duration_ms(self):
         """From the first to the last arrival, rounded."""

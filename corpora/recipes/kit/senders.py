@@ -104,10 +104,14 @@ def gst_h264(work, stream, target):
     matroska, annexb, fps = bitstreams.encode(work, stream["video"])
     options = " ".join(f"{key}={value}" for key, value in stream.get("pay", {}).items())
     if matroska:
-        read = f"filesrc location={matroska} ! matroskademux ! h264parse"
+        read = f"filesrc location={matroska} ! matroskademux"
     else:
-        read = f"filesrc location={annexb} ! video/x-h264,framerate=(fraction){fps}/1 ! h264parse"
-    chain = f"{read} ! rtph264pay {numbers(stream)} {options}"
+        read = f"filesrc location={annexb} ! video/x-h264,framerate=(fraction){fps}/1"
+    # Parameter sets come from the parser, once per access unit: the payloader's own config-interval=-1 puts them in front of
+    # every slice of a key frame, even between the slices of one picture. In `byte-stream` the parser adds delimiters.
+    form = stream.get("stream_format", "avc")
+    parse = f"h264parse config-interval=-1 ! video/x-h264,stream-format={form},alignment=au"
+    chain = f"{read} ! {parse} ! rtph264pay {numbers(stream)} {options}"
     return gst(with_rtcp(stream, target, chain)), f"{origin_of_video(stream['video'])}; sent by GStreamer {version('gst')}"
 
 
@@ -151,7 +155,8 @@ def ffmpeg_h264(work, stream, target):
     """ffmpeg's payloader on a bitstream encoded before. Keys: video, rtpflags (h264_mode0), mtu."""
     matroska, annexb, fps = bitstreams.encode(work, stream["video"])
     read = ["-i", matroska] if matroska else ["-r", str(fps), "-f", "h264", "-i", annexb]
-    command = ["ffmpeg", "-v", "error", "-re", *read, "-c", "copy", *ffmpeg_tail(stream, target)]
+    # Matroska keeps parameter sets in its header: the filter puts them in front of each key frame.
+    command = ["ffmpeg", "-v", "error", "-re", *read, "-c", "copy", "-bsf:v", "h264_mp4toannexb", *ffmpeg_tail(stream, target)]
     return command, f"{origin_of_video(stream['video'])}; sent by ffmpeg {version('ffmpeg')}"
 
 

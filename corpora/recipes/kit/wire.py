@@ -100,7 +100,10 @@ def datagrams(path):
         yield from rtpdump_datagrams(path)
         return
     for when, link, frame in records(path):
-        found = udp_of(ip_of(link, frame))
+        try:
+            found = udp_of(ip_of(link, frame))
+        except (struct.error, IndexError):
+            continue  # a frame that ends inside its own headers
         if found:
             yield (when, *found)
 
@@ -119,26 +122,28 @@ def rtpdump_datagrams(path):
 
 
 class Rtp:
-    """The fixed header of one RTP packet, its payload without padding and extension. Raises ValueError if it is none."""
+    """One RTP packet. Raises ValueError if it is none: less than 12 bytes, another version, RTCP (RFC 5761), or CSRCs that do
+    not fit. An extension or padding that contradicts the length leaves it a packet, without payload."""
 
     def __init__(self, data):
         if len(data) < 12 or data[0] >> 6 != 2:
             raise ValueError("not RTP")
-        self.marker, self.payload_type = data[1] >> 7, data[1] & 0x7F
-        if 64 <= self.payload_type <= 95:
+        if 192 <= data[1] <= 223:
             raise ValueError("RTCP")
+        self.marker, self.payload_type = data[1] >> 7, data[1] & 0x7F
         self.sequence, self.timestamp, self.ssrc = struct.unpack(">HII", data[2:12])
         at = 12 + 4 * (data[0] & 0xF)
-        self.extension = None
+        if at > len(data):
+            raise ValueError("CSRCs longer than the packet")
+        self.extension, self.bytes, self.payload = None, data, b""
         if data[0] & 0x10:
+            if at + 4 > len(data):
+                return
             profile, words = struct.unpack(">HH", data[at:at + 4])
             self.extension = (profile, data[at + 4:at + 4 + 4 * words])
             at += 4 + 4 * words
         end = len(data) - (data[-1] if data[0] & 0x20 else 0)
-        if at > end:
-            raise ValueError("header longer than the packet")
-        self.payload = data[at:end]
-        self.bytes = data
+        self.payload = data[at:end] if at <= end else b""
 
 
 def rtp_packet(sequence, timestamp, ssrc, payload_type, payload, marker=0):
