@@ -2,4 +2,5 @@
 //! keeps the state of one stream.
 
 pub mod g711;
+pub mod h264;
 pub mod opus;

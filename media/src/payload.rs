@@ -2,4 +2,5 @@
 
 pub mod dtmf;
 pub mod g711;
+pub mod h264;
 pub mod opus;
