@@ -1,0 +1,158 @@
+//! A call as the platform holds it: one bot's leg of a conversation, with its state
+//! machine ([`state`]), its operations ([`operation`]) and how it ended ([`result`]).
+
+use callrig_media::description::Description;
+use callrig_media::time::Instant;
+use serde_json::{Map, Value};
+
+use crate::graph;
+use crate::id::{AppId, CallId, ConversationId, LegId, TenantId};
+
+pub mod operation;
+pub mod queue;
+pub mod result;
+pub mod state;
+pub mod timer;
+
+use operation::Operations;
+use queue::MediaQueue;
+use state::{State, Trigger};
+
+/// Who handles a call's media.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Hosting {
+    /// Nobody yet: the call is not answered.
+    Undecided,
+    /// The platform plays, listens and records.
+    Service,
+    /// The app does, on its own media session.
+    App {
+        /// What the app described in its blob.
+        offer: Box<Description>,
+        /// What the platform answered, once it could.
+        answer: Option<Box<Description>>,
+    },
+}
+
+/// Which way media is asked for and a bot hears of its tones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tones {
+    /// Whether the bot asked to be told.
+    pub(crate) subscribed: bool,
+    /// How many it was told of.
+    pub(crate) told: i64,
+}
+
+/// One bot's leg of a conversation.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) id: CallId,
+    pub(crate) app: AppId,
+    pub(crate) tenant: TenantId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) leg: LegId,
+    pub(crate) direction: graph::CallDirection,
+    state: State,
+    /// Counts the changes; the number in `@odata.etag`.
+    pub(crate) version: u64,
+    pub(crate) callback_uri: String,
+    pub(crate) hosting: Hosting,
+    pub(crate) modalities: Vec<graph::Modality>,
+    pub(crate) subject: Option<String>,
+    pub(crate) source: graph::ParticipantInfo,
+    pub(crate) targets: Vec<graph::InvitationParticipantInfo>,
+    pub(crate) routes: Vec<graph::CallRoute>,
+    pub(crate) options: graph::CallOptions,
+    pub(crate) pre_fetch: Vec<graph::MediaInfo>,
+    /// Properties that the app sent and that we keep for it.
+    pub(crate) extra: Map<String, Value>,
+    pub(crate) created: Instant,
+    pub(crate) media_active: bool,
+    pub(crate) tones: Tones,
+    pub(crate) operations: Operations,
+    pub(crate) queue: MediaQueue,
+    pub(crate) result: Option<result::EndResult>,
+    /// Tells rosters of a delta kind apart.
+    pub(crate) roster_sequence: i64,
+    /// Set for a call that records by policy: whom it observes, how many it takes.
+    pub(crate) recording: Option<Recorder>,
+}
+
+/// What makes a call a recording by policy.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Recorder {
+    pub(crate) observed: LegId,
+    pub(crate) capacity: u32,
+    pub(crate) status: graph::RecordingStatus,
+}
+
+/// What a new call needs to be told.
+#[derive(Debug)]
+pub(crate) struct NewCall {
+    pub(crate) id: CallId,
+    pub(crate) app: AppId,
+    pub(crate) tenant: TenantId,
+    pub(crate) conversation: ConversationId,
+    pub(crate) leg: LegId,
+    pub(crate) direction: graph::CallDirection,
+    pub(crate) callback_uri: String,
+    pub(crate) modalities: Vec<graph::Modality>,
+    pub(crate) source: graph::ParticipantInfo,
+    pub(crate) targets: Vec<graph::InvitationParticipantInfo>,
+}
+
+impl Call {
+    /// An incoming call rings, an outgoing one is being set up.
+    pub(crate) fn new(now: Instant, new: NewCall) -> Self {
+        let state = match new.direction {
+            graph::CallDirection::Outgoing => State::Establishing,
+            _ => State::Incoming,
+        };
+        Self {
+            id: new.id,
+            app: new.app,
+            tenant: new.tenant,
+            conversation: new.conversation,
+            leg: new.leg,
+            direction: new.direction,
+            state,
+            version: 1,
+            callback_uri: new.callback_uri,
+            hosting: Hosting::Undecided,
+            modalities: new.modalities,
+            subject: None,
+            source: new.source,
+            targets: new.targets,
+            routes: Vec::new(),
+            options: graph::CallOptions::default(),
+            pre_fetch: Vec::new(),
+            extra: Map::new(),
+            created: now,
+            media_active: false,
+            tones: Tones::default(),
+            operations: Operations::default(),
+            queue: MediaQueue::default(),
+            result: None,
+            roster_sequence: 0,
+            recording: None,
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) const fn state(&self) -> State {
+        self.state
+    }
+
+    /// Takes an edge of the table; `false`, and nothing changes, where there is none.
+    #[must_use]
+    pub(crate) fn take(&mut self, trigger: Trigger) -> bool {
+        match self.state.next(trigger) {
+            Some(next) => {
+                self.state = next;
+                self.version += 1;
+                true
+            }
+            None => false,
+        }
+    }
+}

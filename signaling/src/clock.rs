@@ -1,0 +1,54 @@
+//! Moments as the API writes them (RFC 3339), from the wall clock that the owner handed
+//! over. NTP time of its first era: 1900 to 2036; the fraction is kept to milliseconds.
+
+use callrig_media::time::NtpTime;
+
+/// Seconds from 1900 to 1970.
+const UNIX_IN_NTP: i64 = 2_208_988_800;
+
+/// `2026-11-23T18:12:00.000Z`
+#[must_use]
+pub(crate) fn rfc3339(time: NtpTime) -> String {
+    let (year, month, day, rest) = civil(time);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let millis = (u128::from(time.to_bits() as u32) * 1000) >> 32;
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// Seconds since 1970.
+#[must_use]
+pub(crate) fn unix_seconds(time: NtpTime) -> i64 {
+    i64::try_from(time.to_bits() >> 32).unwrap_or(0) - UNIX_IN_NTP
+}
+
+/// Year, month, day, and seconds of the day.
+fn civil(time: NtpTime) -> (i64, i64, i64, i64) {
+    let seconds = unix_seconds(time);
+    let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days are counted in eras of 400 years that begin on 1 March, so that the leap day
+    // is the last of its year.
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_reads_as_calendars_do() {
+        let ntp = |unix: i64| NtpTime::from_bits(((unix + UNIX_IN_NTP) as u64) << 32);
+        assert_eq!(rfc3339(ntp(0)), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(ntp(951_782_400)), "2000-02-29T00:00:00.000Z");
+        assert_eq!(rfc3339(ntp(1_795_457_520)), "2026-11-23T18:12:00.000Z");
+        let half = NtpTime::from_bits((UNIX_IN_NTP as u64) << 32 | 0x8000_0000);
+        assert_eq!(rfc3339(half), "1970-01-01T00:00:00.500Z");
+    }
+}

@@ -1,0 +1,444 @@
+//! The platform: it rings bots, answers their requests, tells them what happens, and
+//! carries or handles the media of their calls. [`Service`] is a pure machine (DESIGN of
+//! the core: `handle_input`, `poll_output`, `poll_timeout`); people act through its
+//! command methods. Delivery of notifications, which no document defines, is laid down
+//! in [`Delivery`].
+
+use core::net::{IpAddr, Ipv4Addr};
+use core::ops::RangeInclusive;
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use callrig_media::time::{Epoch, Instant};
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64;
+
+use crate::attach::{self, Attachments};
+use crate::call::Call;
+use crate::call::queue::PromptKey;
+use crate::call::timer::Timers;
+use crate::event::{DropReason, Event};
+use crate::exchange::{self, Input};
+use crate::http::RequestId;
+use crate::id::{AppId, CallId, ConversationId, LegId, OperationId, RecordingId};
+
+mod answering;
+mod api;
+mod calls;
+mod conference;
+pub mod directory;
+mod life;
+mod notify;
+mod people;
+mod prompts;
+mod reply;
+mod route;
+mod sound;
+mod view;
+
+pub use conference::Party;
+pub use directory::{Directory, DirectoryError};
+pub use people::{CommandError, Ringing};
+
+/// What a service answers.
+pub type Output = exchange::Output<Event>;
+
+/// How notifications are delivered: in order per call and one at a time per call. An
+/// attempt without an answer, with a fault of the network, or answered 408, 429 or 5xx
+/// is made again after a pause that doubles; after the last one, or any other answer
+/// that is not 2xx, the call ends with a result that says why. 302, 303, 307 and 308
+/// lead to another deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// How long one attempt may take.
+    pub attempt_timeout: Duration,
+    /// How many attempts are made.
+    pub attempts_max: u32,
+    /// The pause after the first attempt.
+    pub backoff_first: Duration,
+    /// The longest pause.
+    pub backoff_max: Duration,
+    /// By how much of itself a pause is lengthened at random, at most; in hundredths.
+    pub jitter_percent: u32,
+    /// How many notifications of a call may wait.
+    pub backlog_max: usize,
+    /// How many redirects one attempt follows.
+    pub redirects_max: u32,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            attempt_timeout: Duration::from_secs(5),
+            attempts_max: 5,
+            backoff_first: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(8),
+            jitter_percent: 20,
+            backlog_max: 512,
+            redirects_max: 3,
+        }
+    }
+}
+
+/// Windows and limits. Defaults are the documented values where there are any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To answer, reject or redirect an incoming call.
+    pub answer_window: Duration,
+    /// The same for a call that records by policy.
+    pub recording_answer_window: Duration,
+    /// How long a call lives without keepAlive.
+    pub keep_alive: Duration,
+    /// How long a person's telephone rings.
+    pub ringing: Duration,
+    /// How long somebody waits in a lobby.
+    pub lobby: Duration,
+    /// Calls of one app at once.
+    pub calls_per_app_max: usize,
+    /// Legs of one conversation.
+    pub legs_max: usize,
+    /// Bytes of a prompt's file (ours).
+    pub prompt_bytes_max: usize,
+    /// Bytes of all prompts that are kept (ours).
+    pub prompt_cache_bytes_max: usize,
+    /// How long the fetching of a prompt may take (ours).
+    pub prompt_fetch: Duration,
+    /// How long a recording can be fetched after its call (ours).
+    pub recording_kept: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            answer_window: Duration::from_secs(15),
+            recording_answer_window: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(45 * 60),
+            ringing: Duration::from_secs(60),
+            lobby: Duration::from_secs(30 * 60),
+            calls_per_app_max: 100,
+            legs_max: 1000,
+            prompt_bytes_max: 16 << 20,
+            prompt_cache_bytes_max: 256 << 20,
+            prompt_fetch: Duration::from_secs(10),
+            recording_kept: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Which URIs the platform calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UriPolicy {
+    /// `https`, and `http` to this machine (a loopback address or `localhost`).
+    #[default]
+    HttpsOrLoopback,
+    /// `https` alone, as the real platform has it.
+    HttpsOnly,
+    /// Either, anywhere.
+    Any,
+}
+
+/// How the platform knows who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Authentication {
+    /// By name: the bearer token is the app's id. Without a token the caller is the only
+    /// app there is. For simulated worlds and tests.
+    #[default]
+    ByName,
+}
+
+/// What a service is built from.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Scheme and host of the API, for `Location` headers and recordings.
+    pub base_url: String,
+    /// Which shard this is; call ids carry it.
+    pub shard: u16,
+    /// Where media is received.
+    pub media_address: IpAddr,
+    /// On which ports; one per leg that has media.
+    pub media_ports: RangeInclusive<u16>,
+    /// Who there is.
+    pub directory: Directory,
+    /// Windows and limits.
+    pub limits: Limits,
+    /// How notifications are delivered.
+    pub delivery: Delivery,
+    /// Which URIs may be called.
+    pub uris: UriPolicy,
+    /// How the caller of the API is known.
+    pub authentication: Authentication,
+    /// Whether a call that rings at a person is announced as `ringing` (beta), a state
+    /// that v1.0's metadata leaves out.
+    pub announce_ringing: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            base_url: "https://graph.microsoft.com".to_owned(),
+            shard: 0,
+            media_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            media_ports: 20_000..=59_999,
+            directory: Directory::default(),
+            limits: Limits::default(),
+            delivery: Delivery::default(),
+            uris: UriPolicy::default(),
+            authentication: Authentication::default(),
+            announce_ringing: false,
+        }
+    }
+}
+
+/// Why a service cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The directory contradicts itself.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// No port for media.
+    #[error("the range of media ports is empty")]
+    NoPorts,
+    /// A number that cannot be.
+    #[error("{0} must not be zero")]
+    Zero(&'static str),
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// The bot's window to answer.
+    Answer(CallId),
+    /// A person's telephone rings no longer.
+    Ringing(LegId),
+    /// No keepAlive came.
+    KeepAlive(CallId),
+    /// The next attempt, or the end of this one.
+    Delivery(CallId),
+    /// A media session asked for it.
+    Media(LegId),
+    /// A prompt takes too long to come.
+    Fetch(RequestId),
+    /// The next tone of `sendDtmfTones`.
+    Tones(CallId, OperationId),
+    /// A recording is thrown away.
+    Recording(RecordingId),
+}
+
+/// What a request of ours is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// It delivers the call's notification.
+    Notification(CallId),
+    /// It fetches a prompt.
+    Prompt(PromptKey),
+}
+
+/// The platform.
+#[derive(Debug)]
+pub struct Service {
+    config: Config,
+    epoch: Epoch,
+    random: Pcg64,
+    outputs: VecDeque<Output>,
+    timers: Timers<Timer>,
+    directory: directory::Index,
+    calls: BTreeMap<CallId, Call>,
+    calls_per_app: BTreeMap<AppId, usize>,
+    conversations: BTreeMap<ConversationId, conference::Conversation>,
+    legs: BTreeMap<LegId, ConversationId>,
+    outboxes: BTreeMap<CallId, notify::Outbox>,
+    waiting: BTreeMap<RequestId, Waiting>,
+    requests_sent: u64,
+    media: Attachments,
+    prompts: prompts::Prompts,
+    recordings: BTreeMap<RecordingId, sound::Recording>,
+}
+
+impl Service {
+    /// A platform without calls.
+    ///
+    /// # Errors
+    /// What in the configuration cannot be.
+    pub fn new(config: Config, epoch: Epoch, seed: u64) -> Result<Self, ConfigError> {
+        if config.media_ports.is_empty() {
+            return Err(ConfigError::NoPorts);
+        }
+        for (name, zero) in [
+            ("delivery.attempts_max", config.delivery.attempts_max == 0),
+            ("delivery.backlog_max", config.delivery.backlog_max == 0),
+            ("delivery.attempt_timeout", config.delivery.attempt_timeout.is_zero()),
+            ("limits.answer_window", config.limits.answer_window.is_zero()),
+        ] {
+            if zero {
+                return Err(ConfigError::Zero(name));
+            }
+        }
+        let directory = directory::Index::new(config.directory.clone())?;
+        let media = Attachments::new(config.media_address, config.media_ports.clone(), epoch);
+        let prompts = prompts::Prompts::new(config.limits.prompt_cache_bytes_max);
+        Ok(Self {
+            config,
+            epoch,
+            random: Pcg64::seed_from_u64(seed),
+            outputs: VecDeque::new(),
+            timers: Timers::default(),
+            directory,
+            calls: BTreeMap::new(),
+            calls_per_app: BTreeMap::new(),
+            conversations: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            outboxes: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            requests_sent: 0,
+            media,
+            prompts,
+            recordings: BTreeMap::new(),
+        })
+    }
+
+    /// Takes in what happened outside. What a peer does wrong becomes an error response
+    /// or an event.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Request(request) => self.serve(now, &request),
+            Input::Response(response) => self.take_response(now, response.id, Ok(response)),
+            Input::Failed(failure) => self.take_response(now, failure.id, Err(failure.reason)),
+            Input::Datagram(datagram) => {
+                match self.media.handle_datagram(now, datagram) {
+                    Some(leg) => self.media_moved(leg),
+                    None => self.say(Event::Dropped { reason: DropReason::NoSuchLeg }),
+                }
+                self.drain_media(now);
+            }
+            Input::Timeout => {}
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            self.take_timer(now, timer);
+        }
+    }
+
+    /// What to do next; `None` once there is nothing more to do until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to come back with [`Input::Timeout`] at the latest; `None` if nothing is
+    /// pending.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// How much is kept: all zero once every call has ended and been told of.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            calls: self.calls.len(),
+            conversations: self.conversations.len(),
+            legs: self.legs.len(),
+            outboxes: self.outboxes.len(),
+            requests: self.waiting.len(),
+            sessions: self.media.sessions(),
+            timers: self.timers.len(),
+        }
+    }
+
+    /// Who there is, to be changed at run time.
+    pub fn grant(
+        &mut self,
+        tenant: crate::id::TenantId,
+        app: AppId,
+        permissions: std::collections::BTreeSet<directory::Permission>,
+    ) -> Result<(), DirectoryError> {
+        self.directory.grant(tenant, app, permissions)
+    }
+
+    fn take_response(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        outcome: Result<crate::http::Response, String>,
+    ) {
+        match self.waiting.remove(&id) {
+            Some(Waiting::Notification(call)) => self.notification_answered(now, call, outcome),
+            Some(Waiting::Prompt(key)) => {
+                self.timers.cancel(Timer::Fetch(id));
+                self.prompt_answered(now, &key, outcome);
+            }
+            None => self.say(Event::Dropped { reason: DropReason::UnexpectedResponse }),
+        }
+    }
+
+    fn take_timer(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Answer(call) => self.answer_window_over(now, call),
+            Timer::Ringing(leg) => self.ringing_over(now, leg),
+            Timer::KeepAlive(call) => self.keep_alive_over(now, call),
+            Timer::Delivery(call) => self.delivery_due(now, call),
+            Timer::Media(leg) => {
+                self.media.handle_timeout(now, leg);
+                self.media_moved(leg);
+                self.drain_media(now);
+            }
+            Timer::Fetch(request) => {
+                if let Some(Waiting::Prompt(key)) = self.waiting.remove(&request) {
+                    self.prompt_answered(now, &key, Err("it takes too long".to_owned()));
+                }
+            }
+            Timer::Tones(call, operation) => self.next_tone(now, call, operation),
+            Timer::Recording(id) => {
+                self.recordings.remove(&id);
+            }
+        }
+    }
+
+    /// A leg's media session may want another moment.
+    fn media_moved(&mut self, leg: LegId) {
+        self.timers.set_or_cancel(Timer::Media(leg), self.media.poll_timeout(leg));
+    }
+
+    /// Passes on what the media sessions have to say.
+    fn drain_media(&mut self, now: Instant) {
+        while let Some(output) = self.media.poll_output() {
+            match output {
+                attach::Output::Datagram(datagram) => {
+                    self.outputs.push_back(Output::Datagram(datagram));
+                }
+                attach::Output::Moved(leg) => self.media_moved(leg),
+                attach::Output::Event(leg, event) => self.media_said(now, leg, event),
+            }
+        }
+    }
+
+    fn say(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn random_bits(&mut self) -> u128 {
+        self.random.random()
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.requests_sent += 1;
+        RequestId(self.requests_sent)
+    }
+}
+
+/// How much a service keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Calls that are not over.
+    pub calls: usize,
+    /// Conversations.
+    pub conversations: usize,
+    /// Legs of conversations.
+    pub legs: usize,
+    /// Calls about which there is something to be told.
+    pub outboxes: usize,
+    /// Requests without an answer yet.
+    pub requests: usize,
+    /// Media sessions.
+    pub sessions: usize,
+    /// Timers.
+    pub timers: usize,
+}

@@ -1,0 +1,277 @@
+//! Joining the two sides of a peer-to-peer call: a bot answers a person, or a person
+//! answers a bot. With service-hosted media the platform is the other side of the
+//! person's session; with app-hosted media each side is answered with what the other one
+//! described, and packets are relayed between them.
+
+use callrig_media::description::Description;
+use callrig_media::time::Instant;
+
+use super::Service;
+use super::api::Asked;
+use super::conference::{Party, Standing};
+use super::directory::Permission;
+use super::notify::uri_allowed;
+use super::people::CommandError;
+use super::reply::{ApiError, Reply};
+use crate::attach::{self, Purpose, blob};
+use crate::call::state::{State, Trigger};
+use crate::call::{Call, Hosting};
+use crate::graph;
+use crate::id::{CallId, LegId};
+
+/// Both sides of a call, as the platform answers them.
+struct Joined {
+    person: LegId,
+    to_person: Description,
+    from_person: Description,
+    /// The platform's side and the bot's, for app-hosted media.
+    bot: Option<(Description, Description)>,
+}
+
+impl Service {
+    /// `POST …/answer`
+    pub(super) fn answer_call(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+    ) -> Result<Reply, ApiError> {
+        let body: graph::Answer = asked.parse()?;
+        let config = body.media_config.ok_or_else(|| ApiError::missing("mediaConfig"))?;
+        self.check_callback(body.callback_uri.as_deref())?;
+        check_modalities(body.accepted_modalities.as_deref())?;
+        let state = self.owned(asked, id)?.state();
+        if state != State::Incoming {
+            return Err(ApiError::wrong_state("answer", state));
+        }
+        let hosting = self.hosting_of(id, &config)?;
+        let joined = self.join_incoming(id, &hosting)?;
+        self.move_call(id, Trigger::Answer);
+        let Some(call) = self.calls.get_mut(&id) else {
+            return Err(ApiError::call_not_found());
+        };
+        call.hosting = match (hosting, &joined.bot) {
+            (Hosting::App { offer, .. }, Some((answer, _))) => {
+                Hosting::App { offer, answer: Some(Box::new(answer.clone())) }
+            }
+            (hosting, _) => hosting,
+        };
+        if let Some(uri) = body.callback_uri {
+            call.callback_uri = uri;
+        }
+        if let Some(options) = body.call_options {
+            call.options = options;
+        }
+        self.prefetch(asked.now, id, &config);
+        self.notify_state(asked.now, id);
+        self.open_and_connect(asked.now, id, joined);
+        Ok(Reply::empty(202))
+    }
+
+    /// Who will handle media, if the app may have it so.
+    pub(super) fn hosting_of(
+        &self,
+        id: CallId,
+        config: &graph::MediaConfig,
+    ) -> Result<Hosting, ApiError> {
+        match config {
+            graph::MediaConfig::ServiceHosted(_) => Ok(Hosting::Service),
+            graph::MediaConfig::AppHosted(config) => {
+                if !self.may(id, Permission::AccessMedia) {
+                    let needed = Permission::AccessMedia.name();
+                    return Err(ApiError::insufficient_permissions(needed));
+                }
+                app_hosted(config)
+            }
+            graph::MediaConfig::Other(_) => {
+                Err(ApiError::bad_request("mediaConfig is of an unknown type."))
+            }
+        }
+    }
+
+    /// A callback URI that may be called, if there is one.
+    pub(super) fn check_callback(&self, uri: Option<&str>) -> Result<(), ApiError> {
+        match uri {
+            Some(uri) if !uri_allowed(self.config.uris, uri) => {
+                Err(ApiError::bad_request("callbackUri must be an absolute https URI."))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What each side is answered when a bot takes a person's call.
+    fn join_incoming(&mut self, id: CallId, hosting: &Hosting) -> Result<Joined, ApiError> {
+        let call = self.calls.get(&id).ok_or_else(ApiError::call_not_found)?;
+        let bot_leg = call.leg;
+        let (person, leg) = self.peer_of(call).ok_or_else(ApiError::call_not_found)?;
+        let offered = leg.description.clone().ok_or_else(ApiError::call_not_found)?;
+        let at_person = self.media.address_of(person).ok_or_else(ApiError::call_not_found)?;
+        let refused = |_| ApiError::bad_request("The two sides have no medium in common.");
+        match hosting {
+            Hosting::App { offer, .. } => {
+                let at_bot = self.media.allot(bot_leg).map_err(no_ports)?;
+                let to_person = attach::answer(at_person, &offer.media, &offered);
+                let to_bot = attach::answer(at_bot, &offered.media, offer);
+                let both = to_person.and_then(|to_person| Ok((to_person, to_bot?)));
+                if both.is_err() {
+                    self.media.release(bot_leg);
+                }
+                let (to_person, to_bot) = both.map_err(refused)?;
+                let bot = Some((to_bot, (**offer).clone()));
+                Ok(Joined { person, to_person, from_person: offered, bot })
+            }
+            Hosting::Service | Hosting::Undecided => {
+                let ours = attach::service_hosted();
+                let to_person = attach::answer(at_person, &ours, &offered).map_err(refused)?;
+                Ok(Joined { person, to_person, from_person: offered, bot: None })
+            }
+        }
+    }
+
+    /// Opens the media sessions of both sides and joins them; ends the call if that
+    /// cannot be.
+    fn open_and_connect(&mut self, now: Instant, id: CallId, joined: Joined) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let (bot_leg, conversation) = (call.leg, call.conversation);
+        if let Err(error) = self.open_media(now, bot_leg, &joined) {
+            let result = crate::call::result::EndResult::media_unreachable(&error);
+            self.end_call(now, id, result);
+            return;
+        }
+        if let Some(bot) = self.leg_mut(bot_leg) {
+            bot.standing = Standing::Joined;
+        }
+        self.say_answered(id, joined.person, joined.to_person);
+        self.connect(now, conversation);
+        self.drain_media(now);
+    }
+
+    fn open_media(
+        &mut self,
+        now: Instant,
+        bot_leg: LegId,
+        joined: &Joined,
+    ) -> Result<(), String> {
+        let seed = self.random_bits() as u64;
+        let purpose = if joined.bot.is_some() { Purpose::Relay } else { Purpose::Terminate };
+        let sides = (joined.to_person.clone(), joined.from_person.clone());
+        self.media.open(now, joined.person, sides, purpose, seed).map_err(|e| e.to_string())?;
+        self.media_moved(joined.person);
+        if let Some(sides) = &joined.bot {
+            let seed = self.random_bits() as u64;
+            self.media
+                .open(now, bot_leg, sides.clone(), purpose, seed)
+                .map_err(|e| e.to_string())?;
+            self.media.relay(joined.person, bot_leg);
+            self.media_moved(bot_leg);
+        }
+        Ok(())
+    }
+
+    /// What is offered to a person whom a bot calls.
+    pub(super) fn offer_to_person(
+        &self,
+        call: &Call,
+        person: LegId,
+    ) -> Result<Description, ApiError> {
+        let address = self.media.address_of(person).ok_or_else(ApiError::call_not_found)?;
+        let media = match &call.hosting {
+            Hosting::App { offer, .. } => offer.media.clone(),
+            Hosting::Service | Hosting::Undecided => attach::service_hosted(),
+        };
+        Ok(Description { address, media })
+    }
+
+    /// A person takes a bot's call.
+    pub(super) fn person_answers(
+        &mut self,
+        now: Instant,
+        person: LegId,
+        answer: Description,
+    ) -> Result<(), CommandError> {
+        let id = self.call_beside(person).ok_or(CommandError::UnknownLeg)?;
+        let call = self.calls.get(&id).ok_or(CommandError::UnknownLeg)?;
+        let bot_leg = call.leg;
+        let hosting = call.hosting.clone();
+        let offered = self.offer_to_person(call, person);
+        let offered = offered.map_err(|error| CommandError::Media(error.message))?;
+        let unusable = |error: attach::AnswerError| CommandError::Media(error.to_string());
+        let to_person = attach::settle(&offered, &answer).map_err(unusable)?;
+        let bot = match &hosting {
+            Hosting::App { offer, .. } => {
+                let at_bot = self.media.address_of(bot_leg).ok_or(CommandError::NoPorts)?;
+                let to_bot = attach::answer(at_bot, &answer.media, offer).map_err(unusable)?;
+                Some((to_bot, (**offer).clone()))
+            }
+            Hosting::Service | Hosting::Undecided => None,
+        };
+        self.timers.cancel(super::Timer::Ringing(person));
+        if let (Some((to_bot, _)), Some(call)) = (&bot, self.calls.get_mut(&id))
+            && let Hosting::App { answer, .. } = &mut call.hosting
+        {
+            *answer = Some(Box::new(to_bot.clone()));
+            call.version += 1;
+            // The bot learns where to send before it learns that somebody listens.
+            self.notify_state(now, id);
+        }
+        if let Some(leg) = self.leg_mut(person) {
+            leg.description = Some(answer.clone());
+        }
+        let joined = Joined { person, to_person, from_person: answer, bot };
+        self.open_and_connect(now, id, joined);
+        Ok(())
+    }
+
+    /// `POST …/reject`
+    pub(super) fn reject_call(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+    ) -> Result<Reply, ApiError> {
+        let body: graph::Reject = asked.parse_or_default()?;
+        self.check_callback(body.callback_uri.as_deref())?;
+        let reason = body.reason.unwrap_or(graph::RejectReason::None);
+        if !reason.is_known() {
+            return Err(ApiError::bad_request(format!("'{reason}' is no reason to reject.")));
+        }
+        let state = self.owned(asked, id)?.state();
+        if state != State::Incoming {
+            return Err(ApiError::wrong_state("reject", state));
+        }
+        if let (Some(uri), Some(call)) = (body.callback_uri, self.calls.get_mut(&id)) {
+            call.callback_uri = uri;
+        }
+        let result = crate::call::result::EndResult::rejected(reason.as_str());
+        self.finish_call(asked.now, id, Trigger::Reject, result, |shown| {
+            // Documented: nothing but the id, no state and no result.
+            *shown = graph::Call { id: shown.id.take(), ..graph::Call::typed() };
+        });
+        Ok(Reply::empty(202))
+    }
+
+    /// Whether the call's other leg is a person.
+    pub(super) fn peer_is_person(&self, call: &Call) -> bool {
+        self.peer_of(call).is_some_and(|(_, leg)| matches!(leg.party, Party::User(_)))
+    }
+}
+
+/// The app's description, from its blob.
+pub(super) fn app_hosted(config: &graph::AppHostedMediaConfig) -> Result<Hosting, ApiError> {
+    let blob = config.blob.as_deref().ok_or_else(|| ApiError::missing("mediaConfig/blob"))?;
+    let offer = blob::parse(blob)
+        .map_err(|error| ApiError::bad_request(format!("mediaConfig/blob: {error}")))?;
+    Ok(Hosting::App { offer: Box::new(offer), answer: None })
+}
+
+/// Modalities that are known.
+pub(super) fn check_modalities(modalities: Option<&[graph::Modality]>) -> Result<(), ApiError> {
+    let unknown = modalities.unwrap_or_default().iter().find(|modality| !modality.is_known());
+    match unknown {
+        Some(modality) => Err(ApiError::bad_request(format!("'{modality}' is no modality."))),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn no_ports(_: attach::PortsExhausted) -> ApiError {
+    let message = "Every port for media is taken.";
+    ApiError { retry_after_seconds: Some(30), ..ApiError::new(503, "ServiceUnavailable", message) }
+}

@@ -1,0 +1,213 @@
+//! Requests to the API: who asks, for what, and which handler answers. Every request is
+//! answered at once and exactly once; what it sets in motion is told by notifications.
+
+use bytes::Bytes;
+use callrig_media::time::Instant;
+
+use super::reply::{ApiError, Reply};
+use super::route::{self, Action, Located, Route};
+use super::{Authentication, Output, Service};
+use crate::call::Call;
+use crate::event::Event;
+use crate::graph;
+use crate::http::{Method, Request};
+use crate::id::{AppId, CallId};
+
+/// How long a `clientContext` may be, in characters.
+const CLIENT_CONTEXT_CHARACTERS_MAX: usize = 256;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    pub(crate) app: AppId,
+}
+
+/// A request, understood as far as its path goes.
+pub(crate) struct Asked<'a> {
+    pub(crate) now: Instant,
+    pub(crate) caller: Caller,
+    pub(crate) located: Located,
+    pub(crate) method: Method,
+    pub(crate) body: &'a Bytes,
+    /// Whether the path began with `/app`.
+    pub(crate) old_root: bool,
+}
+
+impl Asked<'_> {
+    /// The body as what the route needs.
+    pub(crate) fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ApiError> {
+        Ok(graph::parse(self.body)?)
+    }
+
+    /// The body, or nothing where there is none.
+    pub(crate) fn parse_or_default<T>(&self) -> Result<T, ApiError>
+    where
+        T: serde::de::DeserializeOwned + Default,
+    {
+        match graph::parse(self.body) {
+            Err(graph::ParseError::Empty) => Ok(T::default()),
+            other => Ok(other?),
+        }
+    }
+
+    /// Where a resource of a call is, as `Location` names it.
+    pub(crate) fn location(&self, base: &str, call: CallId, rest: &str) -> String {
+        let root = if self.old_root { "app" } else { "communications" };
+        format!("{base}/{}/{root}/calls/{call}{rest}", self.located.version.segment())
+    }
+}
+
+/// A context that is short enough.
+pub(crate) fn checked_context(context: Option<String>) -> Result<Option<String>, ApiError> {
+    match context {
+        Some(text) if text.chars().count() > CLIENT_CONTEXT_CHARACTERS_MAX => {
+            Err(ApiError::bad_request(format!(
+                "clientContext has more than {CLIENT_CONTEXT_CHARACTERS_MAX} characters."
+            )))
+        }
+        other => Ok(other),
+    }
+}
+
+impl Service {
+    /// Answers one request.
+    pub(super) fn serve(&mut self, now: Instant, request: &Request) {
+        // The answer goes out before the notifications that the handler queues.
+        let place = self.outputs.len();
+        let mut name = "unknown";
+        let outcome = self.handle_request(now, request, &mut name);
+        let response = self.respond(now, request, outcome);
+        let served = Event::RequestServed { request: request.id, route: name, status: response.status };
+        self.outputs.insert(place, Output::Response(response));
+        self.outputs.insert(place + 1, Output::Event(served));
+    }
+
+    fn handle_request(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        name: &mut &'static str,
+    ) -> Result<Reply, ApiError> {
+        let located = route::parse(&request.uri);
+        if let Ok(located) = &located {
+            *name = located.route.name();
+            if let Route::Recording(id) = located.route {
+                return self.fetch_recording(id, request.bearer());
+            }
+        }
+        let caller = self.authenticate(request)?;
+        let located = located?;
+        if !located.route.methods().contains(&request.method) {
+            return Err(ApiError::method_not_allowed());
+        }
+        check_content_type(request)?;
+        let old_root = request.uri.split('/').any(|segment| segment.eq_ignore_ascii_case("app"));
+        let method = request.method;
+        let asked = Asked { now, caller, located, method, body: &request.body, old_root };
+        self.dispatch(&asked)
+    }
+
+    fn authenticate(&self, request: &Request) -> Result<Caller, ApiError> {
+        match self.config.authentication {
+            Authentication::ByName => {
+                let app = match request.bearer() {
+                    Some(token) => self.directory.app(&AppId::new(token)),
+                    None => self.directory.only_app(),
+                };
+                let unknown = || ApiError::unauthenticated("The token names no known app.");
+                app.map(|app| Caller { app: app.id.clone() }).ok_or_else(unknown)
+            }
+        }
+    }
+
+    fn dispatch(&mut self, asked: &Asked<'_>) -> Result<Reply, ApiError> {
+        match (&asked.located.route, asked.method) {
+            (Route::Calls, _) => self.create_call(asked),
+            (Route::Call(call), Method::Get) => self.get_call(asked, *call),
+            (Route::Call(call), _) => self.delete_call(asked, *call),
+            (Route::CallAction(call, action), _) => self.act(asked, *call, *action),
+            (Route::Operations(call), _) => self.list_operations(asked, *call),
+            (Route::Operation(call, id), _) => self.get_operation(asked, *call, *id),
+            (Route::Participants(call), _) => self.list_participants(asked, *call),
+            (Route::Participant(call, leg), Method::Get) => {
+                self.get_participant(asked, *call, *leg)
+            }
+            (Route::Participant(call, _), _)
+            | (Route::RosterAction(call, _), _)
+            | (Route::ParticipantAction(call, ..), _)
+            | (Route::RoutingGroups(call), _)
+            | (Route::RoutingGroup(call, _), _)
+            | (Route::ContentSharingSessions(call), _)
+            | (Route::ContentSharingSession(call, _), _) => {
+                self.owned(asked, *call)?;
+                Err(ApiError::not_implemented(asked.located.route.name()))
+            }
+            (Route::LogDeviceQuality, _)
+            | (Route::Meetings(_), _)
+            | (Route::MeetingCreateOrGet(_), _)
+            | (Route::Meeting(..), _)
+            | (Route::Recording(_), _) => {
+                Err(ApiError::not_implemented(asked.located.route.name()))
+            }
+        }
+    }
+
+    fn act(&mut self, asked: &Asked<'_>, call: CallId, action: Action) -> Result<Reply, ApiError> {
+        self.owned(asked, call)?;
+        match action {
+            Action::Answer => self.answer_call(asked, call),
+            Action::Reject => self.reject_call(asked, call),
+            Action::KeepAlive => self.keep_alive(asked, call),
+            Action::PlayPrompt => self.play_prompt(asked, call),
+            Action::RecordResponse => self.record_response(asked, call),
+            Action::SubscribeToTone => self.subscribe_to_tone(asked, call),
+            Action::CancelMediaProcessing => self.cancel_media_processing(asked, call),
+            Action::SendDtmfTones => self.send_dtmf_tones(asked, call),
+            Action::Redirect
+            | Action::Transfer
+            | Action::Mute
+            | Action::Unmute
+            | Action::ChangeScreenSharingRole
+            | Action::UpdateRecordingStatus
+            | Action::UpdateMetadata
+            | Action::AddLargeGalleryView
+            | Action::StartRecording
+            | Action::StopRecording
+            | Action::StartTranscription
+            | Action::StopTranscription
+            | Action::RaiseHand
+            | Action::LowerHand => Err(ApiError::not_implemented(asked.located.route.name())),
+        }
+    }
+
+    /// The call, if it is the caller's: a call of somebody else is not there for it.
+    pub(super) fn owned(&self, asked: &Asked<'_>, call: CallId) -> Result<&Call, ApiError> {
+        self.calls
+            .get(&call)
+            .filter(|call| call.app == asked.caller.app)
+            .ok_or_else(ApiError::call_not_found)
+    }
+}
+
+/// Bodies are JSON in UTF-8; without a content type we believe it.
+fn check_content_type(request: &Request) -> Result<(), ApiError> {
+    let Some(content_type) = request.header("content-type").filter(|_| !request.body.is_empty())
+    else {
+        return Ok(());
+    };
+    let mut parts = content_type.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    let charset = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("charset").then_some(value.trim().trim_matches('"'))
+    });
+    let is_json = kind.eq_ignore_ascii_case("application/json");
+    let is_utf8 = charset.is_none_or(|c| {
+        ["utf-8", "utf8", "us-ascii"].iter().any(|known| c.eq_ignore_ascii_case(known))
+    });
+    if is_json && is_utf8 {
+        return Ok(());
+    }
+    let message = format!("The content type '{content_type}' is not application/json in UTF-8.");
+    Err(ApiError::new(415, "UnsupportedMediaType", message))
+}

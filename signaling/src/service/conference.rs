@@ -1,0 +1,84 @@
+//! Conversations: the legs that hear one another. A peer-to-peer call is a conversation
+//! of two; when it grows, the same conversation becomes a group, so nothing has to be
+//! carried over. Rosters are made from the legs and from nothing else.
+
+use std::collections::BTreeMap;
+
+use callrig_media::description::Description;
+use serde::{Deserialize, Serialize};
+
+use crate::graph;
+use crate::id::{CallId, ConversationId, LegId, TenantId, UserId};
+
+/// Who a leg belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Party {
+    /// A person of the directory.
+    User(UserId),
+    /// A bot, by its call.
+    Bot(CallId),
+}
+
+/// Where a leg stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is being called.
+    Ringing,
+    /// It called, and waits for an answer.
+    Calling,
+    /// It is in.
+    Joined,
+}
+
+/// Two, or any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    PeerToPeer,
+    Group,
+}
+
+/// One leg.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) party: Party,
+    pub(crate) standing: Standing,
+    pub(crate) info: graph::ParticipantInfo,
+    /// What the person described (offered, or answered).
+    pub(crate) description: Option<Description>,
+}
+
+/// The legs that hear one another.
+#[derive(Debug)]
+pub(crate) struct Conversation {
+    pub(crate) id: ConversationId,
+    pub(crate) tenant: TenantId,
+    pub(crate) kind: Kind,
+    pub(crate) legs: BTreeMap<LegId, Leg>,
+}
+
+impl Conversation {
+    pub(crate) const fn new(id: ConversationId, tenant: TenantId, kind: Kind) -> Self {
+        Self { id, tenant, kind, legs: BTreeMap::new() }
+    }
+
+    /// The calls of its bots.
+    pub(crate) fn calls(&self) -> Vec<CallId> {
+        self.legs
+            .values()
+            .filter_map(|leg| match leg.party {
+                Party::Bot(call) => Some(call),
+                Party::User(_) => None,
+            })
+            .collect()
+    }
+
+    /// The legs of its people.
+    pub(crate) fn people(&self) -> Vec<LegId> {
+        self.legs
+            .iter()
+            .filter(|(_, leg)| matches!(leg.party, Party::User(_)))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+}

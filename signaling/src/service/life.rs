@@ -1,0 +1,275 @@
+//! How calls begin, move and end: the one place where states change, timers of calls are
+//! set, and everything that belongs to a call is let go with it.
+
+use callrig_media::time::Instant;
+
+use super::conference::{Conversation, Party};
+use super::{Service, Timer};
+use crate::call::result::EndResult;
+use crate::call::state::{State, Trigger};
+use crate::call::{Call, Hosting, NewCall};
+use crate::event::Event;
+use crate::graph::{self, ChangeType, MediaState, OperationStatus};
+use crate::id::{AppId, CallId, ConversationId, LegId, OperationId};
+
+impl Service {
+    pub(super) fn new_call_id(&mut self) -> CallId {
+        CallId::new(self.config.shard, self.random_bits())
+    }
+
+    pub(super) fn new_leg_id(&mut self) -> LegId {
+        LegId::from_u128(self.random_bits())
+    }
+
+    pub(super) fn new_conversation_id(&mut self) -> ConversationId {
+        ConversationId::from_u128(self.random_bits())
+    }
+
+    /// Whether the app may have one more call.
+    pub(super) fn has_room_for_call(&self, app: &AppId) -> bool {
+        self.calls_per_app.get(app).copied().unwrap_or(0) < self.config.limits.calls_per_app_max
+    }
+
+    /// Takes a new call in.
+    pub(super) fn begin_call(&mut self, now: Instant, new: NewCall) -> CallId {
+        let (id, app) = (new.id, new.app.clone());
+        self.outboxes.insert(id, super::notify::Outbox::new(new.conversation));
+        let call = Call::new(now, new);
+        let state = call.state();
+        *self.calls_per_app.entry(app.clone()).or_insert(0) += 1;
+        self.calls.insert(id, call);
+        if state == State::Incoming {
+            let window = self.config.limits.answer_window;
+            self.timers.set(Timer::Answer(id), now + window);
+        }
+        self.timers.set(Timer::KeepAlive(id), now + self.config.limits.keep_alive);
+        self.say(Event::CallStateChanged { call: id, app, state });
+        id
+    }
+
+    /// Takes an edge of the state table and says so; `false` if there is none.
+    pub(super) fn move_call(&mut self, id: CallId, trigger: Trigger) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else { return false };
+        if !call.take(trigger) {
+            return false;
+        }
+        let (app, state) = (call.app.clone(), call.state());
+        if state != State::Incoming {
+            self.timers.cancel(Timer::Answer(id));
+        }
+        self.say(Event::CallStateChanged { call: id, app, state });
+        true
+    }
+
+    /// Tells the bot where its call stands.
+    pub(super) fn notify_state(&mut self, now: Instant, id: CallId) {
+        let config = self.calls.get(&id).filter(|call| call.state() == State::Establishing);
+        let config = config.filter(|call| answered(call)).and_then(super::view::media_config);
+        self.notify_call(now, id, ChangeType::Updated, |shown| shown.media_config = config);
+    }
+
+    /// The sides of a peer-to-peer conversation are joined: its calls are established,
+    /// and media flows as soon as the bot has been told so.
+    pub(super) fn connect(&mut self, now: Instant, conversation: ConversationId) {
+        for id in self.conversations.get(&conversation).map(Conversation::calls).unwrap_or_default()
+        {
+            if self.move_call(id, Trigger::Connect) {
+                self.notify_state(now, id);
+            }
+            let Some(call) = self.calls.get_mut(&id) else { continue };
+            call.media_active = true;
+            call.version += 1;
+            self.notify_call(now, id, ChangeType::Updated, |shown| {
+                shown.media_state = Some(graph::CallMediaState {
+                    audio: Some(MediaState::Active),
+                    ..graph::CallMediaState::typed()
+                });
+            });
+        }
+    }
+
+    /// The bot hangs up.
+    pub(super) fn hang_up_call(&mut self, now: Instant, id: CallId) {
+        if self.move_call(id, Trigger::HangUp) {
+            self.notify_call(now, id, ChangeType::Updated, |_| {});
+            self.finish_call(now, id, Trigger::Finish, EndResult::ended_by_bot(), |_| {});
+        }
+    }
+
+    /// Somebody else ends the call, or the platform does.
+    pub(super) fn end_call(&mut self, now: Instant, id: CallId, result: EndResult) {
+        self.finish_call(now, id, Trigger::End, result, |_| {});
+    }
+
+    /// Ends a call, tells the bot, and lets go of everything that belongs to it. `shape`
+    /// changes what the last notification shows.
+    pub(super) fn finish_call(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        trigger: Trigger,
+        result: EndResult,
+        shape: impl FnOnce(&mut graph::Call),
+    ) {
+        if self.calls.get(&id).is_none_or(|call| call.state().next(trigger).is_none()) {
+            return;
+        }
+        self.end_operations_of(now, id);
+        // The delivery of an operation's end may itself have ended the call.
+        if !self.move_call(id, trigger) {
+            return;
+        }
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.result = Some(result.clone());
+            call.media_active = false;
+        }
+        self.notify_call(now, id, ChangeType::Deleted, shape);
+        self.close_outbox(id);
+        self.say(Event::CallEnded { call: id, result: result.clone() });
+        self.timers.cancel(Timer::Answer(id));
+        self.timers.cancel(Timer::KeepAlive(id));
+        let Some(call) = self.calls.remove(&id) else { return };
+        if let Some(count) = self.calls_per_app.get_mut(&call.app) {
+            *count -= 1;
+            if *count == 0 {
+                self.calls_per_app.remove(&call.app);
+            }
+        }
+        self.remove_leg(now, call.leg);
+        self.close_conversation_if_over(now, call.conversation, &result);
+    }
+
+    /// Every operation that still goes on is cancelled and told of, before the call's own
+    /// end is: nothing follows that. (The real platform keeps silent about a recording
+    /// whose caller hangs up; no bot can want that.)
+    fn end_operations_of(&mut self, now: Instant, id: CallId) {
+        let running = self.calls.get(&id).map(|call| call.operations.running());
+        for operation in running.unwrap_or_default() {
+            self.stop_work(now, id, operation);
+            self.end_operation(
+                now,
+                id,
+                operation,
+                OperationStatus::Failed,
+                EndResult::action_cancelled(),
+            );
+        }
+    }
+
+    /// Ends an operation, and tells the bot.
+    pub(super) fn end_operation(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        operation: OperationId,
+        status: OperationStatus,
+        result: EndResult,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(ended) = call.operations.end(operation, status.clone(), result.clone()) else {
+            return;
+        };
+        let kind = ended.kind;
+        let mut shown = ended.to_graph();
+        call.version += 1;
+        let path = format!("/operations/{operation}");
+        let resource = format!("/communications/calls/{id}{path}");
+        shown.other.insert("@odata.id".into(), resource.into());
+        shown.other.insert("@odata.etag".into(), format!("W/\"{}\"", call.version).into());
+        let data = serde_json::to_value(shown).expect("the API's types have string keys");
+        self.say(Event::OperationEnded { call: id, operation, kind, status, result });
+        self.notify(now, id, ChangeType::Deleted, &path, data);
+    }
+
+    /// A leg leaves its conversation; its media ends with it.
+    pub(super) fn remove_leg(&mut self, now: Instant, leg: LegId) {
+        self.media.close(now, leg);
+        self.drain_media(now);
+        self.timers.cancel(Timer::Media(leg));
+        self.timers.cancel(Timer::Ringing(leg));
+        if let Some(conversation) = self.legs.remove(&leg)
+            && let Some(conversation) = self.conversations.get_mut(&conversation)
+        {
+            conversation.legs.remove(&leg);
+        }
+    }
+
+    /// A peer-to-peer conversation ends with its first leg.
+    pub(super) fn close_conversation_if_over(
+        &mut self,
+        now: Instant,
+        id: ConversationId,
+        result: &EndResult,
+    ) {
+        let Some(conversation) = self.conversations.get(&id) else { return };
+        let people = conversation.people();
+        let calls = conversation.calls();
+        for leg in people {
+            self.remove_leg(now, leg);
+            self.say(Event::LegEnded { leg, result: result.clone() });
+        }
+        for call in calls {
+            self.end_call(now, call, EndResult::ended_by_other_party());
+        }
+        self.conversations.remove(&id);
+    }
+
+    /// The bot did not answer in its window.
+    pub(super) fn answer_window_over(&mut self, now: Instant, id: CallId) {
+        if self.calls.get(&id).is_some_and(|call| call.state() == State::Incoming) {
+            let seconds = self.config.limits.answer_window.as_secs();
+            self.end_call(now, id, EndResult::not_answered_in_time(seconds));
+        }
+    }
+
+    /// No keepAlive came.
+    pub(super) fn keep_alive_over(&mut self, now: Instant, id: CallId) {
+        self.end_call(now, id, EndResult::keep_alive_timeout());
+    }
+
+    /// A person did not answer.
+    pub(super) fn ringing_over(&mut self, now: Instant, leg: LegId) {
+        self.person_gone(now, leg, &EndResult::user_did_not_answer());
+    }
+
+    /// A person leaves, declines or gives up: what that means for the bots.
+    pub(super) fn person_gone(&mut self, now: Instant, leg: LegId, result: &EndResult) {
+        let Some(id) = self.legs.get(&leg).copied() else { return };
+        self.remove_leg(now, leg);
+        self.say(Event::LegEnded { leg, result: result.clone() });
+        let calls = self.conversations.get(&id).map(Conversation::calls).unwrap_or_default();
+        for call in calls {
+            self.end_call(now, call, result.clone());
+        }
+        self.conversations.remove(&id);
+    }
+
+    /// Ends every call, as on shutting down.
+    pub fn shut_down(&mut self, now: Instant) {
+        for id in self.calls.keys().copied().collect::<Vec<_>>() {
+            self.end_call(now, id, EndResult::shutting_down());
+        }
+    }
+
+    /// The other leg of a peer-to-peer conversation.
+    pub(super) fn peer_of(&self, call: &Call) -> Option<(LegId, &super::conference::Leg)> {
+        let conversation = self.conversations.get(&call.conversation)?;
+        conversation.legs.iter().find(|(id, _)| **id != call.leg).map(|(id, leg)| (*id, leg))
+    }
+
+    /// The bot's call that a leg belongs to, or talks to.
+    pub(super) fn call_beside(&self, leg: LegId) -> Option<CallId> {
+        let conversation = self.conversations.get(self.legs.get(&leg)?)?;
+        match &conversation.legs.get(&leg)?.party {
+            Party::Bot(call) => Some(*call),
+            Party::User(_) => conversation.calls().first().copied(),
+        }
+    }
+}
+
+fn answered(call: &Call) -> bool {
+    match &call.hosting {
+        Hosting::App { answer, .. } => answer.is_some(),
+        Hosting::Service | Hosting::Undecided => false,
+    }
+}

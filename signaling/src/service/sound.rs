@@ -1,0 +1,503 @@
+//! What a bot with service-hosted media can do: play prompts, record, hear tones, press
+//! keys, and cancel all that. Prompts, recordings and tones wait in one queue per call
+//! and go on in order; listening for tones is outside of it.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use callrig_media::time::Instant;
+
+use super::api::{Asked, checked_context};
+use super::reply::{ApiError, Reply};
+use super::{Service, Timer};
+use crate::attach;
+use crate::call::operation::{Kind, Operation};
+use crate::call::queue::{Entry, PROMPTS_MAX, PromptKey, RecordRules, TONES_MAX, Work};
+use crate::call::result::EndResult;
+use crate::call::state::State;
+use crate::call::{Call, Hosting};
+use crate::event::Event;
+use crate::graph::{self, ChangeType, OperationStatus, RecordCompletionReason, Tone};
+use crate::id::{CallId, LegId, OperationId, RecordingId};
+
+/// How long a tone of `sendDtmfTones` sounds.
+const TONE_LENGTH: Duration = Duration::from_millis(160);
+
+/// The pause between tones where the app names none.
+const TONE_PAUSE: Duration = Duration::from_millis(240);
+
+/// The longest pause between tones.
+const TONE_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How many recordings of a call are kept.
+const RECORDINGS_PER_CALL_MAX: usize = 16;
+
+/// A recording that its bot can fetch.
+#[derive(Clone, Debug)]
+pub(crate) struct Recording {
+    pub(crate) call: CallId,
+    pub(crate) token: String,
+    pub(crate) wav: Bytes,
+}
+
+impl Service {
+    /// A call of the caller that is established and whose media is the platform's.
+    fn service_hosted(&self, asked: &Asked<'_>, id: CallId) -> Result<&Call, ApiError> {
+        let call = self.owned(asked, id)?;
+        let action = asked.located.route.name();
+        if matches!(call.hosting, Hosting::App { .. }) {
+            return Err(ApiError::service_hosted_only(action));
+        }
+        match call.state() {
+            State::Established => Ok(call),
+            state => Err(ApiError::wrong_state(action, state)),
+        }
+    }
+
+    pub(super) fn new_operation_id(&mut self) -> OperationId {
+        OperationId::from_u128(self.random_bits())
+    }
+
+    /// Takes a running operation in; the reply shows it.
+    pub(super) fn begin_operation(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+        operation: Operation,
+    ) -> Result<Reply, ApiError> {
+        let (operation_id, kind) = (operation.id, operation.kind);
+        let shown = operation.to_graph();
+        let status = operation.status.clone();
+        let ended = operation.has_ended();
+        let call = self.calls.get_mut(&id).ok_or_else(ApiError::call_not_found)?;
+        let taken = call.operations.push(operation);
+        taken.map_err(|error| ApiError::too_many(error.to_string(), 1))?;
+        self.say(Event::OperationStarted { call: id, operation: operation_id, kind });
+        if ended {
+            let result = EndResult::action_completed();
+            self.say(Event::OperationEnded { call: id, operation: operation_id, kind, status, result });
+        }
+        let rest = format!("/operations/{operation_id}");
+        let location = asked.location(&self.config.base_url, id, &rest);
+        Ok(Reply::json(200, &shown).at(location))
+    }
+
+    /// An operation that is done as soon as it is asked for: no notification follows.
+    pub(super) fn complete_at_once(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+        kind: Kind,
+        context: Option<String>,
+    ) -> Result<Reply, ApiError> {
+        let mut operation = Operation::running(self.new_operation_id(), kind, context);
+        operation.status = OperationStatus::Completed;
+        self.begin_operation(asked, id, operation)
+    }
+
+    /// `POST …/playPrompt`
+    pub(super) fn play_prompt(&mut self, asked: &Asked<'_>, id: CallId) -> Result<Reply, ApiError> {
+        let body: graph::PlayPrompt = asked.parse()?;
+        let context = checked_context(body.client_context)?;
+        let prompts = body.prompts.unwrap_or_default();
+        if prompts.is_empty() {
+            return Err(ApiError::missing("prompts"));
+        }
+        self.service_hosted(asked, id)?;
+        let operation = self.new_operation_id();
+        let files = self.prompt_files(id, operation, &prompts, PROMPTS_MAX)?;
+        let running = Operation::running(operation, Kind::PlayPrompt, context);
+        let reply = self.begin_operation(asked, id, running)?;
+        let repeat = body.repeat.unwrap_or(false);
+        let prompts = self.fetch_all(asked.now, files);
+        self.enqueue(asked.now, id, operation, Work::Play { prompts, repeat });
+        Ok(reply)
+    }
+
+    /// Keys and URIs of the files that prompts name.
+    fn prompt_files(
+        &self,
+        id: CallId,
+        operation: OperationId,
+        prompts: &[graph::Prompt],
+        most: usize,
+    ) -> Result<Vec<(PromptKey, String)>, ApiError> {
+        if prompts.len() > most {
+            let message = format!("prompts has {} entries; the limit is {most}.", prompts.len());
+            return Err(ApiError::bad_request(message));
+        }
+        let call = self.calls.get(&id).ok_or_else(ApiError::call_not_found)?;
+        let mut files = Vec::with_capacity(prompts.len());
+        for prompt in prompts {
+            let info = prompt.media_info.as_ref();
+            let info = info.ok_or_else(|| ApiError::missing("prompts/mediaInfo"))?;
+            files.push(self.prompt_key(&call.app, operation, info)?);
+        }
+        Ok(files)
+    }
+
+    fn fetch_all(&mut self, now: Instant, files: Vec<(PromptKey, String)>) -> Vec<PromptKey> {
+        let mut keys = Vec::with_capacity(files.len());
+        for (key, uri) in files {
+            self.fetch_prompt(now, key.clone(), uri);
+            keys.push(key);
+        }
+        keys
+    }
+
+    fn enqueue(&mut self, now: Instant, id: CallId, operation: OperationId, work: Work) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.queue.push(Entry { operation, work });
+        }
+        self.advance_queue(now, id);
+    }
+
+    /// `POST …/recordResponse`
+    pub(super) fn record_response(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+    ) -> Result<Reply, ApiError> {
+        let body: graph::RecordResponse = asked.parse_or_default()?;
+        let context = checked_context(body.client_context.clone())?;
+        let rules = record_rules(&body)?;
+        self.service_hosted(asked, id)?;
+        let operation = self.new_operation_id();
+        let prompts = body.prompts.unwrap_or_default();
+        let files = self.prompt_files(id, operation, &prompts, 1)?;
+        let running = Operation::running(operation, Kind::Record, context);
+        let reply = self.begin_operation(asked, id, running)?;
+        if body.barge_in_allowed.unwrap_or(false) {
+            self.cancel_queue(asked.now, id);
+        }
+        let prompts = self.fetch_all(asked.now, files);
+        self.enqueue(asked.now, id, operation, Work::Record { prompts, rules });
+        Ok(reply)
+    }
+
+    /// `POST …/subscribeToTone`
+    pub(super) fn subscribe_to_tone(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+    ) -> Result<Reply, ApiError> {
+        let body: graph::ClientContext = asked.parse_or_default()?;
+        let context = checked_context(body.client_context)?;
+        if matches!(self.owned(asked, id)?.hosting, Hosting::App { .. }) {
+            // As the real platform answers on app-hosted calls.
+            let message = "Encountered Exception during ToneSubscription";
+            return Err(ApiError::new(500, "9999", message));
+        }
+        self.service_hosted(asked, id)?;
+        let reply = self.complete_at_once(asked, id, Kind::SubscribeToTone, context)?;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.tones.subscribed = true;
+        }
+        Ok(reply)
+    }
+
+    /// `POST …/cancelMediaProcessing`
+    pub(super) fn cancel_media_processing(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+    ) -> Result<Reply, ApiError> {
+        let body: graph::ClientContext = asked.parse_or_default()?;
+        let context = checked_context(body.client_context)?;
+        self.service_hosted(asked, id)?;
+        let reply = self.complete_at_once(asked, id, Kind::CancelMediaProcessing, context)?;
+        self.cancel_queue(asked.now, id);
+        Ok(reply)
+    }
+
+    /// `POST …/sendDtmfTones`
+    pub(super) fn send_dtmf_tones(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+    ) -> Result<Reply, ApiError> {
+        let body: graph::SendDtmfTones = asked.parse()?;
+        let context = checked_context(body.client_context)?;
+        let tones = body.tones.unwrap_or_default();
+        if tones.is_empty() || tones.len() > TONES_MAX {
+            let message = format!("tones must have 1 to {TONES_MAX} entries.");
+            return Err(ApiError::bad_request(message));
+        }
+        if let Some(tone) = tones.iter().find(|tone| !tone.is_known()) {
+            return Err(ApiError::bad_request(format!("'{tone}' is no tone.")));
+        }
+        let pause = match body.delay_between_tones_ms.map(|number| number.0) {
+            None => TONE_PAUSE,
+            Some(ms) if (0..=TONE_PAUSE_MAX.as_millis() as i64).contains(&ms) => {
+                Duration::from_millis(ms.unsigned_abs())
+            }
+            Some(_) => {
+                return Err(ApiError::bad_request("delayBetweenTonesMs is not 0 to 10000."));
+            }
+        };
+        self.service_hosted(asked, id)?;
+        let operation = self.new_operation_id();
+        let running = Operation::running(operation, Kind::SendDtmfTones, context);
+        let reply = self.begin_operation(asked, id, running)?;
+        self.enqueue(asked.now, id, operation, Work::Tones { tones, pause });
+        Ok(reply)
+    }
+
+    /// Cancels everything in the queue.
+    fn cancel_queue(&mut self, now: Instant, id: CallId) {
+        let queued = self.calls.get(&id).map(|call| call.queue.operations());
+        for operation in queued.unwrap_or_default() {
+            self.stop_work(now, id, operation);
+            self.say_cancelled(now, id, operation);
+        }
+    }
+
+    /// A cancelled operation has failed, except that the sending of tones is completed
+    /// with a reason (documented so).
+    fn say_cancelled(&mut self, now: Instant, id: CallId, operation: OperationId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(held) = call.operations.get_mut(operation) else { return };
+        let (status, result) = match held.kind {
+            Kind::SendDtmfTones => {
+                held.completion_reason = Some("mediaOperationCanceled".to_owned());
+                (OperationStatus::Completed, EndResult::action_completed())
+            }
+            Kind::Record => {
+                let reason = RecordCompletionReason::OperationCanceled;
+                held.completion_reason = Some(reason.to_string());
+                (OperationStatus::Failed, EndResult::action_cancelled())
+            }
+            _ => (OperationStatus::Failed, EndResult::action_cancelled()),
+        };
+        self.end_operation(now, id, operation, status, result);
+    }
+
+    /// Takes an operation's work out of the queue, and stops it if it has begun.
+    pub(super) fn stop_work(&mut self, now: Instant, id: CallId, operation: OperationId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if call.queue.remove(operation) == Some(true) {
+            self.timers.cancel(Timer::Tones(id, operation));
+            if let Some(leg) = self.calls.get(&id).and_then(|c| self.peer_of(c)).map(|(l, _)| l) {
+                self.media.stop(now, leg);
+                self.media_moved(leg);
+            }
+        }
+    }
+
+    /// An operation's work came to nothing.
+    pub(super) fn fail_work(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        operation: OperationId,
+        result: EndResult,
+    ) {
+        self.stop_work(now, id, operation);
+        if let Some(held) = self.calls.get_mut(&id).and_then(|c| c.operations.get_mut(operation))
+            && held.kind == Kind::Record
+        {
+            held.completion_reason = Some(RecordCompletionReason::PlayPromptFailed.to_string());
+        }
+        self.end_operation(now, id, operation, OperationStatus::Failed, result);
+        self.advance_queue(now, id);
+    }
+
+    /// Begins the first entry of the queue if nothing goes on and its files are there.
+    pub(super) fn advance_queue(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(entry) = call.queue.waiting().cloned() else { return };
+        if !entry.work.prompts().iter().all(|key| self.prompts.is_ready(key)) {
+            return;
+        }
+        call.queue.begin();
+        let Some(leg) = self.calls.get(&id).and_then(|call| self.peer_of(call)).map(|(leg, _)| leg)
+        else {
+            return;
+        };
+        let sounds = entry.work.prompts().iter().filter_map(|key| self.prompts.get(key)).collect();
+        match &entry.work {
+            Work::Play { repeat, .. } => self.media.play(now, leg, sounds, *repeat),
+            Work::Record { rules, .. } => self.media.record(now, leg, sounds, rules.clone()),
+            Work::Tones { .. } => self.timers.set(Timer::Tones(id, entry.operation), now),
+        }
+        self.media_moved(leg);
+        self.drain_media(now);
+    }
+
+    /// The next tone of `sendDtmfTones`, or its end.
+    pub(super) fn next_tone(&mut self, now: Instant, id: CallId, operation: OperationId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some((tone, pause)) = call.queue.take_tone(operation) else {
+            call.queue.remove(operation);
+            if let Some(held) = call.operations.get_mut(operation) {
+                held.completion_reason = Some("completedSuccessfully".to_owned());
+            }
+            let (status, result) = (OperationStatus::Completed, EndResult::action_completed());
+            self.end_operation(now, id, operation, status, result);
+            self.advance_queue(now, id);
+            return;
+        };
+        self.timers.set(Timer::Tones(id, operation), now + TONE_LENGTH + pause);
+        if let Some(leg) = self.calls.get(&id).and_then(|call| self.peer_of(call)).map(|(leg, _)| leg)
+        {
+            self.media.send_tone(now, leg, &tone, TONE_LENGTH);
+            self.media_moved(leg);
+            self.drain_media(now);
+        }
+    }
+
+    /// What a leg's media says.
+    pub(super) fn media_said(&mut self, now: Instant, leg: LegId, event: attach::Event) {
+        let Some(call) = self.call_beside(leg) else { return };
+        match event {
+            attach::Event::Session(event) => {
+                self.say(Event::Media { leg, call, event });
+            }
+            attach::Event::Ended => self.say(Event::MediaEnded { leg, call }),
+            attach::Event::RelayDropped { payload_type, reason } => {
+                self.say(Event::RelayDropped { leg, payload_type, reason });
+            }
+            attach::Event::Tone(tone) => self.tone_heard(now, leg, &tone),
+            attach::Event::Played => self.work_done(now, call, EndResult::action_completed()),
+            attach::Event::Recorded(recorded) => self.recorded(now, call, recorded),
+        }
+    }
+
+    fn work_done(&mut self, now: Instant, id: CallId, result: EndResult) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(operation) = call.queue.current().map(|entry| entry.operation) else { return };
+        call.queue.remove(operation);
+        self.end_operation(now, id, operation, OperationStatus::Completed, result);
+        self.advance_queue(now, id);
+    }
+
+    fn recorded(&mut self, now: Instant, id: CallId, recorded: attach::Recorded) {
+        use attach::RecordEnd as End;
+        use RecordCompletionReason as Reason;
+        let (status, result, reason) = match recorded.end {
+            End::StopTone => {
+                (OperationStatus::Completed, EndResult::stop_tone(), Reason::StopToneDetected)
+            }
+            End::MaxDuration => (
+                OperationStatus::Completed,
+                EndResult::max_record_duration(),
+                Reason::MaxRecordDurationReached,
+            ),
+            End::MaxSilence => {
+                (OperationStatus::Completed, EndResult::max_silence(), Reason::MaxSilenceTimeout)
+            }
+            End::InitialSilence => {
+                (OperationStatus::Failed, EndResult::initial_silence(), Reason::InitialSilenceTimeout)
+            }
+        };
+        let completed = status == OperationStatus::Completed;
+        let (recording, token) =
+            (RecordingId::from_u128(self.random_bits()), format!("{:032x}", self.random_bits()));
+        let location =
+            format!("{}/v1.0/communications/recordings/{recording}", self.config.base_url);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(operation) = call.queue.current().map(|entry| entry.operation) else { return };
+        call.queue.remove(operation);
+        if let Some(held) = call.operations.get_mut(operation) {
+            held.completion_reason = Some(reason.to_string());
+            held.recording_location = Some(if completed { location } else { String::new() });
+            held.recording_access_token = Some(if completed { token.clone() } else { String::new() });
+        }
+        if completed {
+            self.keep_recording(recording, Recording { call: id, token, wav: recorded.wav });
+        }
+        self.end_operation(now, id, operation, status, result);
+        self.advance_queue(now, id);
+    }
+
+    fn keep_recording(&mut self, id: RecordingId, recording: Recording) {
+        let of_call: Vec<RecordingId> = self
+            .recordings
+            .iter()
+            .filter(|(_, other)| other.call == recording.call)
+            .map(|(id, _)| *id)
+            .collect();
+        if of_call.len() >= RECORDINGS_PER_CALL_MAX
+            && let Some(first) = of_call.first()
+        {
+            self.recordings.remove(first);
+        }
+        self.recordings.insert(id, recording);
+    }
+
+    /// The recordings of a call that is over can be fetched for a while.
+    pub(super) fn let_recordings_go(&mut self, now: Instant, call: CallId) {
+        let until = now + self.config.limits.recording_kept;
+        for (id, _) in self.recordings.iter().filter(|(_, recording)| recording.call == call) {
+            self.timers.set(Timer::Recording(*id), until);
+        }
+    }
+
+    /// `GET` of a recording, with the token that came with it.
+    pub(super) fn fetch_recording(
+        &self,
+        id: RecordingId,
+        bearer: Option<&str>,
+    ) -> Result<Reply, ApiError> {
+        let found = self.recordings.get(&id).ok_or_else(|| ApiError::not_found("Recording"))?;
+        if bearer != Some(found.token.as_str()) {
+            return Err(ApiError::unauthenticated("The recording needs its own access token."));
+        }
+        Ok(Reply::octets(found.wav.clone()))
+    }
+
+    /// A key was pressed: the bots that asked are told, a recording may end.
+    pub(super) fn tone_heard(&mut self, now: Instant, leg: LegId, tone: &Tone) {
+        let Some(id) = self.call_beside(leg) else { return };
+        self.say(Event::ToneHeard { leg, call: id, tone: tone.clone() });
+        self.media.stop_tone(now, leg, tone);
+        self.media_moved(leg);
+        self.drain_media(now);
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if !call.tones.subscribed || !call.state().is_connected() {
+            return;
+        }
+        call.tones.told += 1;
+        call.version += 1;
+        let info = graph::ToneInfo {
+            sequence_id: Some(graph::Number(call.tones.told)),
+            tone: Some(tone.clone()),
+            ..graph::ToneInfo::typed()
+        };
+        self.notify_call(now, id, ChangeType::Updated, |shown| shown.tone_info = Some(info));
+    }
+}
+
+fn record_rules(body: &graph::RecordResponse) -> Result<RecordRules, ApiError> {
+    let seconds = |name: &str, value: Option<graph::Number>| match value {
+        None => Ok(Duration::from_secs(5)),
+        Some(graph::Number(number)) if (1..=120).contains(&number) => {
+            Ok(Duration::from_secs(number.unsigned_abs()))
+        }
+        Some(_) => Err(ApiError::bad_request(format!("{name} is not 1 to 120."))),
+    };
+    let mut stop_tones = Vec::new();
+    for text in body.stop_tones.iter().flatten() {
+        // Old examples name several keys in one string.
+        match Tone::from_key(text) {
+            Some(tone) => stop_tones.push(tone),
+            None => {
+                for key in text.chars() {
+                    let tone = Tone::from_key(&key.to_string());
+                    let unknown = || ApiError::bad_request(format!("'{text}' is no stop tone."));
+                    stop_tones.push(tone.ok_or_else(unknown)?);
+                }
+            }
+        }
+    }
+    Ok(RecordRules {
+        initial_silence: seconds(
+            "initialSilenceTimeoutInSeconds",
+            body.initial_silence_timeout_in_seconds,
+        )?,
+        max_silence: seconds("maxSilenceTimeoutInSeconds", body.max_silence_timeout_in_seconds)?,
+        max_duration: seconds("maxRecordDurationInSeconds", body.max_record_duration_in_seconds)?,
+        beep: body.play_beep.unwrap_or(true),
+        stop_tones,
+    })
+}
