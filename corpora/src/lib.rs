@@ -9,6 +9,7 @@
 
 pub mod arrival;
 pub mod codec;
+pub mod count;
 pub mod digest;
 pub mod flow;
 pub mod format;
@@ -21,8 +22,11 @@ pub mod truth;
 
 pub use arrival::{Arrival, ArrivalKind};
 pub use codec::Codec;
+pub use count::Counts;
 pub use flow::{Confidence, Flow, FlowId, FlowPayload, Hints};
+pub use manifest::{Entry, Manifest};
 pub use open::{
     OpenError, Opened, Options, open_bytes, open_bytes_with, open_path, open_path_with,
 };
 pub use recording::{CaptureFormat, Recording, Route, RouteId};
+pub use truth::Truth;

@@ -5,6 +5,9 @@
 //!
 #![doc = concat!("```toml\n", include_str!("manifest/example.toml"), "```")]
 
+pub mod import;
+mod verify;
+
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Codec;
 use crate::digest::Sha256Digest;
 use crate::truth::Truth;
+
+pub use import::{About, ImportError, Imported, import};
+pub use verify::Mismatch;
 
 /// The only layout of a manifest that there is so far.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -1,7 +1,7 @@
 //! What is true of a recording, stated independently of the code under test.
 //!
 //! Everything is optional, and everything that is there is checked: the counts by
-//! `Manifest::verify` in this crate, which counts by itself from the
+//! [`Manifest::verify`](crate::manifest::Manifest::verify) in this crate, which counts by itself from the
 //! bytes; the decoded output, the spoken words and the drift by the cases of the harness.
 
 use serde::{Deserialize, Serialize};

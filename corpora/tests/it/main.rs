@@ -1,3 +1,4 @@
 //! The crate from outside: files of others, every format there and back, hostile bytes.
 
 mod outside;
+mod own;
