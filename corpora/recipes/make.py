@@ -25,7 +25,7 @@ import time
 import tomllib
 import zlib
 
-from kit import bitstreams, hostile, judge, manifest, senders, sources, wire
+from kit import bitstreams, calls, hostile, judge, manifest, senders, sources, wire
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CORPORA = os.path.dirname(HERE)
@@ -35,7 +35,7 @@ LICENCE = "MIT OR Apache-2.0"
 
 PROGRAMS = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "gst-launch-1.0": "gstreamer1.0-tools", "espeak-ng": "espeak-ng",
             "sox": "sox", "x264": "x264", "opusenc": "opus-tools", "tshark": "tshark", "dumpcap": "wireshark-common",
-            "tcpdump": "tcpdump"}
+            "tcpdump": "tcpdump", "baresip": "baresip-core"}
 ELEMENTS = {"opusenc": "gstreamer1.0-plugins-base", "rtpopuspay": "gstreamer1.0-plugins-good",
             "rtph264pay": "gstreamer1.0-plugins-good", "openh264enc": "gstreamer1.0-plugins-bad",
             "rtpdtmfsrc": "gstreamer1.0-plugins-bad", "y4mdec": "gstreamer1.0-plugins-bad"}
@@ -107,7 +107,9 @@ def prompt(command):
 
 
 def capture_command(how, path, ports):
-    """What captures these ports into this file, and the words it says when it is ready."""
+    """What captures these ports into this file, and the words it says when it is ready. Removes what lies there."""
+    if os.path.exists(path):
+        os.unlink(path)
     which = "udp and (" + " or ".join(f"dst port {port}" for port in ports) + ")"
     if how == "pcapng":
         return ["dumpcap", "-q", "-i", "lo", "-f", which, "-w", path], "File:"
@@ -167,9 +169,8 @@ def send(recipe, work, base):
     streams, far, ports = plan(recipe, base)
     stem = os.path.join(work, f"run-{base}")
     config, log, raw = stem + ".json", stem + ".log", stem + ".cap"
-    for path in (log, raw):
-        if os.path.exists(path):
-            os.unlink(path)
+    if os.path.exists(log):
+        os.unlink(log)
     with open(config, "w", encoding="utf-8") as out:
         json.dump(far, out)
     # Everything is encoded before anything runs, so that encoders do not disturb each other's senders.
@@ -332,6 +333,42 @@ def verify(recipe, streams, count, path, log, ports, work):
     return faults
 
 
+def make_call(recipe, work, base):
+    """One SIP call between two real clients: (path, ending, entry). Streams are found in the capture, not announced."""
+    ports = [base, base + 10, *range(base + 50, base + 80)]
+    raw = os.path.join(work, f"run-{base}.cap")
+    command, words = capture_command(recipe.get("capture", "pcap-us"), raw, ports)
+    capture = subprocess.Popen(prompt(command), stderr=subprocess.PIPE)
+    await_words(capture.stderr, words, command[0])
+    time.sleep(0.3)
+    try:
+        calls.run(recipe, work, base)
+    finally:
+        stop(capture, signal.SIGINT, "the capture")
+    count = judge.Count(raw)
+    flows = []
+    for ssrc, flow in sorted(count.flows.items()):
+        facts = {"packets": flow.packets, "lost": flow.lost(), "reordered": flow.reordered, "duplicates": flow.duplicates}
+        for payload_type in sorted(flow.types):
+            codec, rate = {0: ("pcmu", 8000), 8: ("pcma", 8000), 101: ("telephone-event", 8000)}.get(
+                payload_type, ("opus", 48000))
+            flows.append({"ssrc": ssrc, "payload_type": payload_type, "codec": codec, "clock_rate": rate, "truth": facts})
+    faults = judge.disagreement(raw, count, [])
+    events = [packet for flow in count.flows.values() for _, packet in sorted(flow.payloads.items())
+              if packet.payload_type == 101]
+    if judge.digits_of(events) != recipe["truth"].get("digits", ""):
+        faults.append(f"captured {judge.digits_of(events)!r}")
+    if len(count.flows) != 2 or any(count.total(name) for name in ("lost", "duplicates", "reordered")):
+        faults.append(f"{len(count.flows)} streams, {count.total('lost')} lost")
+    if faults:
+        raise Fault("; ".join(faults))
+    truth = {name: count.total(name) for name in ("packets", "lost", "reordered", "duplicates")}
+    truth |= {"rtcp": count.rtcp, "other": count.other, "duration_ms": count.duration_ms()} | recipe["truth"]
+    how = {"pcapng": "dumpcap"}.get(recipe.get("capture"), "tcpdump")
+    return raw, extension(recipe), {"origin": f"{calls.origin(recipe)}; captured on loopback by {how}", "flows": flows,
+                                    "truth": truth}
+
+
 def extension(recipe):
     """The file name's ending says the format, for people; the readers look at the bytes."""
     if "relink" in recipe:
@@ -386,6 +423,8 @@ def make_one(recipe, work, base):
     kind = recipe.get("kind", "sent")
     if kind == "written":
         path, ending, entry = hostile.make(recipe, work)
+    elif kind == "call":
+        path, ending, entry = make_call(recipe, work, base)
     elif kind == "elementary":
         path, ending, entry = make_elementary(recipe, work)
     else:

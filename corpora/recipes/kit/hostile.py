@@ -187,13 +187,13 @@ def stolen_ssrc(tape):
 
 
 def replays(tape):
-    """Each packet again a second later, some a hundred times at once."""
+    """Bursts of what was sent in the second before, and one packet a hundred times at once."""
     packets = tape.voice(150)
     for number in range(0, 100):
-        tape.udp(20 * number + 1003, packets[number])
+        tape.udp(1003 + number // 50 * 1000 + number % 50 * 0.1, packets[number])
     for number in range(100):
         tape.udp(2500 + number * 0.01, packets[120])
-    # 51 packets back at most, so each is a duplicate by RFC 3550's own window.
+    # 51 packets back at most: within RFC 3550's own window for what is merely late.
     return {"packets": 350, "duplicates": 200, "lost": 0, "reordered": 0}
 
 
@@ -287,7 +287,7 @@ def rtcp(tape):
         bytes([0xA0]) + packet(201, 0, yours + b"\0\0\0\4")[1:] + packet(201, 0, yours),  # padding before the last one
         b"".join(packet(201, 0, yours) for _ in range(180)),                           # a compound of 180
     ]
-    too_long = [packet(201, 1, yours + report, words=7), packet(203, 1, mine, words=0xFFFF), packet(200, 0, sender)[:20]]
+    too_long = [packet(201, 1, yours + report, words=8), packet(203, 1, mine, words=0xFFFF), packet(200, 0, sender)[:20]]
     for number, data in enumerate(well_formed + too_long):
         tape.udp(210 + 50 * number, data, source=THERE, target=HERE)
     for number in range(200):

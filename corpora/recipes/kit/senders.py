@@ -80,7 +80,7 @@ def gst_opus(work, stream, target):
     level, caps = "", ""
     if stream.get("levels"):
         level = "level audio-level-meta=true post-messages=false !"
-        caps = "! application/x-rtp,extmap-1=(string)urn:ietf:params:rtp-hdrext:ssrc-audio-level"
+        caps = '! application/x-rtp,extmap-1=(string)<"","urn:ietf:params:rtp-hdrext:ssrc-audio-level","vad=on">'
     chain = (f"filesrc location={wav} ! wavparse ! audioconvert ! audioresample ! "
              f"audio/x-raw,rate=48000,channels={channels} ! {level} opusenc {options} ! "
              f"rtpopuspay {numbers(stream)} {skip} {caps}")

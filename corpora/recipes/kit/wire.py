@@ -181,12 +181,12 @@ def write_pcap(path, link, frames, order="<", nanoseconds=False):
 
 
 def write_rtpdump(path, arrivals):
-    """An rtpdump file of (ns, source, destination, payload): the source of the first goes into its headers."""
-    start, source = arrivals[0][0], arrivals[0][1]
-    host = ipaddress.ip_address(source[0]).packed[-4:]
+    """An rtpdump file of (ns, source, destination, payload): the first destination, where rtpdump listens, names it."""
+    start, place = arrivals[0][0], arrivals[0][2]
+    host = ipaddress.ip_address(place[0]).packed[-4:]
     with open(path, "wb") as out:
-        out.write(f"#!rtpplay1.0 {source[0]}/{source[1]}\n".encode())
-        out.write(struct.pack(">II4sHH", start // 10**9, start % 10**9 // 1000, host, source[1], 0))
+        out.write(f"#!rtpplay1.0 {place[0]}/{place[1]}\n".encode())
+        out.write(struct.pack(">II4sHH", start // 10**9, start % 10**9 // 1000, host, place[1], 0))
         for when, _, _, payload in arrivals:
             rtcp = len(payload) > 1 and 192 <= payload[1] <= 223
             out.write(struct.pack(">HHI", 8 + len(payload), 0 if rtcp else len(payload), (when - start) // 10**6) + payload)
