@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 
 pub mod estimate;
 pub mod playout;
+mod queue;
+mod sound;
+mod timeline;
 
 pub use playout::Playout;
 

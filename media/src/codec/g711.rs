@@ -43,13 +43,15 @@ impl Law {
         }
     }
 
-    /// Appends one sample per byte.
-    pub fn decode_into(self, bytes: &[u8], samples: &mut Vec<i16>) {
+    /// One sample per byte, as far as there are both.
+    pub fn decode_to(self, bytes: &[u8], samples: &mut [i16]) {
         let table = match self {
             Self::A => &A_DECODED,
             Self::Mu => &MU_DECODED,
         };
-        samples.extend(bytes.iter().map(|&byte| table[usize::from(byte)]));
+        for (sample, &byte) in samples.iter_mut().zip(bytes) {
+            *sample = table[usize::from(byte)];
+        }
     }
 
     /// Appends one byte per sample.

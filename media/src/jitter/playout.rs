@@ -1,28 +1,121 @@
-//! To come.
-use super::{Config, ConfigError, Push, Stats};
-use crate::audio::Audio;
+//! The policy of the jitter buffer: what to play when. Its one variable is the *delay* of
+//! the sample to be played next: how much later it is played than it could have been, had
+//! its packet been as fast as the fastest. A packet is in time exactly if its lateness is
+//! no more than that, so the delay is kept within a band above the lateness that
+//! [`Estimator`] finds, by leaving out or repeating pitch periods, and inside pauses by
+//! shortening or lengthening them. Within the band nothing is touched: what arrives as it
+//! was sent is played bit for bit as the codec decodes it.
+//!
+//! When nothing is there to play, the stream's timeline stands still while concealment is
+//! played, and is owed that time: if the packet comes after all it is played, later than
+//! planned; if a later one comes instead, the loss in between is taken to be covered.
+
+use bytes::Bytes;
+
+use super::estimate::Estimator;
+use super::queue::{Queue, Seen, Waiting};
+use super::sound::{CONCEALED_STEP, Run, Sound};
+use super::timeline::{Timeline, nanos, ticks};
+use super::{Cause, Config, ConfigError, Push, Stats};
+use crate::audio::resample::Resampler;
+use crate::audio::stretch::Urgency;
+use crate::audio::{Audio, FRAME, Kind, frame_samples};
 use crate::description::Codec;
+use crate::payload::{g711, opus};
 use crate::rtp;
 use crate::time::Instant;
 
-/// The most packets that wait.
+/// The most packets that wait; further ones are discarded as [`Cause::Overflow`].
 pub const PACKETS_MAX: usize = 256;
+
+/// Before the first packet is played, this many before it may still come.
+const BEFORE_FIRST: u64 = 64;
+
+/// The delay may be this much below its target, in nanoseconds, …
+const BELOW: i64 = 5_000_000;
+
+/// … and this much above: more than one frame, since playing begins on somebody's tick.
+const ABOVE: i64 = 25_000_000;
+
+/// Stretching rests for so many frames, so that speech changes its speed by a sixth at
+/// most.
+const STRETCH_REST: u32 = 3;
+
+/// Ticks of one frame.
+const FRAME_TICKS: i64 = 960;
+
+/// Where the stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No packet yet, or none for long.
+    Idle,
+    /// Packets wait; playing begins then.
+    Starting(Instant),
+    /// The next frame is due then.
+    Playing(Instant),
+}
 
 /// The jitter buffer of one stream.
 #[derive(Debug)]
 pub struct Playout {
+    config: Config,
+    ssrc: u32,
+    phase: Phase,
+    estimator: Estimator,
+    timeline: Timeline,
+    queue: Queue,
+    seen: Seen,
+    sound: Sound,
+    resampler: Option<Resampler>,
+    scratch: Vec<i16>,
     stats: Stats,
+    last_arrival: Instant,
+    /// Media time of what is to be decoded next.
+    next: i64,
+    /// Ticks that were made up while the timeline stood still at `next`.
+    owed: i64,
+    /// Ticks that were made up in one piece.
+    made_up: i64,
+    /// How long the last packet was, in ticks.
+    packet_ticks: i64,
+    /// Whether the last packet said that its sender pauses.
+    pause: bool,
+    /// The packet that was used for its error correction and waits to be played.
+    recovered: Option<u64>,
+    /// Whether what was played last was concealed.
+    concealing: bool,
+    rest: u32,
 }
 
 impl Playout {
-    /// A buffer for one stream.
+    /// A buffer for the stream of one source.
     ///
     /// # Errors
     /// What [`Config::validate`] says.
     pub fn new(config: &Config, ssrc: u32) -> Result<Self, ConfigError> {
         config.validate()?;
-        let _ = ssrc;
-        Ok(Self { stats: Stats::default() })
+        Ok(Self {
+            config: config.clone(),
+            ssrc,
+            phase: Phase::Idle,
+            estimator: Estimator::new(config.quantile),
+            timeline: Timeline::default(),
+            queue: Queue::default(),
+            seen: Seen::default(),
+            sound: Sound::new(config.rate, config.decode),
+            resampler: None,
+            scratch: Vec::new(),
+            stats: Stats::default(),
+            last_arrival: Instant::ZERO,
+            next: 0,
+            owed: 0,
+            made_up: 0,
+            packet_ticks: FRAME_TICKS,
+            pause: false,
+            recovered: None,
+            concealing: false,
+            rest: 0,
+        })
     }
 
     /// Takes a packet and its extended sequence number; only its timestamp and its
@@ -34,36 +127,464 @@ impl Playout {
         packet: &rtp::Packet,
         codec: Codec,
     ) -> Push {
-        let _ = (now, sequence, packet, codec);
+        self.stats.received += 1;
+        let push = self.admit(now, sequence, packet, codec);
+        match push {
+            Push::Queued => {}
+            Push::Duplicate => self.stats.duplicate += 1,
+            Push::Late => {
+                self.stats.late += 1;
+                self.stats.packets_discarded += 1;
+            }
+            Push::Discarded(cause) => self.discard(cause),
+        }
+        push
+    }
+
+    fn admit(&mut self, now: Instant, sequence: u64, packet: &rtp::Packet, codec: Codec) -> Push {
+        if self.phase == Phase::Idle && self.seen.is_empty() {
+            self.queue.advance(sequence.saturating_sub(BEFORE_FIRST));
+        }
+        if sequence >= self.queue.next() && !self.queue.reaches(sequence) {
+            if self.queue.len() > 0 {
+                return Push::Discarded(Cause::Overflow);
+            }
+            self.queue.advance(sequence - (PACKETS_MAX as u64 - 1));
+        }
+        if self.queue.contains(sequence) || self.seen.insert(sequence) {
+            return Push::Duplicate;
+        }
+        let shape = match Shape::parse(&packet.payload, codec) {
+            Ok(shape) => shape,
+            Err(cause) => {
+                self.queue.skip(sequence);
+                return Push::Discarded(cause);
+            }
+        };
+        let timestamp = packet.header.timestamp;
+        if sequence < self.queue.next() {
+            self.learn(now, timestamp, codec);
+            return Push::Late;
+        }
+        let place =
+            self.timeline.place(now, timestamp, codec.clock_rate(), self.estimator.reference());
+        self.stats.discontinuities += u64::from(place.jumped);
+        self.estimator.push(now, place.transit);
+        self.last_arrival = now;
+        if matches!(self.phase, Phase::Playing(_)) && place.media + shape.ticks <= self.next {
+            return Push::Late;
+        }
+        if self.phase == Phase::Idle {
+            self.phase = Phase::Starting(now + self.config.delay_initial);
+        }
+        self.stats.fec_packets_received += u64::from(shape.reach > 0);
+        self.queue.push(Waiting {
+            sequence,
+            media: place.media,
+            ticks: shape.ticks,
+            reach: shape.reach,
+            pause: shape.pause,
+            timestamp,
+            arrived: now,
+            codec,
+            payload: packet.payload.clone(),
+        });
         Push::Queued
+    }
+
+    /// What comes too late still says how late packets are.
+    fn learn(&mut self, now: Instant, timestamp: u32, codec: Codec) {
+        if let Some(reference) = self.estimator.reference()
+            && let Some(transit) =
+                self.timeline.transit_of(now, timestamp, codec.clock_rate(), reference)
+        {
+            self.estimator.push(now, transit);
+        }
+    }
+
+    fn discard(&mut self, cause: Cause) {
+        self.stats.discarded.count(cause);
+        self.stats.packets_discarded += 1;
     }
 
     /// Says that a packet with this sequence number came that is not for the ear (an
     /// RFC 4733 event), so that its place in the sequence is not taken for a loss.
     pub fn skip(&mut self, now: Instant, sequence: u64) {
-        let _ = (now, sequence);
+        let known = !self.seen.is_empty() && sequence >= self.queue.next();
+        if known && self.queue.reaches(sequence) && !self.seen.insert(sequence) {
+            self.queue.skip(sequence);
+            self.last_arrival = now;
+        }
     }
 
     /// Plays the next 20 ms into `audio`. False, and silence, if nothing plays yet or any
     /// more; then nothing is counted.
     pub fn pull(&mut self, now: Instant, audio: &mut Audio) -> bool {
-        let _ = (now, audio);
-        false
+        audio.ssrc = self.ssrc;
+        if !self.begin(now) {
+            audio.silence(self.config.rate, self.sound.layout().channels);
+            return false;
+        }
+        self.drop_excess();
+        while self.sound.length() < self.sound.frame() {
+            self.fill(now);
+        }
+        self.adapt(now);
+        self.emit(now, audio);
+        true
+    }
+
+    /// Whether there is anything to play from.
+    fn begin(&mut self, now: Instant) -> bool {
+        match self.phase {
+            Phase::Idle => return false,
+            Phase::Starting(start) if now < start => return false,
+            Phase::Starting(_) => {
+                let Some(front) = self.queue.front() else { return false };
+                self.next = front.media;
+                let (sequence, codec) = (front.sequence, front.codec);
+                self.queue.advance(sequence);
+                self.sound.open(codec);
+                (self.owed, self.made_up, self.pause) = (0, 0, false);
+            }
+            Phase::Playing(due) => {
+                let idle = self.queue.len() == 0 && now.since(self.last_arrival) > self.config.idle;
+                if idle {
+                    self.stop();
+                    return false;
+                }
+                // On our own tick if the owner keeps to it, else on the owner's.
+                let on_time = now.since(due) < FRAME && due.since(now) < FRAME;
+                self.phase = Phase::Playing(if on_time { due } else { now } + FRAME);
+                return true;
+            }
+        }
+        self.phase = Phase::Playing(now + FRAME);
+        true
+    }
+
+    fn stop(&mut self) {
+        self.phase = Phase::Idle;
+        self.sound.close();
+        self.estimator.forget_reference();
+        self.concealing = false;
+    }
+
+    /// Gives up what would be played later than is allowed.
+    fn drop_excess(&mut self) {
+        let max = ticks(self.config.delay_max.as_nanos() as i64);
+        while self.queue.span() > max
+            && let Some(packet) = self.queue.pop()
+        {
+            self.next = packet.end();
+            self.owed = 0;
+            self.discard(Cause::Excess);
+            self.drop_error_correction(&packet);
+        }
+    }
+
+    /// Notes that a packet went, if its error correction was not needed.
+    fn drop_error_correction(&mut self, packet: &Waiting) {
+        let unused = packet.reach > 0 && self.recovered != Some(packet.sequence);
+        self.stats.fec_packets_discarded += u64::from(unused);
+    }
+
+    /// Adds something to what waits to be played.
+    fn fill(&mut self, now: Instant) {
+        let Some(front) = self.queue.front() else {
+            return self.bridge();
+        };
+        if self.sound.codec() != Some(front.codec) {
+            if self.sound.length() > 0 {
+                // The rest of this frame still has the layout of the codec before.
+                self.conceal(FRAME_TICKS - self.sound.ticks(self.sound.length()));
+                return;
+            }
+            let codec = front.codec;
+            return self.sound.open(codec);
+        }
+        let (gap, reach) = (front.media - self.next, front.reach);
+        if front.end() <= self.next {
+            if let Some(packet) = self.queue.pop() {
+                self.discard(Cause::Timestamp);
+                self.drop_error_correction(&packet);
+            }
+            return;
+        }
+        // What is shorter than the smallest step of concealment is not worth one.
+        if gap - self.owed < CONCEALED_STEP {
+            return self.play();
+        }
+        self.next += self.owed;
+        let missing = gap - self.owed;
+        self.owed = 0;
+        if self.queue.is_unbroken() {
+            self.linger(now, missing);
+        } else if self.config.fec && reach > 0 && missing / CONCEALED_STEP * CONCEALED_STEP == reach
+        {
+            self.recover(reach);
+        } else {
+            let reserved = if self.config.fec && missing > reach { reach } else { 0 };
+            let step = (missing - reserved).min(self.packet_ticks).min(FRAME_TICKS);
+            let step = self.conceal(step);
+            self.next += step;
+        }
+    }
+
+    /// Decodes the first packet, whose turn it is.
+    fn play(&mut self) {
+        let Some(packet) = self.queue.pop() else { return };
+        let skipped = (self.next - packet.media).max(0);
+        self.owed = 0;
+        self.next = packet.end();
+        self.pause = packet.pause;
+        self.drop_error_correction(&packet);
+        if self.sound.decode(&packet, skipped) {
+            self.stats.played += 1;
+            self.packet_ticks = packet.ticks;
+            self.made_up = 0;
+        } else {
+            self.discard(Cause::Undecodable);
+            self.conceal(packet.ticks - skipped);
+        }
+    }
+
+    /// Decodes what is missing before the first packet from that packet.
+    fn recover(&mut self, ticks: i64) {
+        if let Some(front) = self.queue.front() {
+            self.sound.recover(front, ticks);
+            self.next = front.media;
+            self.recovered = Some(front.sequence);
+            self.made_up = 0;
+        }
+    }
+
+    /// Nothing is there: makes something up while the timeline stands still.
+    fn bridge(&mut self) {
+        let step = self.packet_ticks.min(FRAME_TICKS);
+        if self.pause || self.queue.is_next_skipped() {
+            self.sound.make_up(step, Kind::Comfort);
+            self.owed += step;
+        } else {
+            self.owed += self.conceal(step);
+        }
+    }
+
+    /// The sender left `missing` ticks out before the first packet. Nobody can hear how
+    /// long a pause is, so this is where the delay is best put right.
+    fn linger(&mut self, now: Instant, missing: i64) {
+        let target = self.target();
+        let delay = self.delay_of(now, self.next);
+        let step = missing.min(FRAME_TICKS);
+        if self.config.stretch && delay > target + ABOVE {
+            let removed = ticks(delay - target).min(missing) / CONCEALED_STEP * CONCEALED_STEP;
+            self.next += removed;
+            self.stats.removed_samples_for_acceleration += self.played_samples(removed);
+        } else if self.config.stretch && delay < target - BELOW {
+            let inserted = ticks(target - delay).min(FRAME_TICKS);
+            let inserted = inserted.max(CONCEALED_STEP) / CONCEALED_STEP * CONCEALED_STEP;
+            self.sound.make_up(inserted, Kind::Comfort);
+            self.stats.inserted_samples_for_deceleration += self.played_samples(inserted);
+        } else {
+            let step = step / CONCEALED_STEP * CONCEALED_STEP;
+            self.sound.make_up(step, Kind::Comfort);
+            self.next += step;
+        }
+    }
+
+    /// Makes up about so many ticks; returns how many.
+    fn conceal(&mut self, ticks: i64) -> i64 {
+        let step = (ticks / CONCEALED_STEP).max(1) * CONCEALED_STEP;
+        let faded = nanos(self.made_up) >= self.config.concealment_max.as_nanos() as i64;
+        self.sound.make_up(step, if faded { Kind::Silence } else { Kind::Concealed });
+        self.made_up += step;
+        step
+    }
+
+    /// The delay to aim at, in nanoseconds.
+    fn target(&self) -> i64 {
+        let needed = self.estimator.delay().max(self.config.delay_min);
+        needed.min(self.config.delay_max).as_nanos() as i64
+    }
+
+    /// The delay that what is at `media` will have if it is decoded next, in nanoseconds.
+    fn delay_of(&self, now: Instant, media: i64) -> i64 {
+        let waits = nanos(self.sound.ticks(self.sound.length()));
+        let transit = now.as_nanos().cast_signed() + waits - nanos(media);
+        transit - self.estimator.reference().unwrap_or(transit)
+    }
+
+    /// Stretches what is played next if the delay has left its band.
+    fn adapt(&mut self, now: Instant) {
+        self.rest = self.rest.saturating_sub(1);
+        if !self.config.stretch || self.rest > 0 || self.owed > 0 {
+            return;
+        }
+        let (delay, target) = (self.delay_of(now, self.next), self.target());
+        if delay > target + ABOVE {
+            self.hurry(delay > 2 * target + 4 * ABOVE);
+        } else if delay < target - BELOW && self.sound.is_as_sent() {
+            let inserted = self.sound.expand(Urgency::Patient);
+            if inserted > 0 {
+                let inserted = self.sound.ticks(inserted);
+                self.stats.inserted_samples_for_deceleration += self.played_samples(inserted);
+                self.rest = STRETCH_REST;
+            }
+        }
+    }
+
+    fn hurry(&mut self, far: bool) {
+        let frame = self.sound.frame();
+        while self.sound.length() < 2 * frame
+            && self.queue.front().is_some_and(|front| {
+                front.media == self.next && Some(front.codec) == self.sound.codec()
+            })
+        {
+            self.play();
+        }
+        if self.sound.length() < 2 * frame || !self.sound.is_as_sent() {
+            return;
+        }
+        let urgency = if far { Urgency::Urgent } else { Urgency::Patient };
+        let removed = self.sound.accelerate(urgency);
+        if removed > 0 {
+            let removed = self.sound.ticks(removed);
+            self.stats.removed_samples_for_acceleration += self.played_samples(removed);
+            self.rest = if far { 0 } else { STRETCH_REST };
+        }
+    }
+
+    /// Samples per channel, at the rate played, of so many ticks.
+    fn played_samples(&self, ticks: i64) -> u64 {
+        (ticks * i64::from(self.config.rate) / super::timeline::TICKS_PER_SECOND).unsigned_abs()
+    }
+
+    fn emit(&mut self, now: Instant, audio: &mut Audio) {
+        let layout = self.sound.layout();
+        let frame = self.sound.frame();
+        let rate = u64::from(self.config.rate);
+        audio.rate = self.config.rate;
+        audio.channels = layout.channels;
+        audio.kind = Kind::Played;
+        audio.concealed = 0;
+        audio.timestamp = self.sound.runs().front().and_then(|run| run.timestamp);
+        let target = self.target() as f64 / 1e9;
+        let minimum = self.estimator.delay().as_secs_f64();
+        let (stats, concealing) = (&mut self.stats, &mut self.concealing);
+        let mut position = 0;
+        let mut played = |run: Run| {
+            // In samples at the rate played, so that the parts add up to the whole.
+            let at = |position: usize| position as u64 * rate / u64::from(layout.rate);
+            let samples = at(position + run.samples) - at(position);
+            position += run.samples;
+            audio.kind = audio.kind.max(run.kind);
+            let lost = matches!(run.kind, Kind::Concealed | Kind::Silence);
+            if lost {
+                stats.concealed_samples += samples;
+                stats.silent_concealed_samples +=
+                    if run.kind == Kind::Silence { samples } else { 0 };
+                stats.concealment_events += u64::from(!*concealing);
+                audio.concealed += samples as u32;
+            } else if run.kind == Kind::Comfort {
+                stats.comfort_samples += samples;
+                audio.concealed += samples as u32;
+            } else {
+                let count = samples as f64;
+                stats.jitter_buffer_delay += now.since(run.arrived).as_secs_f64() * count;
+                stats.jitter_buffer_target_delay += target * count;
+                stats.jitter_buffer_minimum_delay += minimum * count;
+                stats.jitter_buffer_emitted_count += samples;
+                stats.recovered_samples += if run.kind == Kind::Recovered { samples } else { 0 };
+            }
+            *concealing = lost;
+        };
+        audio.samples.clear();
+        if layout.rate == self.config.rate {
+            self.sound.take(frame, &mut audio.samples, &mut played);
+        } else {
+            self.scratch.clear();
+            self.sound.take(frame, &mut self.scratch, &mut played);
+            self.resample(audio);
+        }
+        self.stats.total_samples_received += frame_samples(self.config.rate) as u64;
+    }
+
+    /// G.711 has its own rate; the owner asked for another.
+    fn resample(&mut self, audio: &mut Audio) {
+        if self.scratch.is_empty() {
+            return;
+        }
+        let (from, to) = (self.sound.layout().rate, self.config.rate);
+        if self.resampler.is_none() {
+            self.resampler = Resampler::new(from, to, 1).ok();
+        }
+        if let Some(resampler) = &mut self.resampler {
+            resampler.push(&self.scratch, &mut audio.samples).expect("a frame is 20 ms");
+        }
     }
 
     /// When to pull next, if the stream plays. An owner with a tick of its own (a
     /// conference) may ignore this and pull every 20 ms.
     #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+    pub const fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Idle => None,
+            Phase::Starting(at) | Phase::Playing(at) => Some(at),
+        }
     }
 
-    /// Forgets the stream but not the counters: the sender started anew.
-    pub fn reset(&mut self) {}
+    /// Forgets the stream but not the counters: the sender started anew. What waits is
+    /// discarded.
+    pub fn reset(&mut self) {
+        while let Some(packet) = self.queue.pop() {
+            self.discard(Cause::Reset);
+            self.drop_error_correction(&packet);
+        }
+        self.queue.restart(0);
+        self.seen = Seen::default();
+        self.timeline = Timeline::default();
+        self.resampler = None;
+        self.stop();
+    }
+
+    /// The delay aimed at.
+    #[must_use]
+    pub fn target_delay(&self) -> core::time::Duration {
+        core::time::Duration::from_nanos(self.target().unsigned_abs())
+    }
 
     /// The counters.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.stats
+    pub const fn stats(&self) -> Stats {
+        Stats { queued: self.queue.len() as u64, ..self.stats }
+    }
+}
+
+/// What a payload says of itself before it is decoded.
+struct Shape {
+    ticks: i64,
+    reach: i64,
+    pause: bool,
+}
+
+impl Shape {
+    fn parse(payload: &Bytes, codec: Codec) -> Result<Self, Cause> {
+        match codec {
+            Codec::Opus { .. } => {
+                let packet = opus::Packet::parse(payload).map_err(|_| Cause::Malformed)?;
+                let reach =
+                    if packet.has_error_correction() { packet.toc().frame_ticks() } else { 0 };
+                Ok(Self {
+                    ticks: i64::from(packet.ticks()),
+                    reach: i64::from(reach),
+                    pause: packet.is_pause(),
+                })
+            }
+            Codec::Pcmu | Codec::Pcma => {
+                let samples = g711::ticks(payload).map_err(|_| Cause::Malformed)?;
+                Ok(Self { ticks: i64::from(samples) * 6, reach: 0, pause: false })
+            }
+            Codec::TelephoneEvent { .. } | Codec::H264 { .. } => Err(Cause::NotAudio),
+        }
     }
 }
