@@ -25,3 +25,8 @@ pub use metric::Metric;
 pub use report::{CaseResult, Report};
 pub use series::Series;
 pub use verdict::{Finding, Level, Requirement, Verdict};
+
+/// The examples of the README, held to compile and to hold.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

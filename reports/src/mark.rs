@@ -65,7 +65,7 @@ impl MarkKind {
             Self::Frozen => "frozen",
             Self::FrameDropped => "frame dropped",
             Self::KeyFrame => "key frame",
-            Self::KeyFrameRequested => "key frame requested",
+            Self::KeyFrameRequested => "key request",
             Self::Digit => "digit",
         }
     }

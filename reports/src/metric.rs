@@ -79,6 +79,30 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// Every unit.
+    pub const ALL: [Self; 20] = [
+        Self::Packets,
+        Self::Frames,
+        Self::Samples,
+        Self::Events,
+        Self::Bytes,
+        Self::Seconds,
+        Self::Milliseconds,
+        Self::Nanoseconds,
+        Self::BitsPerSecond,
+        Self::PacketsPerSecond,
+        Self::FramesPerSecond,
+        Self::PartsPerMillion,
+        Self::Decibels,
+        Self::DecibelsOverload,
+        Self::OpinionScore,
+        Self::Ratio,
+        Self::Times,
+        Self::Pixels,
+        Self::One,
+        Self::Text,
+    ];
+
     /// The unit as it stands in the JSON.
     #[must_use]
     pub const fn symbol(self) -> &'static str {

@@ -53,7 +53,8 @@ impl Series {
     /// A series of `points` (offset in milliseconds, value), thinned to at most `most` of them.
     ///
     /// `plot` is the title of the picture: series of one case with the same plot and unit share its
-    /// axes. Points that are not finite numbers are left out.
+    /// axes. Points that are not finite numbers are left out; offsets keep 8 significant digits and
+    /// values 6.
     #[must_use]
     pub fn sampled(
         name: impl Into<Cow<'static, str>>,
@@ -72,7 +73,10 @@ impl Series {
             plot: plot.into(),
             unit,
             samples: points.len() as u64,
-            points: thinned(&points, most.min(Self::MAX_POINTS)),
+            points: thinned(&points, most.min(Self::MAX_POINTS))
+                .into_iter()
+                .map(|(x, y)| (rounded(x, 8), rounded(y, 6)))
+                .collect(),
         }
     }
 
@@ -111,6 +115,12 @@ impl Series {
     pub fn thinned(&self, most: usize) -> Self {
         Self { points: thinned(&self.points, most), ..self.clone() }
     }
+}
+
+/// Significant digits beyond which no picture differs, but a file of a million numbers does.
+fn rounded(number: f64, digits: usize) -> f64 {
+    // Through text, which rounds to the nearest decimal where arithmetic would not.
+    format!("{number:.*e}", digits - 1).parse().unwrap_or(number)
 }
 
 /// Lowest and highest of each of `most / 2` columns of equal width in time, in order of time.

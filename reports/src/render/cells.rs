@@ -105,6 +105,18 @@ impl<'a> Cells<'a> {
         self.cells.values().find(|cell| cell.results.iter().any(|one| one.key() == result.key()))
     }
 
+    /// The rows and columns of the overview: those without a recording or a network only where they
+    /// say something about a network or a recording.
+    pub(super) fn matrix(&self) -> (Vec<usize>, Vec<usize>) {
+        let sides =
+            |cell: &&Cell<'_>| self.rows[cell.row].is_some() || self.columns[cell.column].is_some();
+        let rows =
+            (0..self.rows.len()).filter(|row| self.all().filter(sides).any(|one| one.row == *row));
+        let columns = (0..self.columns.len())
+            .filter(|column| self.all().filter(sides).any(|one| one.column == *column));
+        (rows.collect(), columns.collect())
+    }
+
     pub(super) fn row_name(&self, row: usize) -> &'a str {
         self.rows.get(row).copied().flatten().map_or("no recording", |one| one.id.as_str())
     }

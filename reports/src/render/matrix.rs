@@ -52,28 +52,26 @@ pub(super) fn section(cells: &Cells<'_>) -> Markup {
 
 fn table(cells: &Cells<'_>) -> Markup {
     let kind = |row: usize| cells.rows[row].map_or("", |recording| recording.kind.as_str());
+    let (rows, columns) = cells.matrix();
+    let about = |column: usize| cells.columns[column].map(|one| visible(&one.description));
     html! {
         table.heat {
             thead { tr {
                 th scope="col" { "Recording" }
-                @for (column, network) in cells.columns.iter().enumerate() {
-                    th scope="col" title=[network.map(|one| visible(&one.description).into_owned())] {
-                        (visible(cells.column_name(column)))
-                    }
+                @for column in &columns {
+                    th scope="col" title=[about(*column)] { (visible(cells.column_name(*column))) }
                 }
             } }
-            @for row in 0..cells.rows.len() {
-                @if row == 0 || kind(row) != kind(row - 1) {
-                    @if !kind(row).is_empty() {
-                        tbody.kind { tr { th scope="rowgroup" colspan=(cells.columns.len() + 1) { (visible(kind(row))) } } }
-                    }
+            @for (place, row) in rows.iter().copied().enumerate() {
+                @if !kind(row).is_empty() && (place == 0 || kind(row) != kind(rows[place - 1])) {
+                    tbody.kind { tr { th scope="rowgroup" colspan=(columns.len() + 1) { (visible(kind(row))) } } }
                 }
                 tbody { tr {
                     th scope="row" {
                         a href=(format!("#r{row}")) { (visible(cells.row_name(row))) }
                     }
-                    @for column in 0..cells.columns.len() {
-                        @match cells.get(row, column) {
+                    @for column in &columns {
+                        @match cells.get(row, *column) {
                             Some(cell) => (drawn(cells, cell)),
                             None => td.none { span.unseen { "not run" } },
                         }

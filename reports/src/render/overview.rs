@@ -14,25 +14,20 @@ use super::cells::{Cell, Cells};
 /// The outcome in one short sentence.
 pub(super) fn headline(report: &Report) -> String {
     let totals = &report.totals;
-    let of = |count: u64, noun: &str, verb: &str| {
-        let s = if count == 1 { "" } else { "s" };
-        format!("{} {noun}{s} {verb}", number::digits(count as f64))
+    let cases = |count: u64| {
+        format!("{} {}", number::digits(count as f64), if count == 1 { "case" } else { "cases" })
     };
+    let unjudged = number::digits(totals.error as f64);
     match totals.worst() {
         None => "Nothing was run.".into(),
         Some(Verdict::Fail) if totals.error > 0 => {
-            format!(
-                "{}, {}.",
-                of(totals.fail, "case", "failed"),
-                of(totals.error, "error", "of ours")
-            )
+            format!("{} failed, {unjudged} could not be judged.", cases(totals.fail))
         }
-        Some(Verdict::Fail) => format!("{}.", of(totals.fail, "case", "failed")),
-        Some(Verdict::Error) => {
-            format!("{} could not be judged.", of(totals.error, "case", "").trim_end())
-        }
+        Some(Verdict::Fail) => format!("{} failed.", cases(totals.fail)),
+        Some(Verdict::Error) => format!("{} could not be judged.", cases(totals.error)),
+        Some(Verdict::Warn) if totals.warn == 1 => "Passed, with 1 warning.".into(),
         Some(Verdict::Warn) => {
-            format!("Passed, with {}.", of(totals.warn, "warning", "").trim_end())
+            format!("Passed, with {} warnings.", number::digits(totals.warn as f64))
         }
         Some(Verdict::Unsupported) if totals.pass == 0 => "Nothing could be judged.".into(),
         Some(Verdict::Unsupported | Verdict::Pass) => "Everything passed.".into(),
@@ -142,6 +137,18 @@ pub(super) fn spreads<'a>(cells: &'a Cells<'a>) -> Vec<Spread<'a>> {
         Some(Spread { title, least: found[0], median, greatest: *found.last()?, metric, values })
     };
     SHOWN.into_iter().filter_map(spread).take(4).collect()
+}
+
+/// What a metric is called where there is little room; its name if it has no shorter one.
+pub(super) fn short(name: &str) -> &str {
+    match name {
+        "mos" => "MOS",
+        "framesRenderedRatio" => "shown",
+        "mouthToEarDelayP95" => "mouth to ear",
+        "glassToGlassDelayP95" => "glass to glass",
+        "lossRatio" => "lost",
+        _ => name,
+    }
 }
 
 /// The build and the machine, as names and values; only what is known.

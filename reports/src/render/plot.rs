@@ -83,8 +83,15 @@ fn clock(ms: f64) -> String {
     format!("{}:{:02}", (seconds / 60.0).floor(), seconds % 60.0)
 }
 
-/// One picture of quantities over time, each thinned to `most` points.
-pub(super) fn over_time(title: &str, series: &[&Series], span: Span, most: usize) -> Markup {
+/// One picture of quantities over time, each thinned to `most` points. `bands` are the ids of lanes
+/// (see [`lanes`]) that are repeated behind the curves.
+pub(super) fn over_time(
+    title: &str,
+    series: &[&Series],
+    span: Span,
+    most: usize,
+    bands: &[String],
+) -> Markup {
     let shown: Vec<Series> = series.iter().take(MAX_CURVES).map(|one| one.thinned(most)).collect();
     let values = || shown.iter().flat_map(|one| one.points().iter().map(|point| point.1));
     let (Some(low), Some(high)) = (values().reduce(f64::min), values().reduce(f64::max)) else {
@@ -113,6 +120,9 @@ pub(super) fn over_time(title: &str, series: &[&Series], span: Span, most: usize
                     visible(title), number::show_number(low, unit), number::show_number(high, unit)
                 )) {
                 path.g d=(span.grid() + &axis.grid()) {}
+                @for band in bands {
+                    use class="band" href=(format!("#{band}")) transform=(format!("scale(1 {})", HIGH / 10.0)) {}
+                }
                 @for (place, one) in shown.iter().enumerate() {
                     path class=(format!("c{place}")) d=(curve(one.points(), span, &axis)) {}
                 }
@@ -174,7 +184,7 @@ impl Axis {
     }
 
     fn ticks(&self) -> Vec<f64> {
-        ticks(self.low, self.high, 3)
+        ticks(self.low, self.high, 4)
     }
 
     fn labels(&self) -> Markup {
@@ -199,8 +209,22 @@ impl Axis {
     }
 }
 
+/// The id of the lane of a kind of mark on the page, for the cell with this id.
+fn lane_id(cell: &str, kind: MarkKind) -> String {
+    format!("{cell}-{}", kind.word().replace(' ', "-"))
+}
+
+/// The lanes that are repeated behind curves: when nothing came, or nothing moved.
+pub(super) fn bands(cell: &str, marks: &[&Mark]) -> Vec<String> {
+    [MarkKind::Lost, MarkKind::Frozen]
+        .into_iter()
+        .filter(|kind| marks.iter().any(|mark| mark.kind == *kind))
+        .map(|kind| lane_id(cell, kind))
+        .collect()
+}
+
 /// One row per kind of mark, on the same time as the pictures above them.
-pub(super) fn lanes(marks: &[&Mark], span: Span) -> Markup {
+pub(super) fn lanes(cell: &str, marks: &[&Mark], span: Span) -> Markup {
     let rows = MarkKind::ALL.into_iter().filter_map(|kind| {
         let of_kind: Vec<&Mark> = marks.iter().copied().filter(|one| one.kind == kind).collect();
         (!of_kind.is_empty()).then_some((kind, of_kind))
@@ -220,7 +244,7 @@ pub(super) fn lanes(marks: &[&Mark], span: Span) -> Markup {
                 } @else {
                     svg viewBox=(format!("0 0 {WIDE} 10")) preserveAspectRatio="none"
                         aria-hidden="true" {
-                        path class=(format!("m-{}", severity(kind))) d=(bars(&marks, span)) {}
+                        path id=(lane_id(cell, kind)) class=(format!("m-{}", severity(kind))) d=(bars(&marks, span)) {}
                     }
                 }
                 span.count { (number::digits(marks.iter().map(|one| one.count).sum::<u64>() as f64)) }
@@ -257,7 +281,7 @@ pub(super) fn percentiles(unit: Unit, histograms: &[&Histogram]) -> Markup {
     let high = shown.iter().map(|one| one.max).reduce(f64::max);
     let low = shown.iter().map(|one| one.min).reduce(f64::min);
     let (Some(low), Some(high)) = (low, high) else { return html! {} };
-    let axis = Axis::of(low.min(0.0), high, unit);
+    let axis = Axis::of(low, high, unit);
     let most = shown.iter().map(|one| one.count).max().unwrap_or(1);
     let nines = (most.max(10) as f64).log10();
     let place =
@@ -273,6 +297,14 @@ pub(super) fn percentiles(unit: Unit, histograms: &[&Histogram]) -> Markup {
                 b { "Percentiles" }
                 @for (place, one) in shown.iter().enumerate() {
                     span class=(format!("key c{place}")) { (visible(&one.name)) }
+                }
+                span.range {
+                    @for percentile in [50.0, 99.0] {
+                        @if let Some(value) = shown[0].value_at(percentile) {
+                            "p" (percentile) " " (number::show_number(value, unit)) " · "
+                        }
+                    }
+                    "max " (number::show_number(shown[0].max, unit))
                 }
             }
             (axis.labels())

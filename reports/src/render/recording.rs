@@ -192,7 +192,7 @@ fn under_network(cells: &Cells<'_>, cell: &Cell<'_>, budget: &Budget) -> Markup 
                 span.name { (visible(cells.column_name(cell.column))) }
                 span.facts {
                     @for metric in lenses.into_iter().filter_map(|lens| cell.seen_through(lens)) {
-                        span { (visible(&metric.name)) " " b { (visible(&metric.shown())) } }
+                        span { (visible(overview::short(&metric.name))) " " b { (visible(&metric.shown())) } }
                     }
                 }
             }
@@ -241,13 +241,15 @@ fn pictures(cell: &Cell<'_>, points: usize) -> Markup {
     for histogram in results().flat_map(|one| &one.histograms) {
         curves.entry(histogram.unit).or_default().push(histogram);
     }
+    let id = anchor(cell.row, cell.column);
+    let bands = plot::bands(&id, &marks);
     html! {
         @if let Some(span) = span {
             div.timeline {
                 @for ((title, _), series) in &plots {
-                    (plot::over_time(title, series, span, points))
+                    (plot::over_time(title, series, span, points, &bands))
                 }
-                (plot::lanes(&marks, span))
+                (plot::lanes(&id, &marks, span))
                 (span.axis())
             }
         }

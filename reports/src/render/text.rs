@@ -225,10 +225,11 @@ fn worst_cell(out: &mut Text, cells: &Cells<'_>, cell: &Cell<'_>) {
     let name = cut(&visible(&name), name_width);
     let pad = " ".repeat(name_width.saturating_sub(name.width()) + 2);
     let mut values = String::new();
-    for (lens, prefix) in [(Lens::Quality, ""), (Lens::Delay, "delay "), (Lens::Loss, "lost ")] {
+    for lens in [Lens::Quality, Lens::Delay, Lens::Loss] {
         if let Some(metric) = cell.seen_through(lens) {
-            let prefix = if metric.name == "mos" { "MOS " } else { prefix };
-            let _ = write!(values, "{:<16}", format!("{prefix}{}", metric.shown()));
+            let value = format!("{} {}", overview::short(&metric.name), metric.shown());
+            // Writing to a String cannot fail.
+            let _ = write!(values, "{value:<14}  ");
         }
     }
     let sign = format!("  {} ", verdict.sign());

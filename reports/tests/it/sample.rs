@@ -3,8 +3,8 @@
 use callrig_reports::environment::Environment;
 use callrig_reports::mark::{self, Mark, MarkKind};
 use callrig_reports::metric::{Metric, Unit, registry as m};
-use callrig_reports::report::{CaseResult, Flow, Network, Recording, Report};
 use callrig_reports::render;
+use callrig_reports::report::{CaseResult, Flow, Network, Recording, Report};
 use callrig_reports::stats;
 use callrig_reports::{Finding, Histogram, Level, Requirement, Series};
 
@@ -32,7 +32,6 @@ struct Preset {
     loss: f64,
     jitter_ms: f64,
     base_ms: f64,
-    outage: bool,
 }
 
 const fn preset(
@@ -41,23 +40,78 @@ const fn preset(
     parameters: &'static [(&'static str, &'static str)],
     [loss, jitter_ms, base_ms]: [f64; 3],
 ) -> Preset {
-    Preset { name, description, parameters, loss, jitter_ms, base_ms, outage: false }
+    Preset { name, description, parameters, loss, jitter_ms, base_ms }
 }
 
 const PRESETS: [Preset; 13] = [
     preset("clean", "Nothing is done to the packets.", &[], [0.0, 0.3, 5.0]),
-    preset("lan", "A quiet office network.", &[("delay", "1 ms"), ("jitter", "0.5 ms")], [0.0, 0.8, 6.0]),
-    preset("wifi", "A busy access point.", &[("delay", "4 ms"), ("jitter", "8 ms"), ("loss", "0.5 %")], [0.005, 9.0, 12.0]),
-    preset("lte", "A phone on the move.", &[("delay", "45 ms"), ("jitter", "15 ms"), ("loss", "1 %")], [0.01, 16.0, 52.0]),
-    preset("loss-5", "One packet in twenty is lost, at random.", &[("loss", "5 %")], [0.05, 0.5, 5.0]),
-    preset("bursts", "Losses come in bursts (Gilbert-Elliott).", &[("p", "1 %"), ("r", "25 %"), ("loss in bad", "60 %")], [0.04, 0.9, 5.0]),
-    preset("jitter-40", "Every packet waits up to 80 ms.", &[("delay", "40 ms"), ("jitter", "±40 ms")], [0.0, 40.0, 40.0]),
-    preset("reordering", "One packet in ten is overtaken by three.", &[("reorder", "10 %")], [0.0, 12.0, 6.0]),
-    preset("duplication", "One packet in ten comes twice.", &[("duplicate", "10 %")], [0.0, 0.5, 5.0]),
-    preset("bottleneck", "64 kbit/s with a queue of 200 ms.", &[("rate", "64 kbit/s"), ("queue", "200 ms")], [0.015, 30.0, 80.0]),
-    Preset { outage: true, ..preset("outage", "Two seconds of nothing.", &[("outage", "2 s")], [0.1, 0.6, 5.0]) },
-    preset("drift-plus", "The sender's clock is 200 ppm fast.", &[("drift", "+200 ppm")], [0.0, 0.5, 5.0]),
-    preset("drift-minus", "The sender's clock is 200 ppm slow.", &[("drift", "−200 ppm")], [0.0, 0.5, 5.0]),
+    preset(
+        "lan",
+        "A quiet office network.",
+        &[("delay", "1 ms"), ("jitter", "0.5 ms")],
+        [0.0, 0.8, 6.0],
+    ),
+    preset(
+        "wifi",
+        "A busy access point.",
+        &[("delay", "4 ms"), ("jitter", "8 ms"), ("loss", "0.5 %")],
+        [0.005, 9.0, 12.0],
+    ),
+    preset(
+        "lte",
+        "A phone on the move.",
+        &[("delay", "45 ms"), ("jitter", "15 ms"), ("loss", "1 %")],
+        [0.01, 16.0, 52.0],
+    ),
+    preset(
+        "loss-5",
+        "One packet in twenty is lost, at random.",
+        &[("loss", "5 %")],
+        [0.05, 0.5, 5.0],
+    ),
+    preset(
+        "bursts",
+        "Losses come in bursts (Gilbert-Elliott).",
+        &[("p", "1 %"), ("r", "25 %"), ("loss in bad", "60 %")],
+        [0.04, 0.9, 5.0],
+    ),
+    preset(
+        "jitter-40",
+        "Every packet waits up to 80 ms.",
+        &[("delay", "40 ms"), ("jitter", "±40 ms")],
+        [0.0, 40.0, 40.0],
+    ),
+    preset(
+        "reordering",
+        "One packet in ten is overtaken by three.",
+        &[("reorder", "10 %")],
+        [0.0, 12.0, 6.0],
+    ),
+    preset(
+        "duplication",
+        "One packet in ten comes twice.",
+        &[("duplicate", "10 %")],
+        [0.0, 0.5, 5.0],
+    ),
+    preset(
+        "bottleneck",
+        "64 kbit/s with a queue of 200 ms.",
+        &[("rate", "64 kbit/s"), ("queue", "200 ms")],
+        [0.015, 30.0, 80.0],
+    ),
+    preset("outage", "Two seconds of nothing.", &[("outage", "2 s")], [0.1, 0.6, 5.0]),
+    preset(
+        "drift-plus",
+        "The sender's clock is 200 ppm fast.",
+        &[("drift", "+200 ppm")],
+        [0.0, 0.5, 5.0],
+    ),
+    preset(
+        "drift-minus",
+        "The sender's clock is 200 ppm slow.",
+        &[("drift", "−200 ppm")],
+        [0.0, 0.5, 5.0],
+    ),
 ];
 
 const AUDIO: [(&str, &str); 5] = [
@@ -103,14 +157,20 @@ pub(crate) fn of_size(recordings: usize, presets: usize, points: usize) -> Repor
         let id = if number < all.len() { id.into() } else { format!("{id}-{number}") };
         report.recordings.push(recording(&id, title, video));
         for preset in PRESETS.iter().take(presets) {
-            let mut dice = Dice::new((number * 31 + preset.name.len() * 7 + 1) as u64 + (preset.loss * 1e4) as u64);
+            let mut dice = Dice::new(
+                (number * 31 + preset.name.len() * 7 + 1) as u64 + (preset.loss * 1e4) as u64,
+            );
             report.results.extend(results(&id, preset, video, points, &mut dice));
         }
     }
-    report.results.push(
-        CaseResult::error("corpora/truth/outside", "The folder of outside recordings is not there."),
-    );
-    report.results.push(CaseResult::unsupported("media/webrtc/ice-lite", "Plain RTP only: no WebRTC transport."));
+    report.results.push(CaseResult::error(
+        "corpora/truth/outside",
+        "The folder of outside recordings is not there.",
+    ));
+    report.results.push(CaseResult::unsupported(
+        "media/webrtc/ice-lite",
+        "Plain RTP only: no WebRTC transport.",
+    ));
     let report = report.finish();
     report.check().expect("the sample is sound");
     report
@@ -205,7 +265,13 @@ fn course(preset: &Preset, dice: &mut Dice) -> Course {
     out
 }
 
-fn results(id: &str, preset: &Preset, video: bool, points: usize, dice: &mut Dice) -> Vec<CaseResult> {
+fn results(
+    id: &str,
+    preset: &Preset,
+    video: bool,
+    points: usize,
+    dice: &mut Dice,
+) -> Vec<CaseResult> {
     let about = |result: CaseResult| {
         let mut result = result.about(Some(id), Some(preset.name));
         result.duration_ms = 20_000.0;
@@ -213,14 +279,22 @@ fn results(id: &str, preset: &Preset, video: bool, points: usize, dice: &mut Dic
     };
     let course = course(preset, dice);
     let wire = about(network_result(&course, points));
-    let played =
-        about(if video { video_result(&course, dice) } else { audio_result(&course, preset, dice) });
+    let played = about(if video {
+        video_result(&course, dice)
+    } else {
+        audio_result(&course, preset, dice)
+    });
     let mut results = vec![wire, played];
-    for case in ["rtp/rfc3550-a1/extended-sequence", "rtp/rfc3550-6-4-1/jitter", "rtcp/report/interval"] {
+    for case in
+        ["rtp/rfc3550-a1/extended-sequence", "rtp/rfc3550-6-4-1/jitter", "rtcp/report/interval"]
+    {
         results.push(about(CaseResult::judged(case, Vec::new())));
     }
     if preset.name == "outage" && id.contains("fec") {
-        results.push(about(CaseResult::judged("media/jitter/recovers-within-two-seconds", vec![late_finding()])));
+        results.push(about(CaseResult::judged(
+            "media/jitter/recovers-within-two-seconds",
+            vec![late_finding()],
+        )));
     }
     if preset.name == "bottleneck" && !video {
         results.push(about(CaseResult::judged("media/jitter/delay-bound", vec![slow_finding()])));
@@ -257,8 +331,20 @@ fn network_result(course: &Course, points: usize) -> CaseResult {
         Metric::new(&m::CONSERVATION_RESIDUAL, 0_u32),
     ];
     result.series = vec![
-        Series::sampled("transit", "Transit above the least", Unit::Milliseconds, course.transit.iter().copied(), points),
-        Series::sampled("jitter", "Interarrival jitter", Unit::Seconds, course.jitter.iter().copied(), points),
+        Series::sampled(
+            "transit",
+            "Transit above the least",
+            Unit::Milliseconds,
+            course.transit.iter().copied(),
+            points,
+        ),
+        Series::sampled(
+            "jitter",
+            "Interarrival jitter",
+            Unit::Seconds,
+            course.jitter.iter().copied(),
+            points,
+        ),
     ];
     let lost = course.lost.iter().map(|at| Mark::at(MarkKind::Lost, *at).lasting(20.0));
     let late = course.late.iter().map(|at| Mark::at(MarkKind::Late, *at));
@@ -273,8 +359,12 @@ fn audio_result(course: &Course, preset: &Preset, dice: &mut Dice) -> CaseResult
     sorted.sort_by(f64::total_cmp);
     let at = |percent| stats::percentile(&sorted, percent);
     let delay = at(50.0).unwrap_or(0.0);
-    let rating = 93.2 - lost * 640.0 / (1.0 + lost * 8.0) - delay * 1e3 * 0.024 - course.late.len() as f64 * 0.12;
-    let mos = (1.0 + 0.035 * rating + rating * (rating - 60.0) * (100.0 - rating) * 7e-6).clamp(1.0, 4.5);
+    let rating = 93.2
+        - lost * 640.0 / (1.0 + lost * 8.0)
+        - delay * 1e3 * 0.024
+        - course.late.len() as f64 * 0.12;
+    let mos =
+        (1.0 + 0.035 * rating + rating * (rating - 60.0) * (100.0 - rating) * 7e-6).clamp(1.0, 4.5);
     let concealed = course.lost.len() + course.late.len();
     let mut result = CaseResult::judged("media/audio/playout", Vec::new());
     result.metrics = vec![
@@ -296,13 +386,27 @@ fn audio_result(course: &Course, preset: &Preset, dice: &mut Dice) -> CaseResult
     ];
     let plot = "Jitter buffer";
     result.series = vec![
-        Series::sampled("delay", plot, Unit::Seconds, course.buffer.iter().copied(), Series::COMPACT),
-        Series::sampled("target", plot, Unit::Seconds, course.target.iter().copied(), Series::COMPACT),
+        Series::sampled(
+            "delay",
+            plot,
+            Unit::Seconds,
+            course.buffer.iter().copied(),
+            Series::COMPACT,
+        ),
+        Series::sampled(
+            "target",
+            plot,
+            Unit::Seconds,
+            course.target.iter().copied(),
+            Series::COMPACT,
+        ),
     ];
     let gone = course.lost.iter().chain(&course.late);
     let concealed = gone.map(|at| Mark::at(MarkKind::Concealed, at + 40.0).lasting(20.0));
     let digits = ["1", "5", "9", "#"].into_iter().enumerate();
-    let digits = digits.map(|(at, digit)| Mark::at(MarkKind::Digit, 3_000.0 + at as f64 * 1_200.0).labelled(digit));
+    let digits = digits.map(|(at, digit)| {
+        Mark::at(MarkKind::Digit, 3_000.0 + at as f64 * 1_200.0).labelled(digit)
+    });
     result.marks = mark::bounded(concealed.chain(digits), Mark::MAX_PER_KIND);
     result.histograms = vec![histogram("mouthToEarDelay", &delays, dice)];
     result
@@ -336,15 +440,22 @@ fn video_result(course: &Course, dice: &mut Dice) -> CaseResult {
         Metric::new(&m::SSIM, 0.983 - f64::from(lost) * 0.001),
         Metric::new(&m::DECODED_DIGEST, "95d09f2b10159347eece71399a7e2e907ea3df4f"),
     ];
-    let interval = course.transit.windows(2).step_by(2).map(|pair| (pair[1].0, pair[1].0 - pair[0].0 + 13.3));
-    result.series =
-        vec![Series::sampled("interval", "Time between frames", Unit::Milliseconds, interval, Series::COMPACT)];
+    let interval =
+        course.transit.windows(2).step_by(2).map(|pair| (pair[1].0, pair[1].0 - pair[0].0 + 13.3));
+    result.series = vec![Series::sampled(
+        "interval",
+        "Time between frames",
+        Unit::Milliseconds,
+        interval,
+        Series::COMPACT,
+    )];
     let lost = || course.lost.iter().step_by(3);
     let dropped = lost().map(|at| Mark::at(MarkKind::FrameDropped, *at));
     let frozen = lost().step_by(3).map(|at| Mark::at(MarkKind::Frozen, *at).lasting(310.0));
     let keys = (0..10).map(|n| Mark::at(MarkKind::KeyFrame, f64::from(n) * 2_000.0));
     let asked = lost().map(|at| Mark::at(MarkKind::KeyFrameRequested, at + 25.0));
-    result.marks = mark::bounded(dropped.chain(frozen).chain(keys).chain(asked), Mark::MAX_PER_KIND);
+    result.marks =
+        mark::bounded(dropped.chain(frozen).chain(keys).chain(asked), Mark::MAX_PER_KIND);
     result.histograms = vec![histogram("glassToGlassDelay", &delays, dice)];
     result
 }
@@ -363,7 +474,9 @@ fn late_finding() -> Finding {
         id: "media/jitter/recovers-within-two-seconds".into(),
         level: Level::Must,
         citation: "this project, playout".into(),
-        sentence: "After an outage the target delay is back at its former value within two seconds.".into(),
+        sentence:
+            "After an outage the target delay is back at its former value within two seconds."
+                .into(),
     }
     .broken("at most 2.000 s", "3.420 s")
     .with_evidence([
@@ -393,7 +506,14 @@ fn freeze_finding() -> Finding {
         sentence: "An access unit with a missing fragment is never handed out as whole.".into(),
     }
     .broken("dropped as incomplete", "handed out, 3 of 9 fragments missing")
-    .with_evidence((0..30).map(|n| format!("seq {}  ts 1234500  FU-A {}  {}", 4_711 + n, if n == 0 { "S" } else { "." }, if n % 3 == 1 { "never arrived" } else { "1200 bytes" })))
+    .with_evidence((0..30).map(|n| {
+        format!(
+            "seq {}  ts 1234500  FU-A {}  {}",
+            4_711 + n,
+            if n == 0 { "S" } else { "." },
+            if n % 3 == 1 { "never arrived" } else { "1200 bytes" }
+        )
+    }))
 }
 
 #[test]
@@ -406,7 +526,10 @@ fn the_sample_is_written_out_for_people_to_look_at() {
         ("report.html", render::html::render(&report)),
         ("junit.xml", render::junit::render(&report)),
         ("summary.md", render::markdown::render(&report)),
-        ("summary.txt", render::text::render(&report, render::text::Options { width: 110, color: true })),
+        (
+            "summary.txt",
+            render::text::render(&report, render::text::Options { width: 110, color: true }),
+        ),
     ];
     for (name, text) in files {
         assert!(text.len() > 1_000, "{name} is too short to be a report");
