@@ -444,7 +444,7 @@ def make_one(recipe, work, base):
 def check(recipes):
     """Judges what lies there again, against the manifest: the process exit code."""
     entries, faults = manifest.read(MANIFEST), 0
-    for ident, entry in entries.items():
+    for ident, entry in sorted(entries.items()):
         path = os.path.join(RECORDINGS, entry["file"])
         with open(path, "rb") as data:
             if hashlib.sha256(data.read()).hexdigest() != entry["sha256"]:
@@ -502,7 +502,7 @@ def main():
             fcntl.flock(lock, fcntl.LOCK_EX)
             entries = manifest.read(MANIFEST)
             entries[ident] = entry
-            manifest.write(MANIFEST, {key: entries[key] for key in entries if key in recipes})
+            manifest.write(MANIFEST, entries)
         print(f"  {os.path.getsize(os.path.join(RECORDINGS, entry['file']))} bytes, {entry['truth']}", flush=True)
     if failed:
         print(f"{len(failed)} of {len(chosen)} failed: {' '.join(failed)}", file=sys.stderr)

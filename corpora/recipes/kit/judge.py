@@ -2,7 +2,7 @@
 
 Definitions (the same as corpora/src/truth.rs): `packets` are RTP packets that arrived, duplicates included. Sequence numbers
 are extended as in RFC 3550 A.1: a step of up to 3,000 forward or 100 back is a step, anything else is a restart if the next
-packet follows it. `lost` = numbers between the lowest and the highest arrived that never arrived. `duplicates` = arrivals of a
+packet follows it; but a true copy (number and timestamp) of a packet of this range is a duplicate, however late. `lost` = numbers between the lowest and the highest arrived that never arrived. `duplicates` = arrivals of a
 number that had arrived. `reordered` = packets that came after one with a higher number (RFC 4737 section 3.4) and are no
 duplicates. `frames` = RTP timestamps of which at least one H.264 packet arrived. An SSRC on a route is a flow
 if it has two packets and at least half of the steps of its number are small (16 either way); packets of none are `other`.
@@ -21,7 +21,7 @@ class Flow:
 
     def __init__(self):
         self.packets = self.duplicates = self.reordered = self.restarts = self.lost_before = 0
-        self.seen, self.highest, self.expected = set(), None, None
+        self.seen, self.highest, self.expected = {}, None, None
         self.timestamps, self.types, self.payloads = {}, {}, {}
         self.steady, self.last = 0, None
 
@@ -49,8 +49,10 @@ class Flow:
             number = self.highest + step
         elif step >= 65536 - MISORDER_MAX:
             number = self.highest + step - 65536
+        elif self.seen.get(self.highest + step - 65536) == packet.timestamp:
+            number = self.highest + step - 65536
         elif packet.sequence == self.expected:
-            self.lost_before, self.seen = self.lost(), set()
+            self.lost_before, self.seen = self.lost(), {}
             self.restarts += 1
             number = self.highest = 1 << 16 | packet.sequence
         else:
@@ -60,7 +62,7 @@ class Flow:
             self.duplicates += 1
         elif number < self.highest:
             self.reordered += 1
-        self.seen.add(number)
+        self.seen.setdefault(number, packet.timestamp)
         self.highest = max(self.highest, number)
         return number
 
