@@ -87,6 +87,8 @@ pub enum EndReason {
     Bye,
     /// Nothing came for the time that the configuration names.
     Silence,
+    /// The session was closed.
+    Closed,
     /// It was the longest silent one when another source needed its place.
     Displaced,
 }
@@ -201,6 +203,39 @@ pub enum DropReason {
     Duplicate,
     /// It came after its time of playing.
     Late,
-    /// Nobody asked to decode or play this kind of media.
-    NotWanted,
+    /// Its timestamp contradicts its sequence number: what it covers was played already.
+    Discontinuity,
+    /// The session is closed.
+    Closed,
+}
+
+impl DropReason {
+    /// All of them, in the order of [`DropReason::index`].
+    pub const ALL: [Self; 19] = [
+        Self::ForeignAddress,
+        Self::NotRtp,
+        Self::MalformedRtp,
+        Self::MalformedRtcp,
+        Self::UnknownPayloadType,
+        Self::NotNegotiated,
+        Self::TooManyStreams,
+        Self::Probation,
+        Self::Jump,
+        Self::OwnSource,
+        Self::AfterBye,
+        Self::NotInCache,
+        Self::UnknownSource,
+        Self::MalformedPayload,
+        Self::Overflow,
+        Self::Duplicate,
+        Self::Late,
+        Self::Discontinuity,
+        Self::Closed,
+    ];
+
+    /// Its place in [`DropReason::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
 }

@@ -12,5 +12,6 @@ pub mod payload;
 pub mod rtcp;
 pub mod rtp;
 pub mod session;
+pub mod stats;
 pub mod time;
 pub mod video;

@@ -1,12 +1,43 @@
 //! One peer on one 5-tuple: packets in; sound, frames, tones and statistics out; and the
-//! way back. RTP and RTCP share the port (RFC 5761).
+//! way back. RTP and RTCP share the port (RFC 5761) and are told from everything else by
+//! their first bytes (RFC 7983). Deviations: reduced-size RTCP (RFC 5506) is taken without
+//! having been negotiated, and a source counts from its first packet unless
+//! [`Config::sequence_limits`] says otherwise.
 
 mod config;
+mod control;
+mod lines;
+mod nack;
+mod outbox;
+mod receive;
+mod send;
+mod summary;
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use rand::SeedableRng;
+use rand_pcg::Pcg64Mcg;
 
 pub use config::{Config, ConfigError, Decode};
+use control::{Control, Parts};
+use lines::Lines;
+use outbox::Outbox;
+use receive::Receiver;
+use send::Sender;
 
+use crate::audio::Audio;
 use crate::datagram::Datagram;
-use crate::event::Event;
+use crate::dtmf::Tone;
+use crate::event::{DropReason, Event};
+use crate::payload::h264::PacketizeError;
+use crate::rtp::{self, Demultiplexed, demultiplex};
+use crate::stats::Stats;
+use crate::time::{Epoch, Instant};
+
+/// So many times a source of ours changes its number because the peer has the same one;
+/// then it is taken for our own packets coming back (RFC 3550 section 8.2).
+const COLLISIONS_MAX: u8 = 4;
 
 /// What a session is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,4 +55,344 @@ pub enum Output {
     Datagram(Datagram),
     /// Something happened.
     Event(Event),
+}
+
+/// One peer on one 5-tuple.
+#[derive(Debug)]
+pub struct Session {
+    lines: Lines,
+    receiver: Receiver,
+    sender: Sender,
+    control: Control,
+    out: Outbox,
+    random: Pcg64Mcg,
+    /// Our addresses, as seen on what arrives.
+    expected: Datagram,
+    counts: Counts,
+    collisions: u8,
+    closed: bool,
+}
+
+/// What came in.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    datagrams: u64,
+    rtp: u64,
+    rtcp: u64,
+}
+
+impl Session {
+    /// A session that nothing has come to yet. `seed` decides everything that is left to
+    /// chance: SSRCs, first sequence numbers and timestamps, times of reports.
+    ///
+    /// # Errors
+    /// What [`Config::validate`] says, and codecs that cannot be set up.
+    pub fn new(config: Config, epoch: Epoch, seed: u64) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut random = Pcg64Mcg::seed_from_u64(seed);
+        let (source, destination) = (config.local.address, config.remote.address);
+        let addressed = Datagram { source, destination, payload: Bytes::new() };
+        let lines = Lines::new(&config);
+        Ok(Self {
+            receiver: Receiver::new(&config)?,
+            sender: Sender::new(&config, &lines, &mut random),
+            lines,
+            control: Control::new(&config, epoch),
+            out: Outbox::new(addressed.clone()),
+            random,
+            expected: addressed,
+            counts: Counts::default(),
+            collisions: 0,
+            closed: false,
+        })
+    }
+
+    /// Takes what arrives, and the time. Cannot fail: what is wrong with a datagram is an
+    /// [`Event::Dropped`].
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Datagram(datagram) => self.receive(now, datagram),
+            Input::Timeout if self.closed => {}
+            Input::Timeout => {
+                self.receiver.handle_timeout(now, &mut self.out);
+                self.sender.handle_timeout(now, &self.lines, &mut self.out);
+                let (control, mut parts) = self.split();
+                control.start(now, &mut parts);
+                control.handle_timeout(now, &mut parts);
+            }
+        }
+    }
+
+    /// What there is to send or to say, in order. Drain to `None` after every input and
+    /// every command.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.out.pop()
+    }
+
+    /// The next packet to relay, with `relay` in the configuration. Drain to `None` after
+    /// every input.
+    pub fn poll_packet(&mut self) -> Option<rtp::Packet> {
+        self.out.pop_relayed()
+    }
+
+    /// When to call with [`Input::Timeout`]; none before anything happened, and after
+    /// [`close`](Self::close).
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.closed {
+            return None;
+        }
+        let due =
+            [self.receiver.poll_timeout(), self.sender.poll_timeout(), self.control.poll_timeout()];
+        due.into_iter().flatten().min()
+    }
+
+    fn split(&mut self) -> (&mut Control, Parts<'_>) {
+        let parts = Parts {
+            lines: &self.lines,
+            receiver: &mut self.receiver,
+            sender: &mut self.sender,
+            out: &mut self.out,
+            random: &mut self.random,
+        };
+        (&mut self.control, parts)
+    }
+
+    fn start(&mut self, now: Instant) {
+        let (control, mut parts) = self.split();
+        control.start(now, &mut parts);
+    }
+
+    fn receive(&mut self, now: Instant, datagram: Datagram) {
+        self.counts.datagrams += 1;
+        if self.closed {
+            return self.out.drop(now, DropReason::Closed, None, None);
+        }
+        // What we send comes from where we receive.
+        if datagram.source != self.expected.destination {
+            return self.out.drop(now, DropReason::ForeignAddress, None, None);
+        }
+        self.start(now);
+        match demultiplex(&datagram.payload) {
+            Demultiplexed::Rtp => {
+                self.counts.rtp += 1;
+                self.receive_rtp(now, datagram.payload);
+            }
+            Demultiplexed::Rtcp => {
+                self.counts.rtcp += 1;
+                let (control, mut parts) = self.split();
+                control.receive(now, &datagram.payload, &mut parts);
+            }
+            Demultiplexed::Other => self.out.drop(now, DropReason::NotRtp, None, None),
+        }
+    }
+
+    fn receive_rtp(&mut self, now: Instant, datagram: Bytes) {
+        let Ok(packet) = rtp::Packet::parse(datagram) else {
+            return self.out.drop(now, DropReason::MalformedRtp, None, None);
+        };
+        let ssrc = packet.header.ssrc;
+        if self.sender.find(ssrc).is_some() && !self.resolve_collision(now, ssrc) {
+            return self.out.drop_packet(now, DropReason::OwnSource, &packet.header);
+        }
+        self.receiver.receive(now, packet, &self.lines, &mut self.out);
+        if self.receiver.wants_feedback(now) {
+            let (control, mut parts) = self.split();
+            control.send_feedback(now, &mut parts);
+        }
+    }
+
+    /// The peer has the number of a stream of ours: moves ours (RFC 3550 section 8.2).
+    fn resolve_collision(&mut self, now: Instant, ssrc: u32) -> bool {
+        let to = self.sender.unused_ssrc(&mut self.random);
+        let Some(stream) = self.sender.get_mut(ssrc) else { return true };
+        if stream.forwarded || self.collisions >= COLLISIONS_MAX {
+            return false;
+        }
+        self.collisions += 1;
+        let (control, mut parts) = self.split();
+        control.send_bye_of(now, ssrc, &mut parts);
+        self.sender.change_ssrc(ssrc, to);
+        self.out.event(Event::SourceChanged { from: ssrc, to });
+        true
+    }
+
+    /// Sends 20 ms of mono sound at the configured `output_rate`, in the codec that the
+    /// peer likes best. Call it every 20 ms; after a longer pause the timestamps follow
+    /// the clock.
+    ///
+    /// # Errors
+    /// A wrong number of samples, no audio line that we may send on, a closed session.
+    pub fn send_audio(&mut self, now: Instant, samples: &[i16]) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.send_audio(now, samples, &self.lines, &mut self.out)
+    }
+
+    /// Sends a payload in the codec that the peer likes best, encoded elsewhere, which
+    /// lasts `ticks` of its RTP clock.
+    ///
+    /// # Errors
+    /// No audio line that we may send on, a closed session.
+    pub fn send_encoded_audio(
+        &mut self,
+        now: Instant,
+        payload: &Bytes,
+        ticks: u32,
+        marker: bool,
+    ) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.send_encoded_audio(now, payload, ticks, marker, &self.lines, &mut self.out)
+    }
+
+    /// Sends an access unit (Annex B) on the media line with this index.
+    ///
+    /// # Errors
+    /// No such line, one we may not send video on, an access unit that cannot be cut into
+    /// packets, a closed session.
+    pub fn send_frame(
+        &mut self,
+        now: Instant,
+        media: usize,
+        access_unit: &Bytes,
+        rtp_timestamp: u32,
+    ) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.send_frame(now, media, access_unit, rtp_timestamp, &self.lines, &mut self.out)
+    }
+
+    /// Presses a key for so long (RFC 4733). Keys pressed meanwhile wait for their turn.
+    ///
+    /// # Errors
+    /// No telephone events negotiated, too many keys waiting, a closed session.
+    pub fn send_tone(
+        &mut self,
+        now: Instant,
+        tone: Tone,
+        duration: Duration,
+    ) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.send_tone(now, tone, duration, &self.lines, &mut self.out)
+    }
+
+    /// Asks the peer for a key frame of this stream of its.
+    ///
+    /// # Errors
+    /// No such stream, neither PLI nor FIR negotiated, a closed session.
+    pub fn request_key_frame(&mut self, now: Instant, ssrc: u32) -> Result<(), SendError> {
+        self.open(now)?;
+        let (control, mut parts) = self.split();
+        control.request_key_frame(now, ssrc, &mut parts)
+    }
+
+    /// Relays a packet of another session as it is: numbers, timestamps, SSRC, payload
+    /// type, header extensions.
+    ///
+    /// # Errors
+    /// A payload type that the peer does not know, a number that a stream of ours has, too
+    /// many sources, a closed session.
+    pub fn forward(&mut self, now: Instant, packet: &rtp::Packet) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.forward(now, packet, &self.lines, &mut self.out)
+    }
+
+    /// Says goodbye and stops: nothing is taken or sent any more.
+    pub fn close(&mut self, now: Instant) {
+        if !self.closed {
+            let (control, mut parts) = self.split();
+            control.send_bye(now, &mut parts);
+            self.receiver.finish(now, &mut self.out);
+            self.closed = true;
+        }
+    }
+
+    fn open(&mut self, now: Instant) -> Result<(), SendError> {
+        if self.closed {
+            return Err(SendError::Closed);
+        }
+        self.start(now);
+        Ok(())
+    }
+
+    /// The number of the stream that we send on the media line with this index.
+    #[must_use]
+    pub fn ssrc(&self, media: usize) -> Option<u32> {
+        let stream = self.sender.streams.get(media).filter(|stream| !stream.forwarded)?;
+        Some(stream.ssrc)
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        summary::stats(self)
+    }
+
+    /// Gives a sound back, so that its memory is used again.
+    pub fn recycle(&mut self, audio: Box<Audio>) {
+        self.out.recycle(audio);
+    }
+}
+
+/// Why something cannot be sent.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum SendError {
+    /// The session is closed.
+    #[error("the session is closed")]
+    Closed,
+    /// There is no media line with this index.
+    #[error("there is no media line {media}")]
+    NoSuchMedia {
+        /// The index.
+        media: usize,
+    },
+    /// The peer has no stream with this number.
+    #[error("the peer has no source {ssrc:#010x}")]
+    NoSuchStream {
+        /// The number.
+        ssrc: u32,
+    },
+    /// It was not negotiated: no such line, no common codec, the wrong direction, or no
+    /// such feedback.
+    #[error("it was not negotiated")]
+    NotNegotiated,
+    /// The peer does not know this payload type.
+    #[error("the peer has no payload type {payload_type}")]
+    UnknownPayloadType {
+        /// The payload type.
+        payload_type: u8,
+    },
+    /// A stream of ours has the number of the relayed one.
+    #[error("{ssrc:#010x} is a source of ours")]
+    OwnSource {
+        /// The number.
+        ssrc: u32,
+    },
+    /// As many sources are relayed as is allowed.
+    #[error("{max} sources are relayed already")]
+    TooManyStreams {
+        /// How many that is.
+        max: usize,
+    },
+    /// As many keys wait as is allowed.
+    #[error("{max} tones wait already")]
+    TooManyTones {
+        /// How many that is.
+        max: usize,
+    },
+    /// Not 20 ms.
+    #[error("{samples} samples instead of {wanted}")]
+    FrameSize {
+        /// Given.
+        samples: usize,
+        /// 20 ms of them.
+        wanted: usize,
+    },
+    /// The codec refused.
+    #[error("encoder: {0}")]
+    Encoder(String),
+    /// The header extension cannot be written.
+    #[error("header extension: {0}")]
+    Extension(String),
+    /// The access unit cannot be cut into packets.
+    #[error(transparent)]
+    Packetize(#[from] PacketizeError),
 }

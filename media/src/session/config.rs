@@ -36,6 +36,10 @@ pub struct Config {
     pub output_rate: u32,
     /// How far to take the media apart.
     pub decode: Decode,
+    /// Whether packets are only checked, counted and handed out by
+    /// [`poll_packet`](super::Session::poll_packet), for another session to
+    /// [`forward`](super::Session::forward); nothing is buffered or decoded then.
+    pub relay: bool,
     /// Whether to say each RTP packet that arrives as an event.
     pub packet_events: bool,
     /// Whether to listen for tones in the sound as well.
@@ -48,11 +52,16 @@ pub struct Config {
     pub streams_max: usize,
     /// How many RTP packets are kept for retransmission, per stream that we send.
     pub send_cache_max: usize,
+    /// How long a missing packet may still be late before it is asked for.
+    pub nack_delay: Duration,
     /// How often a missing packet is asked for before it is given up.
     pub nack_retries_max: u8,
     /// Bits per second of the whole session, of which RTCP takes a twentieth (RFC 3550
     /// section 6.2).
     pub bandwidth: u64,
+    /// Least mean time between two reports; RFC 3550 section 6.2 has 5 s, or less for
+    /// fast sessions.
+    pub report_interval_min: Duration,
     /// Bytes of an RTP packet, header included.
     pub mtu: usize,
     /// Without packets for so long, a stream has ended.
@@ -70,14 +79,17 @@ impl Config {
             assembly: assembly::Config::default(),
             output_rate: 48_000,
             decode: Decode::Audio,
+            relay: false,
             packet_events: false,
             in_band_tones: false,
             cname: "callrig".to_owned(),
             sequence_limits: Limits::default(),
             streams_max: 32,
             send_cache_max: 512,
+            nack_delay: Duration::from_millis(10),
             nack_retries_max: 5,
             bandwidth: 2_000_000,
+            report_interval_min: Duration::from_secs(1),
             mtu: 1_200,
             stream_silence_max: Duration::from_secs(30),
         }

@@ -1,0 +1,352 @@
+//! RTCP of a session: reports when they are due, feedback when it is needed, and what the
+//! peer's reports and feedback mean for our streams.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use rand_pcg::Pcg64Mcg;
+
+use super::lines::Lines;
+use super::outbox::Outbox;
+use super::receive::{Inbound, Receiver, Track};
+use super::send::{Outbound, Resent, Sender};
+use super::{Config, SendError};
+use crate::event::{DropReason, Event, RemoteReport};
+use crate::rtcp::feedback::FullIntraEntry;
+use crate::rtcp::interval::{Conditions, Expiry, Interval};
+use crate::rtcp::report::{COUNT_MAX, Chunk, Item};
+use crate::rtcp::source::round_trip_time;
+use crate::rtcp::{
+    self, Bye, FullIntraRequest, Nack, Packet, PictureLoss, ReceiverReport, ReportBlock, Rules,
+    SenderReport, SourceDescription,
+};
+use crate::time::{Epoch, Instant};
+
+/// Bytes that a compound of ours is expected to need; it grows where it must.
+const COMPOUND_BYTES: usize = 512;
+
+/// Who we are, when we report, and how far away the peer is.
+#[derive(Debug)]
+pub(super) struct Control {
+    epoch: Epoch,
+    cname: Bytes,
+    bandwidth: u64,
+    report_interval_min: Duration,
+    /// Starts with the first thing that happens.
+    interval: Option<Interval>,
+    pub(super) round_trip: Option<Duration>,
+    pub(super) round_trip_total: Duration,
+    pub(super) round_trips: u64,
+    pub(super) compounds_sent: u64,
+    pub(super) compounds_received: u64,
+}
+
+/// What a session is made of besides its control, lent for one call.
+pub(super) struct Parts<'a> {
+    pub(super) lines: &'a Lines,
+    pub(super) receiver: &'a mut Receiver,
+    pub(super) sender: &'a mut Sender,
+    pub(super) out: &'a mut Outbox,
+    pub(super) random: &'a mut Pcg64Mcg,
+}
+
+impl Parts<'_> {
+    fn conditions(&self) -> Conditions {
+        let remote = self.receiver.iter().filter(|stream| stream.ended.is_none()).count();
+        let we_sent = self.sender.streams.iter().any(|stream| stream.active_reports > 0);
+        Conditions { members: 1 + remote.max(1), senders: remote + usize::from(we_sent), we_sent }
+    }
+}
+
+impl Control {
+    pub(super) fn new(config: &Config, epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            cname: Bytes::copy_from_slice(config.cname.as_bytes()),
+            bandwidth: config.bandwidth,
+            report_interval_min: config.report_interval_min,
+            interval: None,
+            round_trip: None,
+            round_trip_total: Duration::ZERO,
+            round_trips: 0,
+            compounds_sent: 0,
+            compounds_received: 0,
+        }
+    }
+
+    /// Starts the clock of the reports, if it stands still.
+    pub(super) fn start(&mut self, now: Instant, parts: &mut Parts<'_>) {
+        if self.interval.is_none() {
+            let conditions = parts.conditions();
+            let minimum = self.report_interval_min;
+            let interval = Interval::new(now, self.bandwidth, minimum, conditions, parts.random);
+            self.interval = Some(interval);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.interval.as_ref().map(Interval::next)
+    }
+
+    /// Sends reports and feedback that are due.
+    pub(super) fn handle_timeout(&mut self, now: Instant, parts: &mut Parts<'_>) {
+        self.send_feedback(now, parts);
+        let Some(interval) = &mut self.interval else { return };
+        if interval.next() > now {
+            return;
+        }
+        if interval.expire(now, parts.conditions(), parts.random) == Expiry::Send {
+            let length = self.send_compound(now, parts, Vec::new());
+            for stream in &mut parts.sender.streams {
+                stream.active_reports = stream.active_reports.saturating_sub(1);
+            }
+            let conditions = parts.conditions();
+            if let Some(interval) = &mut self.interval {
+                interval.sent(now, length, conditions, parts.random);
+            }
+        }
+    }
+
+    /// Asks for what is missing, where that was negotiated.
+    pub(super) fn send_feedback(&mut self, now: Instant, parts: &mut Parts<'_>) {
+        let sender_ssrc = parts.sender.reporting_ssrc();
+        let mut feedback = Vec::new();
+        for stream in parts.receiver.iter_mut() {
+            let Track::Pictures(track) = &mut stream.track else { continue };
+            let Some(line) = parts.lines.get(stream.line) else { continue };
+            let media_ssrc = stream.source.ssrc();
+            if line.nack {
+                let nack = Nack::of(sender_ssrc, media_ssrc, track.nacks.due(now, self.round_trip));
+                if !nack.pairs.is_empty() {
+                    stream.nacks_sent += 1;
+                    feedback.push(Packet::Nack(nack));
+                }
+            }
+            if core::mem::take(&mut track.wants_key_frame) && (line.pli || line.fir) {
+                feedback.push(key_frame_request(sender_ssrc, stream, line.pli));
+            }
+        }
+        if !feedback.is_empty() {
+            self.send_compound(now, parts, feedback);
+        }
+    }
+
+    /// Asks for a key frame now.
+    pub(super) fn request_key_frame(
+        &mut self,
+        now: Instant,
+        ssrc: u32,
+        parts: &mut Parts<'_>,
+    ) -> Result<(), SendError> {
+        let sender_ssrc = parts.sender.reporting_ssrc();
+        let stream = parts.receiver.get_mut(ssrc).ok_or(SendError::NoSuchStream { ssrc })?;
+        let line = parts.lines.get(stream.line).filter(|line| line.pli || line.fir);
+        let line = line.ok_or(SendError::NotNegotiated)?;
+        let request = key_frame_request(sender_ssrc, stream, line.pli);
+        self.send_compound(now, parts, vec![request]);
+        Ok(())
+    }
+
+    /// Says that all our streams end.
+    pub(super) fn send_bye(&mut self, now: Instant, parts: &mut Parts<'_>) {
+        let sources = parts.sender.streams.iter().map(|stream| stream.ssrc).collect();
+        self.send_compound(now, parts, vec![Packet::Bye(Bye { sources, reason: None })]);
+    }
+
+    /// Says that one number of ours is not ours any more.
+    pub(super) fn send_bye_of(&mut self, now: Instant, ssrc: u32, parts: &mut Parts<'_>) {
+        let sources = vec![ssrc];
+        self.send_compound(now, parts, vec![Packet::Bye(Bye { sources, reason: None })]);
+    }
+
+    /// Sends reports on everything, our name, and `more`; how many bytes.
+    fn send_compound(&mut self, now: Instant, parts: &mut Parts<'_>, more: Vec<Packet>) -> usize {
+        let blocks: Vec<ReportBlock> = parts
+            .receiver
+            .iter_mut()
+            .filter(|stream| stream.ended.is_none() && stream.source.packets_received() > 0)
+            .map(|stream| stream.source.report(now))
+            .collect();
+        let mut packets = self.reports(now, parts.sender, &blocks);
+        packets.push(self.description(parts.sender));
+        packets.extend(more);
+        self.compounds_sent += 1;
+        parts.out.send(COMPOUND_BYTES, |bytes| rtcp::write(&packets, bytes))
+    }
+
+    fn reports(&self, now: Instant, sender: &Sender, blocks: &[ReportBlock]) -> Vec<Packet> {
+        let mut chunks = blocks.chunks(COUNT_MAX);
+        let mut packets: Vec<Packet> = sender
+            .streams
+            .iter()
+            .filter(|stream| stream.active_reports > 0)
+            .filter_map(|stream| self.sender_report(now, stream))
+            .map(|mut report| {
+                report.reports = chunks.next().unwrap_or_default().to_vec();
+                Packet::SenderReport(report)
+            })
+            .collect();
+        let ssrc = sender.reporting_ssrc();
+        for reports in chunks {
+            let (reports, extension) = (reports.to_vec(), Bytes::new());
+            packets.push(Packet::ReceiverReport(ReceiverReport { ssrc, reports, extension }));
+        }
+        if packets.is_empty() {
+            packets.push(Packet::ReceiverReport(ReceiverReport { ssrc, ..Default::default() }));
+        }
+        packets
+    }
+
+    fn sender_report(&self, now: Instant, stream: &Outbound) -> Option<SenderReport> {
+        Some(SenderReport {
+            ssrc: stream.ssrc,
+            ntp: self.epoch.ntp_at(now),
+            rtp_timestamp: stream.timestamp_at(now)?,
+            packet_count: stream.packets as u32,
+            octet_count: stream.payload_bytes as u32,
+            reports: Vec::new(),
+            extension: Bytes::new(),
+        })
+    }
+
+    fn description(&self, sender: &Sender) -> Packet {
+        let reporting = sender.reporting_ssrc();
+        let active = sender.streams.iter().filter(|s| s.active_reports > 0).map(|s| s.ssrc);
+        let others = active.filter(|ssrc| *ssrc != reporting);
+        let chunk = |ssrc| Chunk {
+            ssrc,
+            items: vec![Item { kind: rtcp::report::CNAME, text: self.cname.clone() }],
+        };
+        let ssrcs = core::iter::once(reporting).chain(others).take(COUNT_MAX);
+        Packet::SourceDescription(SourceDescription { chunks: ssrcs.map(chunk).collect() })
+    }
+
+    /// Takes a datagram of RTCP.
+    pub(super) fn receive(&mut self, now: Instant, datagram: &Bytes, parts: &mut Parts<'_>) {
+        let packets = match rtcp::parse(datagram, Rules::ReducedSize) {
+            Ok(packets) => packets,
+            Err(_) => return parts.out.drop(now, DropReason::MalformedRtcp, None, None),
+        };
+        self.compounds_received += 1;
+        if let Some(interval) = &mut self.interval {
+            interval.observe(datagram.len());
+        }
+        for packet in packets {
+            match packet {
+                Packet::SenderReport(report) => {
+                    if let Some(stream) = parts.receiver.get_mut(report.ssrc) {
+                        stream.source.sender_report(now, report.ntp);
+                    }
+                    self.receive_blocks(now, report.ssrc, &report.reports, parts);
+                }
+                Packet::ReceiverReport(report) => {
+                    self.receive_blocks(now, report.ssrc, &report.reports, parts);
+                }
+                Packet::Bye(bye) => self.receive_bye(now, &bye, parts),
+                Packet::Nack(nack) => receive_nack(now, &nack, parts),
+                Packet::PictureLoss(pli) => receive_picture_loss(now, pli, parts),
+                Packet::FullIntraRequest(fir) => receive_full_intra(now, &fir, parts),
+                // Nothing here depends on them.
+                Packet::SourceDescription(_)
+                | Packet::TransportFeedback(_)
+                | Packet::Other { .. } => {}
+            }
+        }
+    }
+
+    fn receive_blocks(
+        &mut self,
+        now: Instant,
+        reporter: u32,
+        blocks: &[ReportBlock],
+        parts: &mut Parts<'_>,
+    ) {
+        for block in blocks {
+            let Some(stream) = parts.sender.get_mut(block.ssrc) else {
+                parts.out.drop(now, DropReason::UnknownSource, Some(block.ssrc), None);
+                continue;
+            };
+            let round_trip_time = round_trip_time(self.epoch.ntp_at(now), block);
+            if let Some(round_trip) = round_trip_time {
+                self.round_trip = Some(round_trip);
+                self.round_trip_total += round_trip;
+                self.round_trips += 1;
+            }
+            let report = RemoteReport {
+                ssrc: block.ssrc,
+                reporter,
+                fraction_lost: f64::from(block.fraction_lost) / 256.0,
+                packets_lost: block.packets_lost,
+                jitter: block.jitter,
+                round_trip_time,
+                highest_sequence: block.highest_sequence,
+            };
+            stream.remote = Some(report);
+            parts.out.event(Event::RemoteReport(report));
+        }
+    }
+
+    fn receive_bye(&mut self, now: Instant, bye: &Bye, parts: &mut Parts<'_>) {
+        let before = parts.conditions().members;
+        for ssrc in &bye.sources {
+            parts.receiver.end(*ssrc, now, parts.out);
+        }
+        let members = parts.conditions().members;
+        if let Some(interval) = &mut self.interval {
+            interval.leave(now, before, members);
+        }
+    }
+}
+
+fn key_frame_request(sender_ssrc: u32, stream: &mut Inbound, pli: bool) -> Packet {
+    let media_ssrc = stream.source.ssrc();
+    if pli {
+        stream.plis_sent += 1;
+        return Packet::PictureLoss(PictureLoss { sender_ssrc, media_ssrc });
+    }
+    let sequence_number = stream.firs_sent as u8;
+    stream.firs_sent += 1;
+    let entries = vec![FullIntraEntry { ssrc: media_ssrc, sequence_number }];
+    Packet::FullIntraRequest(FullIntraRequest { sender_ssrc, entries })
+}
+
+fn receive_nack(now: Instant, nack: &Nack, parts: &mut Parts<'_>) {
+    let Some(stream) = parts.sender.get_mut(nack.media_ssrc) else {
+        return parts.out.drop(now, DropReason::UnknownSource, Some(nack.media_ssrc), None);
+    };
+    stream.nacks_received += 1;
+    // One event per NACK, so that a few bytes cannot make thousands of events.
+    let mut unknown = None;
+    for number in nack.numbers() {
+        if stream.resend(now, number, parts.out) == Resent::NotInCache {
+            let (_, count) = unknown.get_or_insert((number, 0));
+            *count += 1;
+        }
+    }
+    if let Some((number, count)) = unknown {
+        parts.out.drop(now, DropReason::NotInCache, Some(nack.media_ssrc), Some(number));
+        parts.out.count_dropped(DropReason::NotInCache, count - 1);
+    }
+}
+
+fn receive_picture_loss(now: Instant, pli: PictureLoss, parts: &mut Parts<'_>) {
+    let Some(stream) = parts.sender.get_mut(pli.media_ssrc) else {
+        return parts.out.drop(now, DropReason::UnknownSource, Some(pli.media_ssrc), None);
+    };
+    stream.plis_received += 1;
+    parts.out.event(Event::KeyFrameRequested { ssrc: pli.media_ssrc });
+}
+
+fn receive_full_intra(now: Instant, fir: &FullIntraRequest, parts: &mut Parts<'_>) {
+    for entry in &fir.entries {
+        let Some(stream) = parts.sender.get_mut(entry.ssrc) else {
+            parts.out.drop(now, DropReason::UnknownSource, Some(entry.ssrc), None);
+            continue;
+        };
+        // The same number is the same request, sent again (RFC 5104 section 4.3.1.2).
+        if stream.fir_number.replace(entry.sequence_number) != Some(entry.sequence_number) {
+            stream.firs_received += 1;
+            parts.out.event(Event::KeyFrameRequested { ssrc: entry.ssrc });
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What was negotiated, made ready for looking up: which media line a packet belongs to
+//! (RFC 9143 section 9.2: by MID, by SSRC, by payload type), and what we may send.
+
+use super::Config;
+use crate::description::{Codec, Extension, MediaDescription, MediaKind, Payload};
+use crate::rtp;
+
+/// A media line, as both sides have agreed on it.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) kind: MediaKind,
+    /// We may send on it.
+    pub(super) sends: bool,
+    /// We expect packets on it.
+    pub(super) receives: bool,
+    /// What the peer's payload types stand for, when it sends to us.
+    incoming: Vec<Payload>,
+    /// What we send with: the peer's numbers, in the peer's order of preference.
+    pub(super) outgoing: Vec<Payload>,
+    /// The number that the peer announced for its source.
+    remote_ssrc: Option<u32>,
+    /// The MID that the peer writes on its packets, and under which extension.
+    mid: String,
+    mid_extension: Option<u8>,
+    /// Extension under which we send, and receive, sound levels.
+    pub(super) level_extension: Option<u8>,
+    pub(super) level_extension_incoming: Option<u8>,
+    /// Feedback that both sides know.
+    pub(super) nack: bool,
+    pub(super) pli: bool,
+    pub(super) fir: bool,
+}
+
+impl Line {
+    fn new(local: &MediaDescription, remote: &MediaDescription) -> Self {
+        let accepted = !local.rejected && !remote.rejected;
+        let knows = |wanted: fn(&Payload) -> bool| {
+            let both = |payloads: &[Payload]| payloads.iter().any(wanted);
+            both(&local.payloads) && both(&remote.payloads)
+        };
+        let known = |payload: &&Payload| {
+            local.payloads.iter().any(|ours| ours.codec.is_compatible(payload.codec))
+        };
+        Self {
+            kind: local.kind,
+            sends: accepted && local.direction.sends() && remote.direction.receives(),
+            receives: accepted && local.direction.receives() && remote.direction.sends(),
+            incoming: local.payloads.clone(),
+            outgoing: remote.payloads.iter().filter(known).cloned().collect(),
+            remote_ssrc: remote.ssrc,
+            mid: remote.mid.clone(),
+            mid_extension: local.extension_id(Extension::Mid),
+            level_extension: remote.extension_id(Extension::AudioLevel),
+            level_extension_incoming: local.extension_id(Extension::AudioLevel),
+            nack: knows(|payload| payload.feedback.nack),
+            pli: knows(|payload| payload.feedback.pli),
+            fir: knows(|payload| payload.feedback.fir),
+        }
+    }
+
+    /// What a payload type on a packet to us stands for.
+    pub(super) fn incoming(&self, payload_type: u8) -> Option<Codec> {
+        self.incoming.iter().find(|p| p.payload_type == payload_type).map(|p| p.codec)
+    }
+
+    /// The codec for sound or pictures that the peer likes best.
+    pub(super) fn preferred(&self) -> Option<&Payload> {
+        self.outgoing.iter().find(|p| p.codec.is_audio() || p.codec.is_video())
+    }
+
+    /// Telephone events beside a codec of this clock rate, or of any if there is none.
+    pub(super) fn telephone_event(&self, clock_rate: u32) -> Option<&Payload> {
+        let mut events =
+            self.outgoing.iter().filter(|p| matches!(p.codec, Codec::TelephoneEvent { .. }));
+        let any = events.clone().next();
+        events.find(|p| p.codec.clock_rate() == clock_rate).or(any)
+    }
+}
+
+/// All media lines.
+#[derive(Debug)]
+pub(super) struct Lines(Vec<Line>);
+
+/// Why a packet belongs to no line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Misfit {
+    UnknownPayloadType,
+    NotNegotiated,
+}
+
+impl Lines {
+    pub(super) fn new(config: &Config) -> Self {
+        let pairs = config.local.media.iter().zip(&config.remote.media);
+        Self(pairs.map(|(local, remote)| Line::new(local, remote)).collect())
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<&Line> {
+        self.0.get(index)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Line)> {
+        self.0.iter().enumerate()
+    }
+
+    /// The line that a packet of a new source belongs to. `is_taken` says which lines have
+    /// a source already: when several fit, a free one is taken.
+    pub(super) fn place(
+        &self,
+        header: &rtp::Header,
+        is_taken: impl Fn(usize) -> bool,
+    ) -> Result<(usize, Codec), Misfit> {
+        let named = self.iter().find(|(_, line)| line.is_named_by(header));
+        let announced = || self.iter().find(|(_, line)| line.remote_ssrc == Some(header.ssrc));
+        let payload_type = header.payload_type;
+        let fits = |line: &Line| line.incoming(payload_type).is_some();
+        let free = || self.iter().find(|(i, line)| line.receives && fits(line) && !is_taken(*i));
+        let flowing = || self.iter().find(|(_, line)| line.receives && fits(line));
+        let any = || self.iter().find(|(_, line)| fits(line));
+        let (index, line) = named
+            .or_else(announced)
+            .or_else(free)
+            .or_else(flowing)
+            .or_else(any)
+            .ok_or(Misfit::UnknownPayloadType)?;
+        let codec = line.incoming(payload_type).ok_or(Misfit::UnknownPayloadType)?;
+        if line.receives { Ok((index, codec)) } else { Err(Misfit::NotNegotiated) }
+    }
+}
+
+impl Line {
+    fn is_named_by(&self, header: &rtp::Header) -> bool {
+        let Some(id) = self.mid_extension else { return false };
+        header.extensions.mid(id) == Some(&self.mid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::SocketAddr;
+
+    use super::*;
+    use crate::description::{Description, Direction};
+
+    fn lines(local: Vec<MediaDescription>, remote: Vec<MediaDescription>) -> Lines {
+        let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let local = Description { address: at(1), media: local };
+        Lines::new(&Config::new(local, Description { address: at(2), media: remote }))
+    }
+
+    fn header(payload_type: u8, ssrc: u32) -> rtp::Header {
+        rtp::Header { payload_type, ssrc, ..rtp::Header::default() }
+    }
+
+    #[test]
+    fn a_second_video_source_goes_to_the_line_that_is_still_free() {
+        let media = vec![MediaDescription::video("a"), MediaDescription::video("b")];
+        let lines = lines(media.clone(), media);
+        let place = |taken: usize| lines.place(&header(102, 1), |i| i < taken).map(|p| p.0);
+        assert_eq!(place(0), Ok(0));
+        assert_eq!(place(1), Ok(1));
+        assert_eq!(place(2), Ok(0), "with none left, the first one");
+    }
+
+    #[test]
+    fn an_announced_source_goes_to_its_line() {
+        let media = vec![MediaDescription::video("a"), MediaDescription::video("b")];
+        let mut remote = media.clone();
+        remote[1].ssrc = Some(77);
+        let lines = lines(media, remote);
+        assert_eq!(lines.place(&header(102, 77), |_| false).map(|p| p.0), Ok(1));
+    }
+
+    #[test]
+    fn a_line_that_does_not_flow_our_way_takes_nothing() {
+        let receive_only = MediaDescription::audio("a").with_direction(Direction::ReceiveOnly);
+        let lines = lines(vec![MediaDescription::audio("a")], vec![receive_only]);
+        assert_eq!(lines.place(&header(0, 1), |_| false), Err(Misfit::NotNegotiated));
+        assert_eq!(lines.place(&header(99, 1), |_| false), Err(Misfit::UnknownPayloadType));
+    }
+}

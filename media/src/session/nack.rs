@@ -1,0 +1,104 @@
+//! Which missing packets to ask for, and when again (RFC 4585 section 6.2.1): a little
+//! after they are missed, since most are only late; then once in a round-trip time; and
+//! not more often than configured.
+
+use core::time::Duration;
+
+use crate::time::Instant;
+
+/// Between two requests for a packet while the round-trip time is not known.
+const ROUND_TRIP_UNKNOWN: Duration = Duration::from_millis(100);
+/// The least time between two requests for a packet.
+const RETRY_MIN: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Copy, Debug)]
+struct Missing {
+    sequence: u64,
+    asked: u8,
+    next: Instant,
+}
+
+/// The missing packets of one stream; as many as the assembler waits for at most.
+#[derive(Debug)]
+pub(super) struct NackList {
+    delay: Duration,
+    retries_max: u8,
+    missing: Vec<Missing>,
+    /// The list before, kept for its memory.
+    before: Vec<Missing>,
+}
+
+impl NackList {
+    pub(super) const fn new(delay: Duration, retries_max: u8) -> Self {
+        Self { delay, retries_max, missing: Vec::new(), before: Vec::new() }
+    }
+
+    /// Takes over what is missing now, lowest first.
+    pub(super) fn update(&mut self, now: Instant, missing: impl Iterator<Item = u64>) {
+        core::mem::swap(&mut self.missing, &mut self.before);
+        self.missing.clear();
+        let mut known = self.before.iter().peekable();
+        for sequence in missing {
+            while known.next_if(|before| before.sequence < sequence).is_some() {}
+            let entry = known.next_if(|before| before.sequence == sequence);
+            let fresh = Missing { sequence, asked: 0, next: now + self.delay };
+            self.missing.push(entry.copied().unwrap_or(fresh));
+        }
+    }
+
+    /// When there is something to ask for.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let open = self.missing.iter().filter(|missing| missing.asked < self.retries_max);
+        open.map(|missing| missing.next).min()
+    }
+
+    /// The numbers to ask for now.
+    pub(super) fn due(
+        &mut self,
+        now: Instant,
+        round_trip: Option<Duration>,
+    ) -> impl Iterator<Item = u16> + '_ {
+        let again = now + round_trip.unwrap_or(ROUND_TRIP_UNKNOWN).max(RETRY_MIN);
+        let max = self.retries_max;
+        self.missing.iter_mut().filter(move |m| m.asked < max && m.next <= now).map(
+            move |missing| {
+                missing.asked += 1;
+                missing.next = again;
+                missing.sequence as u16
+            },
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Instant = Instant::from_millis;
+
+    fn due(list: &mut NackList, ms: u64) -> Vec<u16> {
+        list.due(MS(ms), Some(Duration::from_millis(50))).collect()
+    }
+
+    #[test]
+    fn a_packet_is_asked_for_once_per_round_trip_and_then_given_up() {
+        let mut list = NackList::new(Duration::from_millis(10), 2);
+        list.update(MS(0), [7, 8].into_iter());
+        assert_eq!(list.poll_timeout(), Some(MS(10)));
+        assert_eq!(due(&mut list, 9), [0; 0]);
+        assert_eq!(due(&mut list, 10), [7, 8]);
+        assert_eq!(due(&mut list, 59), [0; 0]);
+        assert_eq!(due(&mut list, 60), [7, 8]);
+        assert_eq!(list.poll_timeout(), None);
+        assert_eq!(due(&mut list, 1_000), [0; 0]);
+    }
+
+    #[test]
+    fn a_packet_that_came_is_not_asked_for() {
+        let mut list = NackList::new(Duration::from_millis(10), 2);
+        list.update(MS(0), [7, 9].into_iter());
+        list.update(MS(5), [9, 12].into_iter());
+        assert_eq!(due(&mut list, 10), [9], "12 was missed five milliseconds later");
+        assert_eq!(due(&mut list, 15), [12]);
+    }
+}

@@ -1,0 +1,119 @@
+//! What a session has to hand out, in order, and the count of everything it dropped.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::Output;
+use crate::audio::Audio;
+use crate::datagram::Datagram;
+use crate::event::{DropReason, Dropped, Event};
+use crate::rtp;
+use crate::time::Instant;
+
+/// How many relayed packets may wait for [`super::Session::poll_packet`].
+const RELAYED_MAX: usize = 1024;
+
+/// How many sounds are kept for use again.
+const SOUNDS_MAX: usize = 8;
+
+/// Bytes from which datagrams are cut; used again when all of them are gone.
+const ARENA: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    outputs: VecDeque<Output>,
+    relayed: VecDeque<rtp::Packet>,
+    dropped: [u64; DropReason::ALL.len()],
+    sounds: Vec<Box<Audio>>,
+    arena: BytesMut,
+    /// An empty datagram with the addresses of this session.
+    addressed: Datagram,
+}
+
+impl Outbox {
+    pub(super) fn new(addressed: Datagram) -> Self {
+        Self {
+            outputs: VecDeque::new(),
+            relayed: VecDeque::new(),
+            dropped: [0; DropReason::ALL.len()],
+            sounds: Vec::new(),
+            arena: BytesMut::new(),
+            addressed,
+        }
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(super) fn pop_relayed(&mut self) -> Option<rtp::Packet> {
+        self.relayed.pop_front()
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Queues a packet for the owner; whether there was room.
+    pub(super) fn relay(&mut self, packet: rtp::Packet) -> bool {
+        let room = self.relayed.len() < RELAYED_MAX;
+        if room {
+            self.relayed.push_back(packet);
+        }
+        room
+    }
+
+    pub(super) fn drop(
+        &mut self,
+        now: Instant,
+        reason: DropReason,
+        ssrc: Option<u32>,
+        sequence_number: Option<u16>,
+    ) {
+        self.dropped[reason.index()] += 1;
+        self.event(Event::Dropped(Dropped { reason, ssrc, sequence_number, arrived: now }));
+    }
+
+    /// Counts more of what an event has told of already.
+    pub(super) fn count_dropped(&mut self, reason: DropReason, count: u64) {
+        self.dropped[reason.index()] += count;
+    }
+
+    pub(super) fn drop_packet(&mut self, now: Instant, reason: DropReason, header: &rtp::Header) {
+        self.drop(now, reason, Some(header.ssrc), Some(header.sequence_number));
+    }
+
+    pub(super) const fn dropped(&self) -> &[u64; DropReason::ALL.len()] {
+        &self.dropped
+    }
+
+    /// Writes a datagram of at most `length` bytes and queues it; its length.
+    pub(super) fn send(&mut self, length: usize, write: impl FnOnce(&mut BytesMut)) -> usize {
+        let payload = self.write(length, write);
+        let length = payload.len();
+        let (source, destination) = (self.addressed.source, self.addressed.destination);
+        self.outputs.push_back(Output::Datagram(Datagram { source, destination, payload }));
+        length
+    }
+
+    /// Writes bytes that stay valid, out of memory that is used again.
+    pub(super) fn write(&mut self, length: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
+        if self.arena.capacity() < length {
+            self.arena.reserve(length.max(ARENA));
+        }
+        write(&mut self.arena);
+        self.arena.split().freeze()
+    }
+
+    /// A sound to fill, out of those that came back.
+    pub(super) fn take_sound(&mut self) -> Box<Audio> {
+        self.sounds.pop().unwrap_or_default()
+    }
+
+    pub(super) fn recycle(&mut self, sound: Box<Audio>) {
+        if self.sounds.len() < SOUNDS_MAX {
+            self.sounds.push(sound);
+        }
+    }
+}
