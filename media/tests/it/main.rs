@@ -1,4 +1,7 @@
 //! The media path from outside: this list is the table of contents.
 
+mod conformance;
+mod h264;
 mod rtcp;
 mod rtp;
+mod video;
