@@ -48,6 +48,19 @@ fn replacement(one: char) -> Option<char> {
     }
 }
 
+/// The text as prose of GitHub Markdown if it is nothing but words and harmless punctuation, and as
+/// [`markdown_code`] otherwise: what could mention, link, format or split a cell is never prose.
+#[must_use]
+pub fn markdown_prose(text: &str) -> String {
+    let harmless = |one: char| one.is_alphanumeric() || " .,;()'’“”%/+=–—?-".contains(one);
+    let words = text.starts_with(char::is_alphanumeric) && !text.to_lowercase().contains("www.");
+    if words && text.chars().all(harmless) && text.chars().count() <= MAX_CHARS {
+        text.to_owned()
+    } else {
+        markdown_code(text)
+    }
+}
+
 /// The text as inline code of GitHub Markdown, good in prose and in a cell of a table.
 ///
 /// A fence longer than any run of backticks inside holds everything but a pipe, which splits cells
@@ -100,5 +113,15 @@ mod tests {
         assert_eq!(markdown_code("`"), "`` ` ``");
         assert_eq!(markdown_code("a|b"), "<code>a&#124;b</code>");
         assert_eq!(markdown_code(""), "–");
+    }
+
+    #[test]
+    fn prose_is_only_what_cannot_do_anything() {
+        assert_eq!(markdown_prose("RFC 3550, section 6.4.1"), "RFC 3550, section 6.4.1");
+        for text in
+            ["@everyone", "a *b*", "#1", "www.example.org", "http://a", "a\nb", "a|b", "$x$"]
+        {
+            assert!(markdown_prose(text).contains(['`', '<']), "{text}");
+        }
     }
 }

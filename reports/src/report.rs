@@ -343,10 +343,11 @@ impl Report {
         }
     }
 
-    /// Sorts the results, counts them, and collects the definitions of the metrics they use. To be
+    /// Groups the recordings by kind, sorts the results, counts them, and collects the definitions of the metrics they use. To be
     /// called once all results are in, in whatever order they came.
     #[must_use]
     pub fn finish(mut self) -> Self {
+        self.recordings.sort_by(|a, b| a.kind.cmp(&b.kind));
         self.results.sort_by(|a, b| a.key().cmp(&b.key()));
         for result in &mut self.results {
             result.findings.truncate(CaseResult::MAX_FINDINGS);

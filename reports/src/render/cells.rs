@@ -16,6 +16,8 @@ pub(super) struct Cells<'a> {
     /// The networks, in the order of the report; `None` last, where there are such results.
     pub(super) columns: Vec<Option<&'a Network>>,
     cells: BTreeMap<(usize, usize), Cell<'a>>,
+    row_of: BTreeMap<&'a str, usize>,
+    column_of: BTreeMap<&'a str, usize>,
 }
 
 /// All results about one recording under one network condition.
@@ -84,7 +86,7 @@ impl<'a> Cells<'a> {
         if cells.keys().any(|(_, column)| *column == no_column) {
             columns.push(None);
         }
-        Self { rows, columns, cells }
+        Self { rows, columns, cells, row_of, column_of }
     }
 
     pub(super) fn get(&self, row: usize, column: usize) -> Option<&Cell<'a>> {
@@ -100,9 +102,27 @@ impl<'a> Cells<'a> {
         self.cells.values()
     }
 
-    /// The cell that holds a result with this recording and network.
+    /// The cell of results with this recording and network.
     pub(super) fn of_result(&self, result: &CaseResult) -> Option<&Cell<'a>> {
-        self.cells.values().find(|cell| cell.results.iter().any(|one| one.key() == result.key()))
+        let row = result.recording.as_deref().and_then(|id| self.row_of.get(id).copied());
+        let column = result.network.as_deref().and_then(|name| self.column_of.get(name).copied());
+        let last = |sides: usize, has_none: bool| sides - usize::from(has_none);
+        let no_row = last(self.rows.len(), self.rows.last().is_some_and(Option::is_none));
+        let no_column = last(self.columns.len(), self.columns.last().is_some_and(Option::is_none));
+        self.get(row.unwrap_or(no_row), column.unwrap_or(no_column))
+    }
+
+    /// What a cell is about, in a word or two: where it is, or else its worst case.
+    pub(super) fn name(&self, cell: &Cell<'_>) -> String {
+        match (self.rows[cell.row], self.columns[cell.column]) {
+            (Some(recording), Some(network)) => format!("{} @ {}", recording.id, network.name),
+            (Some(recording), None) => recording.id.clone(),
+            (None, Some(network)) => network.name.clone(),
+            (None, None) => {
+                let worst = cell.results.iter().max_by_key(|result| result.verdict);
+                worst.map_or_else(String::new, |result| result.id.clone())
+            }
+        }
     }
 
     /// The rows and columns of the overview: those without a recording or a network only where they

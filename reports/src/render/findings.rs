@@ -12,6 +12,8 @@ use super::overview::{self, Group};
 
 /// Broken requirements told in full; the rest is in the tables.
 const MAX_GROUPS: usize = 60;
+/// Findings of one result shown below its recording.
+const MAX_FINDINGS: usize = 10;
 /// Lines of evidence shown; the rest is in the JSON.
 const MAX_EVIDENCE: usize = 20;
 /// Further results linked from one broken requirement.
@@ -99,17 +101,20 @@ fn link(cells: &Cells<'_>, result: &CaseResult) -> Markup {
     }
 }
 
-/// The findings and reasons of one result, below its recording.
-pub(super) fn of_result(result: &CaseResult) -> Markup {
+/// The findings and reasons of one result, below its recording; with their proofs if asked for.
+pub(super) fn of_result(result: &CaseResult, proofs: bool) -> Markup {
     html! {
         div class=(format!("result v-{}", result.verdict.word())) {
             p.case { (verdict_mark(result.verdict)) code { (visible(&result.id)) } }
             @if let Some(reason) = &result.reason { p { (visible(reason)) } }
             @if result.verdict != Verdict::Pass {
-                @for finding in &result.findings {
+                @for finding in result.findings.iter().take(MAX_FINDINGS) {
                     p.sentence { (visible(&finding.sentence)) " "
                         span.quiet { (finding.level.word()) " · " (visible(&finding.citation)) } }
-                    (proof(finding))
+                    @if proofs { (proof(finding)) }
+                }
+                @if result.findings.len() > MAX_FINDINGS {
+                    p.quiet { "…and " (result.findings.len() - MAX_FINDINGS) " more findings in report.json" }
                 }
             }
         }

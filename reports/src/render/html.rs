@@ -1,7 +1,7 @@
 //! The report as one page of HTML that needs nothing else: no network, no fonts, no script.
 //!
 //! The script that is there only filters and jumps. Everything from outside goes through
-//! [`visible`](crate::escape::visible) and then maud's escaping; ids and classes are never made of
+//! [`visible`] and then maud's escaping; ids and classes are never made of
 //! it. A policy in the page's head forbids loading anything, whatever else went wrong.
 
 use maud::{DOCTYPE, Markup, html};
@@ -141,7 +141,7 @@ fn spreads(cells: &Cells<'_>) -> Markup {
                             span { (number::show_number(one.greatest.0, unit)) }
                         }
                         p.worst { "worst: " a href=(format!("#{}", anchor(worse.1.row, worse.1.column))) {
-                            (visible(cells.row_name(worse.1.row))) " @ " (visible(cells.column_name(worse.1.column)))
+                            (visible(&cells.name(worse.1)))
                         } }
                     }
                 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::escape::{markdown_code as code, visible};
+use crate::escape::{markdown_code as code, markdown_prose as prose, visible};
 use crate::report::Report;
 use crate::verdict::{Level, Verdict};
 
@@ -68,20 +68,20 @@ fn findings(out: &mut String, report: &Report) {
 fn told(out: &mut String, group: &Group<'_>) {
     let first = group.results[0];
     let Some(finding) = group.finding else {
-        let _ = writeln!(out, "- **{}** {}", plural(group.results.len()), code(group.title));
+        let _ = writeln!(out, "- **{}** {}", plural(group.results.len()), prose(group.title));
         let _ = writeln!(out, "  - first at {}\n", code(&first.key().to_string()));
         return;
     };
     let _ = writeln!(
         out,
         "### {}\n\n{} · {} · {} · {}\n",
-        code(&finding.sentence),
+        prose(&finding.sentence),
         match finding.level {
             Level::Must => "**Must**",
             Level::Should => "**Should**",
             Level::May => "**May**",
         },
-        code(&finding.citation),
+        prose(&finding.citation),
         code(&finding.requirement),
         plural(group.results.len()),
     );
@@ -113,21 +113,22 @@ fn matrix(out: &mut String, cells: &Cells<'_>) {
     out.push_str(
         "MOS for speech, the part of the frames that was shown for video.\n\n| recording |",
     );
-    for column in 0..cells.columns.len() {
-        let _ = write!(out, " {} |", code(cells.column_name(column)));
+    let (rows, columns) = cells.matrix();
+    for column in &columns {
+        let _ = write!(out, " {} |", code(cells.column_name(*column)));
     }
     out.push_str("\n| :-- |");
-    out.push_str(&" --: |".repeat(cells.columns.len()));
+    out.push_str(&" --: |".repeat(columns.len()));
     out.push('\n');
-    for row in 0..cells.rows.len().min(MAX_ROWS) {
-        let _ = write!(out, "| {} |", code(cells.row_name(row)));
-        for column in 0..cells.columns.len() {
-            let _ = write!(out, " {} |", cells.get(row, column).map_or("".into(), cell_text));
+    for row in rows.iter().take(MAX_ROWS) {
+        let _ = write!(out, "| {} |", code(cells.row_name(*row)));
+        for column in &columns {
+            let _ = write!(out, " {} |", cells.get(*row, *column).map_or("".into(), cell_text));
         }
         out.push('\n');
     }
-    if cells.rows.len() > MAX_ROWS {
-        let _ = writeln!(out, "\n…and {} more recordings.", cells.rows.len() - MAX_ROWS);
+    if rows.len() > MAX_ROWS {
+        let _ = writeln!(out, "\n…and {} more recordings.", rows.len() - MAX_ROWS);
     }
     out.push('\n');
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 
 use crate::escape::visible;
-use crate::mark::Mark;
+use crate::mark::{self, Mark, MarkKind};
 use crate::metric::{Unit, Value};
 use crate::number;
 use crate::report::{Flow, Recording};
@@ -21,7 +21,11 @@ use super::html::{anchor, verdict_mark};
 use super::{findings, overview, plot};
 
 /// How many points the page draws in all; about 6 bytes each.
-const POINTS: usize = 700_000;
+const POINTS: usize = 500_000;
+/// How many marks the page draws in all; about 15 bytes each.
+const MARKS: usize = 60_000;
+/// How many findings are told with their proof outside the featured cells.
+const PROOFS: usize = 1_000;
 /// How many cells are drawn with all their points whatever the budget.
 const FEATURED: usize = 12;
 /// Streams listed of one recording.
@@ -31,31 +35,39 @@ const MAX_FLOWS: usize = 100;
 struct Budget {
     featured: BTreeSet<(usize, usize)>,
     points_per_series: usize,
+    marks_per_kind: usize,
+    proofs: bool,
 }
 
 impl Budget {
     fn of(cells: &Cells<'_>) -> Self {
         let worst = overview::worst_cells(cells, FEATURED);
-        let series =
-            || cells.all().flat_map(|cell| &cell.results).flat_map(|result| &result.series);
+        let results = || cells.all().flat_map(|cell| &cell.results);
+        let series = || results().flat_map(|result| &result.series);
         let points: usize = series().map(|one| one.points().len()).sum();
         let points_per_series = if points <= POINTS {
             Series::MAX_POINTS
         } else {
             (POINTS / series().count().max(1)).max(16)
         };
-        Self {
-            featured: worst.iter().map(|cell| (cell.row, cell.column)).collect(),
-            points_per_series,
-        }
+        let marks: usize = results().map(|result| result.marks.len()).sum();
+        let lanes = cells.all().count().max(1) * MarkKind::ALL.len();
+        let marks_per_kind = if marks <= MARKS { usize::MAX } else { (MARKS / lanes).max(4) };
+        let proofs = results().map(|result| result.findings.len()).sum::<usize>() <= PROOFS;
+        let featured = worst.iter().map(|cell| (cell.row, cell.column)).collect();
+        Self { featured, points_per_series, marks_per_kind, proofs }
+    }
+
+    fn features(&self, cell: &Cell<'_>) -> bool {
+        self.featured.contains(&(cell.row, cell.column))
     }
 
     fn points(&self, cell: &Cell<'_>) -> usize {
-        if self.featured.contains(&(cell.row, cell.column)) {
-            Series::MAX_POINTS
-        } else {
-            self.points_per_series
-        }
+        if self.features(cell) { Series::MAX_POINTS } else { self.points_per_series }
+    }
+
+    fn marks(&self, cell: &Cell<'_>) -> usize {
+        if self.features(cell) { Mark::MAX_PER_KIND } else { self.marks_per_kind }
     }
 }
 
@@ -183,7 +195,8 @@ fn metrics(cells: &Cells<'_>, row: usize) -> Markup {
 
 fn under_network(cells: &Cells<'_>, cell: &Cell<'_>, budget: &Budget) -> Markup {
     let verdict = cell.verdict();
-    let open = verdict == Verdict::Fail && budget.featured.contains(&(cell.row, cell.column));
+    let open = verdict == Verdict::Fail && budget.features(cell);
+    let proofs = budget.proofs || budget.features(cell);
     let lenses = [Lens::Quality, Lens::Delay, Lens::Loss];
     html! {
         details.cell open[open] {
@@ -198,9 +211,9 @@ fn under_network(cells: &Cells<'_>, cell: &Cell<'_>, budget: &Budget) -> Markup 
             }
             div.body id=(anchor(cell.row, cell.column)) {
                 @for result in cell.results.iter().filter(|one| one.verdict != Verdict::Pass) {
-                    (findings::of_result(result))
+                    (findings::of_result(result, proofs))
                 }
-                @if cell.has_pictures() { (pictures(cell, budget.points(cell))) }
+                @if cell.has_pictures() { (pictures(cell, budget.points(cell), budget.marks(cell))) }
                 (passed(cell))
             }
         }
@@ -225,9 +238,10 @@ fn passed(cell: &Cell<'_>) -> Markup {
     }
 }
 
-fn pictures(cell: &Cell<'_>, points: usize) -> Markup {
+fn pictures(cell: &Cell<'_>, points: usize, marks: usize) -> Markup {
     let results = || cell.results.iter();
-    let marks: Vec<&Mark> = results().flat_map(|one| &one.marks).collect();
+    let marks = mark::bounded(results().flat_map(|one| one.marks.iter().cloned()), marks);
+    let marks: Vec<&Mark> = marks.iter().collect();
     let mut plots: Vec<((&str, Unit), Vec<&Series>)> = Vec::new();
     for series in results().flat_map(|one| &one.series) {
         let key = (series.plot(), series.unit());

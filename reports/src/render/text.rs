@@ -40,11 +40,8 @@ pub fn render(report: &Report, options: Options) -> String {
     let mut out =
         Text { lines: String::new(), width: options.width.clamp(40, 400), color: options.color };
     let cells = Cells::of(report);
-    out.line(&[
-        (Style::Bold, &overview::headline(report)),
-        (Style::Plain, " "),
-        (Style::Dim, &overview::scope(report)),
-    ]);
+    out.line(&[(Style::Bold, &overview::headline(report))]);
+    out.line(&[(Style::Dim, &overview::scope(report))]);
     totals(&mut out, report);
     for group in overview::groups(report).iter().take(MAX_GROUPS) {
         told(&mut out, group);
@@ -141,7 +138,7 @@ fn totals(out: &mut Text, report: &Report) {
         .filter(|verdict| report.totals.count(*verdict) > 0)
         .map(|verdict| {
             let count = report.totals.count(verdict);
-            (Style::Of(verdict), format!("{} {count} {}   ", verdict.sign(), verdict.word()))
+            (Style::Of(verdict), format!("{} {count} {}  ", verdict.sign(), verdict.word()))
         })
         .collect();
     let parts: Vec<(Style, &str)> = totals.iter().map(|(style, text)| (*style, &**text)).collect();
@@ -188,10 +185,13 @@ fn spreads(out: &mut Text, cells: &Cells<'_>) {
         return;
     }
     out.blank();
-    let head = format!("{:<24}{:>14}{:>14}{:>14}", "", "least", "median", "greatest");
+    let wide = (out.width.saturating_sub(24) / 3).clamp(10, 14);
+    let head = ["least", "median", "greatest"].map(|word| right(word, wide)).concat();
+    let head = format!("{:24}{head}", "");
     out.line(&[(Style::Dim, &head)]);
     for spread in spreads {
-        let shown = |value: f64| right(&crate::number::show_number(value, spread.metric.unit), 14);
+        let shown =
+            |value: f64| right(&crate::number::show_number(value, spread.metric.unit), wide);
         out.line(&[
             (Style::Plain, &format!("{:<24}", spread.title)),
             (Style::Plain, &shown(spread.least.0)),
@@ -220,9 +220,8 @@ fn worst(out: &mut Text, cells: &Cells<'_>) {
 
 fn worst_cell(out: &mut Text, cells: &Cells<'_>, cell: &Cell<'_>) {
     let verdict = cell.verdict();
-    let name = format!("{} @ {}", cells.row_name(cell.row), cells.column_name(cell.column));
     let name_width = (out.width / 2).max(20);
-    let name = cut(&visible(&name), name_width);
+    let name = cut(&visible(&cells.name(cell)), name_width);
     let pad = " ".repeat(name_width.saturating_sub(name.width()) + 2);
     let mut values = String::new();
     for lens in [Lens::Quality, Lens::Delay, Lens::Loss] {
