@@ -35,8 +35,8 @@ pub enum Input {
     Response(http::Response),
     /// A request of its own found nobody.
     Failed(http::Failure),
-    /// What people and the platform agree on beside the network.
-    Order(Order),
+    /// What another actor says beside the network.
+    Order(ActorId, Order),
     /// The moment that it asked for.
     Timeout,
 }
@@ -101,7 +101,7 @@ impl Input {
             Self::Datagram(_) => Kind::Datagram,
             Self::Request(_) => Kind::Request,
             Self::Response(_) | Self::Failed(_) => Kind::Response,
-            Self::Order(_) => Kind::Order,
+            Self::Order(..) => Kind::Order,
             Self::Timeout => Kind::Timeout,
         }
     }

@@ -32,6 +32,12 @@ pub struct Case {
     pub judge: fn(&Evidence<'_>) -> Judgement,
 }
 
+/// Every case, in the order in which they are listed.
+#[must_use]
+pub const fn all() -> &'static [Case] {
+    &[]
+}
+
 /// All that a judge may look at.
 #[derive(Clone, Copy)]
 pub struct Evidence<'a> {
@@ -127,12 +133,9 @@ impl Selection {
         for pattern in patterns {
             let below = format!("{}/**", pattern.trim_end_matches('/'));
             for text in [pattern, &below] {
-                let glob = GlobBuilder::new(text)
-                    .literal_separator(true)
-                    .build()
-                    .map_err(|error| PatternError {
-                        pattern: pattern.clone(),
-                        problem: error.kind().to_string(),
+                let glob =
+                    GlobBuilder::new(text).literal_separator(true).build().map_err(|error| {
+                        PatternError { pattern: pattern.clone(), problem: error.kind().to_string() }
                     })?;
                 builder.add(glob);
             }

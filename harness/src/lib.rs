@@ -3,14 +3,20 @@
 //! happened to judges.
 
 pub mod actor;
+pub mod case;
+pub mod cli;
 pub mod clock;
 pub mod drive;
+pub mod environment;
 pub mod link;
 pub mod network;
 pub mod order;
+pub mod output;
 pub mod replay;
 pub mod said;
 pub mod schedule;
 pub mod seed;
+pub mod stage;
+pub mod subject;
 pub mod trace;
 pub mod world;

@@ -4,6 +4,7 @@
 //! like a place where people call from (`lan`, `wifi`, `lte`).
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use thiserror::Error;
@@ -179,6 +180,57 @@ pub fn find(name: &str) -> Result<&'static Network, UnknownNetwork> {
     })
 }
 
+impl Network {
+    /// Its parameters by name, with their units, for reports. Only those that do something.
+    #[must_use]
+    pub fn parameters(&self) -> BTreeMap<String, String> {
+        let millis = |length: Duration| format!("{} ms", length.as_secs_f64() * 1e3);
+        let share = |share: PartsPerMillion| format!("{} %", f64::from(share.0) / 1e4);
+        let link = &self.link;
+        let mut list: Vec<(&str, String)> = Vec::new();
+        if link.delay > Duration::ZERO {
+            list.push(("delay", millis(link.delay)));
+        }
+        if link.jitter.spread > Duration::ZERO {
+            let shape = match link.jitter.shape {
+                Shape::Uniform => "evenly",
+                Shape::Bell => "bell-shaped",
+            };
+            list.push(("jitter", format!("\u{b1} {} {shape}", millis(link.jitter.spread))));
+        }
+        if link.loss > PartsPerMillion(0) {
+            list.push(("loss", share(link.loss)));
+        }
+        if let Some(bursts) = link.bursts {
+            list.push(("from good to bad", share(bursts.worsen)));
+            list.push(("from bad to good", share(bursts.recover)));
+            list.push(("loss while good", share(bursts.loss_good)));
+            list.push(("loss while bad", share(bursts.loss_bad)));
+        }
+        if let Some(bottleneck) = link.bottleneck {
+            list.push(("rate", format!("{} bit/s", bottleneck.bits_per_second)));
+            list.push(("queue", millis(bottleneck.queue_max)));
+        }
+        if let Some(reordering) = link.reordering {
+            let (least, most) = (millis(reordering.hold_min), millis(reordering.hold_max));
+            list.push(("held back", share(reordering.share)));
+            list.push(("for", format!("{least} to {most}")));
+        }
+        if let Some(duplication) = link.duplication {
+            list.push(("duplicated", share(duplication.share)));
+            list.push(("copies lag", millis(duplication.lag)));
+        }
+        if let Some(outage) = link.outage {
+            list.push(("outage after", millis(outage.start)));
+            list.push(("outage lasts", millis(outage.length)));
+        }
+        if self.drift_ppm != 0 {
+            list.push(("drift of the sender's clock", format!("{:+} ppm", self.drift_ppm)));
+        }
+        list.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
 /// The candidate that differs from `word` by the fewest edits, if that is few enough to
 /// have been meant.
 pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -243,6 +295,14 @@ mod tests {
             let same = NETWORKS.iter().filter(|other| other.name == network.name).count();
             assert_eq!(same, 1, "{}", network.name);
         }
+    }
+
+    #[test]
+    fn only_the_clean_network_has_nothing_to_say_of_itself() {
+        for network in &NETWORKS {
+            assert_eq!(network.parameters().is_empty(), network.name == "clean");
+        }
+        assert_eq!(find("loss-5").expect("a preset").parameters()["loss"], "5 %");
     }
 
     #[test]

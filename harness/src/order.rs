@@ -2,6 +2,46 @@
 //! ring somebody, and what its screen shows. In a simulated world it reaches the other
 //! side at once.
 
+use callrig_media::description::Description;
+use callrig_signaling::id::{AppId, LegId, UserId};
+
 /// One tap, or one change on the screen.
 #[derive(Clone, Debug)]
-pub enum Order {}
+pub enum Order {
+    /// A person rings a bot.
+    Ring {
+        /// Who.
+        user: UserId,
+        /// Whose bot.
+        app: AppId,
+        /// What the person's phone offers.
+        offer: Description,
+    },
+    /// A person hangs up.
+    HangUp {
+        /// The person's leg.
+        leg: LegId,
+    },
+    /// The bot rings.
+    Ringing {
+        /// The person's leg.
+        leg: LegId,
+    },
+    /// The platform did not let it happen.
+    Refused {
+        /// Why, in words.
+        reason: String,
+    },
+    /// The bot answered: media goes to the address in the description.
+    Answered {
+        /// The platform's answer to the offer.
+        description: Description,
+    },
+    /// The person is no longer in a call.
+    Ended {
+        /// The result's code.
+        code: u16,
+        /// What it says.
+        message: String,
+    },
+}

@@ -2,6 +2,7 @@
 //! says nothing: it is judged by what crossed.
 
 use callrig_media::event::{Event, PacketEvent};
+use callrig_signaling::{bot, event as service};
 
 /// Which of several sessions of one actor speaks: a call has a leg for each side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +15,10 @@ pub enum Said {
     Packet(Leg, PacketEvent),
     /// Anything else that a session says.
     Media(Leg, Box<Event>),
+    /// The platform says something about calls.
+    Service(Box<service::Event>),
+    /// A bot of ours says something about its calls.
+    Bot(Box<bot::Event>),
     /// Something worth reading in the transcript, of no weight for a verdict.
     Note(String),
     /// One of our own actors met what should not happen: the run cannot be judged.

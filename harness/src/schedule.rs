@@ -10,7 +10,6 @@ use bytes::Bytes;
 use callrig_media::codec::opus;
 use callrig_media::payload::h264::{PacketizationMode, PacketizeError, Packetizer};
 use callrig_media::rtp;
-use callrig_media::video::access_unit;
 use thiserror::Error;
 
 /// How many datagrams one schedule may hold: a day of 1.5 Mbit/s video.
@@ -114,13 +113,13 @@ impl Schedule {
         Ok(Self { departures: departures.into() })
     }
 
-    /// Of an Annex B stream: one access unit at each tick of the frame rate, all its
-    /// packets at once, timestamps in decoding order.
+    /// Of access units (Annex B): one at each tick of the frame rate, all its packets at
+    /// once, timestamps in decoding order.
     ///
     /// # Errors
     /// An access unit that RTP cannot carry.
-    pub fn of_annex_b(
-        stream: &Bytes,
+    pub fn of_access_units<'a>(
+        units: impl IntoIterator<Item = &'a Bytes>,
         format: VideoFormat,
         numbering: Numbering,
     ) -> Result<Self, ScheduleError> {
@@ -130,9 +129,9 @@ impl Schedule {
         let mut fragments = Vec::new();
         let mut writer = Writer::new(numbering);
         let rate = u64::from(format.frames_per_second.max(1));
-        for (index, unit) in access_unit::split(stream).enumerate() {
+        for (index, unit) in units.into_iter().enumerate() {
             packetizer
-                .packetize(&unit, &mut fragments)
+                .packetize(unit, &mut fragments)
                 .map_err(|source| ScheduleError::AccessUnit { index, source })?;
             let after = Duration::from_nanos(index as u64 * 1_000_000_000 / rate);
             let ticks = (index as u64 * 90_000 / rate) as u32;
@@ -272,9 +271,9 @@ mod tests {
             unit.resize(3_000, byte);
             unit
         };
-        let stream = Bytes::from([unit(1), unit(2)].concat());
+        let units = [Bytes::from(unit(1)), Bytes::from(unit(2))];
         let numbering = Numbering { payload_type: 102, ..Numbering::default() };
-        let schedule = Schedule::of_annex_b(&stream, VideoFormat::default(), numbering)
+        let schedule = Schedule::of_access_units(&units, VideoFormat::default(), numbering)
             .expect("the stream can be carried");
         let departures = schedule.departures();
         let markers = departures.iter().filter(|one| parse(one).header.marker).count();

@@ -4,6 +4,7 @@
 //! listener, and pictures are looked at and let go.
 
 pub mod lines;
+pub mod pcap;
 
 use core::fmt;
 use core::net::SocketAddr;

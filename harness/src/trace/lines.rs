@@ -147,6 +147,9 @@ fn said_value(said: &Said) -> Value {
     match said {
         Said::Packet(leg, packet) => json!({ "leg": leg.0, "packet": packet_value(packet) }),
         Said::Media(leg, event) => media_value(*leg, event),
+        // For people to read; what a judge needs of calls crossed as requests.
+        Said::Service(event) => json!({ "service": format!("{event:?}") }),
+        Said::Bot(event) => json!({ "bot": format!("{event:?}") }),
         Said::Note(note) => json!({ "note": note }),
         Said::Fault(fault) => json!({ "fault": fault }),
     }

@@ -345,7 +345,7 @@ impl World {
             Output::Request(request) => self.ask(from, request),
             Output::Response(response) => self.answer(from, response),
             Output::Order(to, order) => {
-                self.put(self.now, to, Input::Order(order));
+                self.put(self.now, to, Input::Order(from, order));
             }
             Output::Said(said) => self.trace.say(self.now, from, said),
         }

@@ -1,0 +1,247 @@
+//! The command line: what can be asked for, with examples and exit codes in `--help`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What the process returns; stable, and the same for every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// All went as it should.
+    Ok = 0,
+    /// callrig could not do what it was asked: a file cannot be read or written, or
+    /// something could not be judged.
+    Error = 1,
+    /// The command line cannot be understood.
+    Usage = 2,
+    /// A case failed.
+    Failed = 3,
+    /// Nothing was selected, so nothing ran.
+    NothingRan = 4,
+    /// A gate found something worse than before.
+    Regressed = 5,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all went as it should
+  1  callrig could not do its work: a file cannot be read or written, something could
+     not be judged
+  2  the command line cannot be understood
+  3  a case failed
+  4  nothing was selected, so nothing ran
+  5  a gate found something worse than before";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  callrig run
+      Every recording of the corpora, each under the networks that suit it, every case.
+      The report is target/callrig/report.html.
+  callrig run call.pcapng
+      Somebody's capture: its RTP flows are found, shown, and called with.
+  callrig run call.pcap --payload 96=h264/90000 --flow ssrc=0x1a2b3c4d
+      The same, where you know better than the guess, and want one flow only.
+  callrig run video.264 --network loss-5 burst --case 'media/video/**'
+      An H.264 stream under two networks, judged by the cases about video.
+  callrig run recordings/ --network all --seed 7 --jobs 2 --out /tmp/report
+      A folder, under every network, reproducible by its seed.
+
+Exit codes:
+  0  every case passed, or warned only
+  1  callrig could not do its work: a file cannot be read or written, something could
+     not be judged
+  2  the command line cannot be understood
+  3  a case failed
+  4  nothing was selected, so nothing ran";
+
+/// Media benchmark and conformance harness for Microsoft Graph calling bots.
+#[derive(Debug, Parser)]
+#[command(name = "callrig", version, about, after_help = EXIT_CODES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Call a bot with recordings, judge and measure what arrives, and report.
+    Run(Box<Run>),
+    /// Show the cases, their requirements, and the network presets.
+    List(List),
+    /// Look after the recordings: list, verify, import, make.
+    Corpus(Corpus),
+    /// Render a report again from its JSON.
+    Report(Report),
+}
+
+/// `callrig run`
+#[derive(Debug, Args)]
+#[command(after_help = RUN_EXAMPLES)]
+pub struct Run {
+    /// Captures (pcap, pcapng, rtpdump), H.264 (Annex B), WAV, Ogg Opus, or folders of them;
+    /// without any, the recordings of the corpora.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Where the report goes.
+    #[arg(long, value_name = "DIR", default_value = "target/callrig")]
+    pub out: PathBuf,
+    /// All random choices follow from it: the same seed gives the same results.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How many runs at once; as many as there are cores unless stated.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub jobs: Option<u16>,
+    /// Network presets by name, or `all`; each recording has a sensible set of its own.
+    #[arg(long, value_name = "NAME", num_args = 1.., value_delimiter = ',')]
+    pub network: Vec<String>,
+    /// Only cases whose id matches: `*` stays within a part of the path, `**` does not.
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    pub case: Vec<String>,
+    /// Only recordings of the corpora whose id matches.
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    pub recording: Vec<String>,
+    /// Which reports to write.
+    #[arg(long, value_enum, num_args = 1.., value_delimiter = ',', default_values_t = Format::ALL)]
+    pub format: Vec<Format>,
+    /// What a payload type of a capture stands for (`111=opus/48000`, `96=h264`), or a port
+    /// that carries RTP (`5004`), where the guess is wrong.
+    #[arg(long, value_name = "PT=CODEC[/CLOCK]", num_args = 1..)]
+    pub payload: Vec<String>,
+    /// Only flows of a capture with this SSRC (`ssrc=0x1a2b`), and what they carry:
+    /// `ssrc=..,pt=..,codec=..,clock=..`; `pt`, `codec` and `clock` are optional.
+    #[arg(long, value_name = "ssrc=..[,pt=..,codec=..,clock=..]")]
+    pub flow: Vec<String>,
+    /// Also write what happened in each run: trace.jsonl and trace.pcap.
+    #[arg(long)]
+    pub trace: bool,
+    /// Where the corpora are.
+    #[command(flatten)]
+    pub corpora: CorporaDir,
+}
+
+/// Where the corpora are.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CorporaDir {
+    /// The folder with manifest.toml; found as `corpora` in this folder or one above unless
+    /// stated.
+    #[arg(long = "corpora", value_name = "DIR", env = "CALLRIG_CORPORA")]
+    pub dir: Option<PathBuf>,
+}
+
+/// A kind of report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// report.json
+    Json,
+    /// report.html
+    Html,
+    /// junit.xml
+    Junit,
+    /// summary.md
+    Markdown,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Json, Self::Html, Self::Junit, Self::Markdown];
+
+    /// The name of its file.
+    #[must_use]
+    pub const fn file(self) -> &'static str {
+        match self {
+            Self::Json => "report.json",
+            Self::Html => "report.html",
+            Self::Junit => "junit.xml",
+            Self::Markdown => "summary.md",
+        }
+    }
+}
+
+/// `callrig list`
+#[derive(Debug, Args)]
+pub struct List {
+    /// Show what each case can find broken, and where that is written.
+    #[arg(long)]
+    pub requirements: bool,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `callrig corpus`
+#[derive(Debug, Args)]
+pub struct Corpus {
+    /// What to do with the recordings.
+    #[command(subcommand)]
+    pub action: CorpusAction,
+    /// Where the corpora are.
+    #[command(flatten)]
+    pub corpora: CorporaDir,
+}
+
+/// What can be done with recordings.
+#[derive(Debug, Subcommand)]
+pub enum CorpusAction {
+    /// Show them.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check every file against its digest and its truth.
+    Verify,
+    /// Look into a file and print the manifest entry that it would have.
+    Import {
+        /// A capture, Annex B, WAV or Ogg file.
+        file: PathBuf,
+    },
+    /// Make the recordings again by their recipes.
+    Make {
+        /// Only those whose id matches.
+        #[arg(value_name = "GLOB")]
+        recording: Vec<String>,
+    },
+}
+
+/// `callrig report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// A report.json that `callrig run` wrote.
+    pub file: PathBuf,
+    /// Where to write; beside the file unless stated.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Which reports to write.
+    #[arg(long, value_enum, num_args = 1.., value_delimiter = ',', default_values_t = Format::ALL)]
+    pub format: Vec<Format>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn several_networks_follow_one_option() {
+        let line =
+            ["callrig", "run", "a.pcap", "--network", "clean", "loss-5,burst", "--seed", "3"];
+        let Command::Run(run) = Cli::parse_from(line).command else { panic!("run was asked for") };
+        assert_eq!(run.network, ["clean", "loss-5", "burst"]);
+        assert_eq!((run.seed, run.paths.len()), (3, 1));
+    }
+}

@@ -1,0 +1,75 @@
+//! What each command does. Errors end here: one line that says what, where and what to
+//! do next, and the exit code that is documented for it.
+
+mod corpus;
+mod list;
+mod load;
+mod report;
+mod run;
+
+use core::fmt;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command, ExitCode};
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub struct Failure {
+    code: ExitCode,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: ExitCode::Usage, error: error.into() }
+    }
+
+    fn nothing(message: impl fmt::Display) -> Self {
+        Self { code: ExitCode::NothingRan, error: anyhow::anyhow!("{message}") }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { code: ExitCode::Error, error: error.into() }
+    }
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not errors.
+            let code = if error.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
+            return if error.print().is_ok() { code } else { ExitCode::Error };
+        }
+    };
+    let outcome = match cli.command {
+        Command::Run(arguments) => run::run(*arguments),
+        Command::List(arguments) => list::list(&arguments),
+        Command::Corpus(arguments) => corpus::corpus(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("callrig: {:#}", failure.error);
+            failure.code
+        }
+    }
+}
+
+/// Writes to standard output; a reader that has gone away (`| head`) is no error.
+fn say(text: &str) -> Result<(), Failure> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output").into())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,197 @@
+//! What the telephone of a recording offers: a media line for its sound, one for each of
+//! its pictures, with the payload types that the recording uses.
+
+use callrig_corpora::codec::Codec as CodecName;
+use callrig_corpora::flow::Flow;
+use callrig_corpora::manifest::Entry;
+use callrig_corpora::recording::Recording;
+use callrig_media::description::{Codec, Extension, ExtensionId, MediaDescription, Payload};
+
+use crate::schedule::Numbering;
+use crate::subject::phones::Phone;
+
+/// How many lines with pictures a call has (ten cameras; the screen is one of them here).
+const VIDEO_LINES_MAX: usize = 10;
+
+/// The media lines of a phone; none if it sends nothing that can be played.
+#[must_use]
+pub fn of(recording: &Recording, phone: &Phone, entry: Option<&Entry>) -> Vec<MediaDescription> {
+    let mut sound: Vec<Payload> = Vec::new();
+    let mut pictures: Vec<(Line, MediaDescription)> = Vec::new();
+    let mut taken: Vec<(u8, Codec)> = Vec::new();
+    for flow in phone.sent(recording) {
+        for payload in &flow.payloads {
+            let number = payload.payload_type;
+            let Some(codec) = codec(recording, flow, number, entry) else { continue };
+            // One port for everything: a payload type can stand for one codec only.
+            match taken.iter().find(|(known, _)| *known == number) {
+                Some((_, known)) if !known.is_compatible(codec) => continue,
+                Some(_) => {}
+                None => taken.push((number, codec)),
+            }
+            if !codec.is_video() {
+                if !sound.iter().any(|known| known.payload_type == number) {
+                    sound.push(Payload::new(number, codec));
+                }
+            } else {
+                picture(&mut pictures, flow, Payload::new(number, codec));
+            }
+        }
+    }
+    let mut lines = Vec::new();
+    if !sound.is_empty() {
+        if !sound.iter().any(|payload| payload.codec.is_audio()) {
+            // Nobody answers an offer of keys alone; a telephone always has G.711.
+            sound.push(Payload::new(free_static(&sound), Codec::Pcmu));
+        }
+        lines.push(MediaDescription { payloads: sound, ..MediaDescription::audio("0") });
+    }
+    for (_, mut line) in pictures.into_iter().take(VIDEO_LINES_MAX) {
+        line.mid = lines.len().to_string();
+        lines.push(line);
+    }
+    lines
+}
+
+/// The line of sound that was encoded here.
+#[must_use]
+pub fn opus_line(numbering: Numbering, stereo: bool) -> MediaDescription {
+    MediaDescription {
+        payloads: vec![Payload::new(numbering.payload_type, Codec::Opus { stereo })],
+        extensions: vec![ExtensionId { id: 1, extension: Extension::AudioLevel }],
+        ..MediaDescription::audio("0")
+    }
+}
+
+/// Sound in a rate and number of channels that Opus takes: rates that it does not have are
+/// brought to 48 kHz in a straight line from sample to sample, further channels left out.
+///
+/// # Errors
+/// A rate of zero or far beyond hearing.
+pub fn encodable(samples: &[i16], rate: u32, channels: u16) -> Result<(Vec<i16>, u32, u8), String> {
+    if !(4_000..=384_000).contains(&rate) || channels == 0 {
+        return Err(format!("{rate} Hz with {channels} channels is no sound for a telephone"));
+    }
+    let kept = channels.min(2);
+    let samples: Vec<i16> = samples
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| index % usize::from(channels) < usize::from(kept))
+        .map(|(_, sample)| *sample)
+        .collect();
+    if matches!(rate, 8_000 | 12_000 | 16_000 | 24_000 | 48_000) {
+        return Ok((samples, rate, kept as u8));
+    }
+    let width = usize::from(kept);
+    let frames = samples.len() / width;
+    let wanted = (frames as u64 * 48_000 / u64::from(rate)) as usize;
+    let mut brought = Vec::with_capacity(wanted * width);
+    for frame in 0..wanted as u64 {
+        let scaled = frame * u64::from(rate);
+        let (at, part) = ((scaled / 48_000) as usize, (scaled % 48_000).cast_signed());
+        for channel in 0..width {
+            let this = i64::from(samples[at * width + channel]);
+            let next = samples.get((at + 1) * width + channel).map_or(this, |&next| next.into());
+            brought.push((this + (next - this) * part / 48_000) as i16);
+        }
+    }
+    Ok((brought, 48_000, kept as u8))
+}
+
+/// Which flows share a line with pictures.
+struct Line {
+    route: callrig_corpora::recording::RouteId,
+    payload_type: u8,
+    ssrc: u32,
+    last: core::time::Duration,
+}
+
+/// Puts pictures on a line: that of the flow, or of one that ended before it began under
+/// the same payload type (a sender that changed its SSRC), or on a new one.
+fn picture(lines: &mut Vec<(Line, MediaDescription)>, flow: &Flow, payload: Payload) {
+    let payload_type = payload.payload_type;
+    for (line, description) in lines.iter_mut() {
+        if line.ssrc == flow.ssrc && line.route == flow.route {
+            if description.payload(payload_type).is_none() {
+                description.payloads.push(payload);
+            }
+            return;
+        }
+        let same_camera = line.route == flow.route && line.payload_type == payload_type;
+        if same_camera && line.last <= flow.first {
+            line.last = flow.last;
+            line.ssrc = flow.ssrc;
+            description.ssrc = None;
+            return;
+        }
+    }
+    let line = Line { route: flow.route, payload_type, ssrc: flow.ssrc, last: flow.last };
+    let description = MediaDescription::video("").with_ssrc(flow.ssrc);
+    lines.push((line, description.with_payloads(vec![payload])));
+}
+
+/// What a payload type of a flow stands for, if that can be played.
+fn codec(
+    recording: &Recording,
+    flow: &Flow,
+    payload_type: u8,
+    entry: Option<&Entry>,
+) -> Option<Codec> {
+    let stated = entry.and_then(|entry| {
+        let same = |known: &&callrig_corpora::manifest::FlowEntry| {
+            known.ssrc == flow.ssrc && known.payload_type == payload_type
+        };
+        entry.flows.iter().find(same).map(|known| (known.codec.clone(), known.clock_rate))
+    });
+    let guessed = || {
+        let payload = flow.payloads.iter().find(|known| known.payload_type == payload_type)?;
+        Some((payload.codec.clone()?, payload.clock_rate.unwrap_or(0)))
+    };
+    let (name, clock_rate) = stated.or_else(guessed)?;
+    match name {
+        CodecName::Opus => Some(Codec::Opus { stereo: is_stereo(recording, flow, payload_type) }),
+        CodecName::Pcmu if clock_rate == 8_000 => Some(Codec::Pcmu),
+        CodecName::Pcma if clock_rate == 8_000 => Some(Codec::Pcma),
+        CodecName::TelephoneEvent if clock_rate > 0 => Some(Codec::TelephoneEvent { clock_rate }),
+        CodecName::H264 => Some(Codec::H264 { packetization_mode: 1 }),
+        _ => None,
+    }
+}
+
+/// Whether any of the first packets says so in its first byte (RFC 6716 section 3.1).
+fn is_stereo(recording: &Recording, flow: &Flow, payload_type: u8) -> bool {
+    const LOOKED_AT: usize = 100;
+    recording
+        .arrivals
+        .iter()
+        .filter(|arrival| arrival.flow == Some(flow.id))
+        .filter_map(|arrival| callrig_media::rtp::Packet::parse(arrival.payload.clone()).ok())
+        .filter(|packet| packet.header.payload_type == payload_type)
+        .take(LOOKED_AT)
+        .any(|packet| packet.payload.first().is_some_and(|first| first & 0x04 != 0))
+}
+
+/// 0 is PCMU's own number; another one if the recording uses 0 for something else.
+fn free_static(taken: &[Payload]) -> u8 {
+    (0..=127).find(|number| !taken.iter().any(|known| known.payload_type == *number)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sound_of_44_1_khz_is_brought_to_48() {
+        let ramp: Vec<i16> = (0..441).collect();
+        let (brought, rate, channels) = encodable(&ramp, 44_100, 1).expect("a usual rate");
+        assert_eq!((brought.len(), rate, channels), (480, 48_000, 1));
+        assert_eq!(brought[240], 220);
+    }
+
+    #[test]
+    fn of_five_channels_two_are_kept() {
+        let samples = vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+        let (kept, _, channels) = encodable(&samples, 48_000, 5).expect("48 kHz");
+        assert_eq!((kept, channels), (vec![1, 2, 6, 7], 2));
+    }
+}
