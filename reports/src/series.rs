@@ -113,7 +113,13 @@ impl Series {
     /// The same, with at most `most` points.
     #[must_use]
     pub fn thinned(&self, most: usize) -> Self {
-        Self { points: thinned(&self.points, most), ..self.clone() }
+        Self {
+            name: self.name.clone(),
+            plot: self.plot.clone(),
+            unit: self.unit,
+            samples: self.samples,
+            points: thinned(&self.points, most),
+        }
     }
 }
 

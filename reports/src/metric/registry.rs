@@ -146,7 +146,7 @@ definitions! {
     FRAMES_PER_SECOND: "framesPerSecond", FramesPerSecond, Higher, Exact, "webrtc-stats, here over the whole stream",
         "Frames rendered per second of the stream.";
     FREEZE_COUNT: "freezeCount", Events, Lower, Exact, "webrtc-stats",
-        "How often a picture stayed at least 150 ms, or 3 times the mean, longer than the mean interval.";
+        "Intervals between rendered frames of at least 3 times the mean of the last 30, and at least 150 ms above it.";
     TOTAL_FREEZES_DURATION: "totalFreezesDuration", Seconds, Lower, Exact, "webrtc-stats",
         "The total time of the intervals that counted as freezes.";
     TOTAL_INTER_FRAME_DELAY: "totalInterFrameDelay", Seconds, Neutral, Exact, "webrtc-stats",
@@ -173,7 +173,7 @@ definitions! {
         "Full-reference listening quality against the recording's truth.";
     PSNR: "psnr", Decibels, Higher, Exact, "ITU-T J.340",
         "Peak signal-to-noise ratio of the rendered pictures against the reference, luma, mean over frames.";
-    SSIM: "ssim", Ratio, Higher, Exact, "Wang et al. 2004",
+    SSIM: "ssim", One, Higher, Exact, "Wang et al. 2004",
         "Structural similarity of the rendered pictures with the reference, luma, mean over frames.";
     AUDIO_LEVEL: "audioLevelMean", DecibelsOverload, Neutral, Exact, "RFC 6464",
         "The mean level of what was played.";

@@ -14,21 +14,17 @@ use super::cells::{Cell, Cells};
 /// The outcome in one short sentence.
 pub(super) fn headline(report: &Report) -> String {
     let totals = &report.totals;
-    let cases = |count: u64| {
-        format!("{} {}", number::digits(count as f64), if count == 1 { "case" } else { "cases" })
-    };
-    let unjudged = number::digits(totals.error as f64);
+    let digits = |count: u64| number::digits(count as f64);
+    let (fail, error, all) = (digits(totals.fail), digits(totals.error), digits(totals.all()));
     match totals.worst() {
         None => "Nothing was run.".into(),
         Some(Verdict::Fail) if totals.error > 0 => {
-            format!("{} failed, {unjudged} could not be judged.", cases(totals.fail))
+            format!("{fail} of {all} failed, {error} could not be judged.")
         }
-        Some(Verdict::Fail) => format!("{} failed.", cases(totals.fail)),
-        Some(Verdict::Error) => format!("{} could not be judged.", cases(totals.error)),
+        Some(Verdict::Fail) => format!("{fail} of {all} failed."),
+        Some(Verdict::Error) => format!("{error} of {all} could not be judged."),
         Some(Verdict::Warn) if totals.warn == 1 => "Passed, with 1 warning.".into(),
-        Some(Verdict::Warn) => {
-            format!("Passed, with {} warnings.", number::digits(totals.warn as f64))
-        }
+        Some(Verdict::Warn) => format!("Passed, with {} warnings.", digits(totals.warn)),
         Some(Verdict::Unsupported) if totals.pass == 0 => "Nothing could be judged.".into(),
         Some(Verdict::Unsupported | Verdict::Pass) => "Everything passed.".into(),
     }

@@ -41,3 +41,26 @@ fn no_line_is_wider_than_the_terminal() {
         }
     }
 }
+
+#[test]
+fn the_headline_says_the_worst_first_and_never_calls_nothing_a_success() {
+    use callrig_reports::report::{CaseResult, Report};
+    let headline = |verdicts: &[callrig_reports::Verdict]| {
+        let mut report = Report::new("0.1.0", "", 1);
+        for (place, verdict) in verdicts.iter().enumerate() {
+            let mut result = CaseResult::error(format!("case/{place}"), "why");
+            result.verdict = *verdict;
+            report.results.push(result);
+        }
+        let text = text::render(&report.finish(), text::Options::default());
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    use callrig_reports::Verdict::{Error, Fail, Pass, Unsupported, Warn};
+    assert_eq!(headline(&[]), "Nothing was run.");
+    assert_eq!(headline(&[Unsupported]), "Nothing could be judged.");
+    assert_eq!(headline(&[Pass, Unsupported]), "Everything passed.");
+    assert_eq!(headline(&[Pass, Warn]), "Passed, with 1 warning.");
+    assert_eq!(headline(&[Pass, Warn, Error]), "1 of 3 could not be judged.");
+    assert_eq!(headline(&[Fail, Pass]), "1 of 2 failed.");
+    assert_eq!(headline(&[Fail, Error, Pass]), "1 of 3 failed, 1 could not be judged.");
+}
