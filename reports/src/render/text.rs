@@ -220,7 +220,7 @@ fn worst(out: &mut Text, cells: &Cells<'_>) {
 
 fn worst_cell(out: &mut Text, cells: &Cells<'_>, cell: &Cell<'_>) {
     let verdict = cell.verdict();
-    let name_width = (out.width / 2).max(20);
+    let name_width = (out.width * 2 / 5).max(20);
     let name = cut(&visible(&cells.name(cell)), name_width);
     let pad = " ".repeat(name_width.saturating_sub(name.width()) + 2);
     let mut values = String::new();
