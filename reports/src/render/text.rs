@@ -236,6 +236,6 @@ fn worst_cell(out: &mut Text, cells: &Cells<'_>, cell: &Cell<'_>) {
         (Style::Of(verdict), &sign),
         (Style::Plain, &name),
         (Style::Plain, &pad),
-        (Style::Plain, &values),
+        (Style::Plain, values.trim_end()),
     ]);
 }
