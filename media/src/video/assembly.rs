@@ -9,10 +9,9 @@ use core::time::Duration;
 use super::builder::{Builder, Piece};
 use super::reorder::{Pending, Place, Window};
 use super::{DropCause, Frame};
-use crate::payload::h264::{DepacketizeError, PacketizationMode, first_unit};
+use crate::payload::h264::{DepacketizeError, PacketizationMode};
 use crate::rtp;
 use crate::time::Instant;
-use crate::video::nal::UnitType;
 
 /// When a stream that lost something may be handed out again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,7 +165,7 @@ impl Assembler {
             window: Window::new(),
             has_begun: false,
             builder: Builder::new(ssrc, config.clone()),
-            config,
+            config: Config { window_packets_max: config.window_packets_max.max(1), ..config },
         }
     }
 
@@ -303,11 +302,8 @@ impl Assembler {
     fn has_whole_first_unit(&self) -> bool {
         let mut run = self.window.queue().iter().map_while(Option::as_ref);
         let Some(first) = run.next() else { return false };
-        let begins = first_unit(&first.payload).is_some_and(|(header, _)| {
-            matches!(header.unit_type(), UnitType::DELIMITER | UnitType::SPS)
-        });
         let ends = |packet: &Pending| packet.marker || packet.timestamp != first.timestamp;
-        begins && (first.marker || run.any(ends))
+        self.builder.may_begin_stream(&first.payload) && (first.marker || run.any(ends))
     }
 
     #[inline]

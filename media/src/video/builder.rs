@@ -169,6 +169,16 @@ impl Builder {
         self.close(Boundary::Unknown);
     }
 
+    /// A stream has to begin somewhere. Only a delimiter proves that nothing came before, but
+    /// senders without delimiters begin with parameter sets; or, if those came by another
+    /// way, with whatever may begin a unit.
+    pub(crate) fn may_begin_stream(&self, payload: &[u8]) -> bool {
+        first_unit(payload).is_some_and(|first| match first.0.unit_type() {
+            UnitType::DELIMITER | UnitType::SPS => true,
+            _ => self.gate.has_provided_sets && may_begin_unit(first),
+        })
+    }
+
     fn begin(&mut self, piece: &Piece<'_>) {
         let first = first_unit(piece.payload);
         let first_type = first.map(|(header, _)| header.unit_type());
@@ -182,9 +192,7 @@ impl Builder {
                 (!begins).then_some(DropCause::AfterMarker)
             }
             Boundary::Marker(_) => None,
-            // A stream has to begin somewhere. Only a delimiter proves that nothing came
-            // before, but senders without delimiters begin with parameter sets.
-            Boundary::Start if first_type == Some(UnitType::SPS) => None,
+            Boundary::Start if self.may_begin_stream(piece.payload) => None,
             Boundary::Start | Boundary::Unknown => {
                 (first_type != Some(UnitType::DELIMITER)).then_some(DropCause::MissingPacket)
             }

@@ -34,6 +34,8 @@ pub(crate) struct Gate {
     /// Whether a parameter set came that only a decoder understands: then it is not for us
     /// to say that one is missing.
     has_unreadable_sets: bool,
+    /// Whether parameter sets came by another way than the stream.
+    pub(crate) has_provided_sets: bool,
     wants_key_frame: bool,
     requested: Option<Instant>,
 }
@@ -54,6 +56,7 @@ impl Gate {
             closed: (policy != Policy::Open).then_some(DropCause::NoKeyFrame),
             sets: ParameterSets::default(),
             has_unreadable_sets: false,
+            has_provided_sets: false,
             wants_key_frame: false,
             requested: None,
         }
@@ -61,6 +64,11 @@ impl Gate {
 
     /// Parameter sets that came by another way, as with SDP's `sprop-parameter-sets`.
     pub(crate) fn provide(&mut self, unit: &[u8]) {
+        self.has_provided_sets = true;
+        self.take_set(unit);
+    }
+
+    fn take_set(&mut self, unit: &[u8]) {
         if self.sets.push(unit).is_err() {
             self.has_unreadable_sets = true;
         }
@@ -123,7 +131,7 @@ impl Gate {
                 .map_or(data.len(), |next| next.offset as usize - nal::START_CODE.len());
             let bytes = &data[start..end];
             match unit.header.unit_type() {
-                UnitType::SPS | UnitType::PPS => self.provide(bytes),
+                UnitType::SPS | UnitType::PPS => self.take_set(bytes),
                 UnitType::SEI if self.policy == Policy::RecoveryPoint => {
                     contents.has_recovery_point |= is_immediate_recovery_point(bytes);
                 }

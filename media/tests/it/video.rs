@@ -412,6 +412,18 @@ fn a_key_frame_without_its_parameter_sets_is_held_back_unless_they_came_another_
 }
 
 #[test]
+fn a_stream_whose_parameter_sets_came_another_way_may_begin_with_its_first_slice() {
+    let data = annex_b(&[slice(0x65, 50, 1, true)]);
+    let fragment = packetize(PacketizationMode::NonInterleaved, 200, &data).remove(0);
+    let mut assembler = Assembler::new(1, Config::default());
+    assembler.provide_parameter_set(&SPS);
+    assembler.provide_parameter_set(&PPS);
+    assembler.push(Instant::ZERO, 0, &packet(0, true, fragment.into_payload()));
+    let out: Vec<Assembled> = core::iter::from_fn(|| assembler.poll()).collect();
+    assert_eq!(frames(&out).iter().map(|frame| &frame.data).collect::<Vec<_>>(), [&data]);
+}
+
+#[test]
 fn a_malformed_packet_drops_its_frame_and_says_what_was_wrong() {
     use callrig_media::payload::h264::DepacketizeError;
     let mut stream = plain_stream(2, 100);
