@@ -14,6 +14,8 @@ use bytes::Bytes;
 use callrig_media::datagram::Datagram;
 use callrig_media::description::{Description, MediaDescription, MediaKind};
 use callrig_media::event::Event as MediaEvent;
+use callrig_media::session::{Config, ConfigError, Decode, Input, Output as SessionOutput, Session};
+use callrig_media::stats::Stats;
 use callrig_media::time::{Epoch, Instant};
 
 use crate::call::queue::RecordRules;
@@ -23,9 +25,16 @@ use crate::id::LegId;
 
 pub mod blob;
 pub mod sdp;
+mod relay;
 pub(crate) mod sound;
 
-use sound::Sound;
+use sound::{Doing, Sound, Tick};
+
+/// What is to be played.
+pub(crate) type Sounds = Vec<Arc<Sound>>;
+
+/// Our side of a session, and the peer's.
+pub(crate) type Sides = (Description, Description);
 
 /// How far the platform takes a leg's media apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +67,7 @@ pub(crate) enum Event {
     /// The session says something.
     Session(MediaEvent),
     /// The session has ended.
-    Ended,
+    Ended(Box<Stats>),
     /// A packet is not relayed.
     RelayDropped { payload_type: u8, reason: RelayDropReason },
     /// A key was heard.
@@ -147,6 +156,22 @@ pub(crate) fn service_hosted() -> Vec<MediaDescription> {
 #[derive(Debug)]
 struct Attached {
     address: SocketAddr,
+    open: Option<Box<Open>>,
+}
+
+/// A leg whose media flows.
+#[derive(Debug)]
+struct Open {
+    session: Session,
+    relay: Option<relay::Relay>,
+    doing: Option<Doing>,
+}
+
+impl Open {
+    fn poll_timeout(&self) -> Option<Instant> {
+        let tick = self.doing.as_ref().map(Doing::next_tick);
+        [self.session.poll_timeout(), tick].into_iter().flatten().min()
+    }
 }
 
 /// The legs that have media.
@@ -158,11 +183,18 @@ pub(crate) struct Attachments {
     legs: BTreeMap<LegId, Attached>,
     by_port: BTreeMap<u16, LegId>,
     outputs: VecDeque<Output>,
-    _epoch: Epoch,
+    epoch: Epoch,
+    sound_events: bool,
 }
 
 impl Attachments {
-    pub(crate) fn new(address: IpAddr, ports: RangeInclusive<u16>, epoch: Epoch) -> Self {
+    /// `sound_events`: whether decoded sound is said as events as well.
+    pub(crate) fn new(
+        address: IpAddr,
+        ports: RangeInclusive<u16>,
+        epoch: Epoch,
+        sound_events: bool,
+    ) -> Self {
         let next_port = *ports.start();
         Self {
             address,
@@ -171,7 +203,8 @@ impl Attachments {
             legs: BTreeMap::new(),
             by_port: BTreeMap::new(),
             outputs: VecDeque::new(),
-            _epoch: epoch,
+            epoch,
+            sound_events,
         }
     }
 
@@ -182,14 +215,15 @@ impl Attachments {
         if self.by_port.len() > usize::from(last - first) {
             return Err(PortsExhausted);
         }
+        let after = |port: u16| if port == last { first } else { port + 1 };
         while self.by_port.contains_key(&self.next_port) {
-            self.next_port = if self.next_port == last { first } else { self.next_port + 1 };
+            self.next_port = after(self.next_port);
         }
         let port = self.next_port;
-        self.next_port = if port == last { first } else { port + 1 };
+        self.next_port = after(port);
         let address = SocketAddr::new(self.address, port);
         self.by_port.insert(port, leg);
-        self.legs.insert(leg, Attached { address });
+        self.legs.insert(leg, Attached { address, open: None });
         Ok(address)
     }
 
@@ -207,68 +241,287 @@ impl Attachments {
 
     /// How many sessions there are.
     pub(crate) fn sessions(&self) -> usize {
-        0
+        self.legs.values().filter(|attached| attached.open.is_some()).count()
     }
 
+    /// Opens a leg's session between our side and the peer's.
     pub(crate) fn open(
         &mut self,
-        _now: Instant,
-        _leg: LegId,
-        _sides: (Description, Description),
-        _purpose: Purpose,
-        _seed: u64,
-    ) -> Result<(), AnswerError> {
+        leg: LegId,
+        (local, remote): (Description, Description),
+        purpose: Purpose,
+        seed: u64,
+    ) -> Result<(), ConfigError> {
+        let Some(attached) = self.legs.get_mut(&leg) else { return Ok(()) };
+        let mut config = Config::new(local, remote);
+        config.output_rate = sound::RATE;
+        match purpose {
+            Purpose::Relay => {
+                config.relay = true;
+                config.decode = Decode::Nothing;
+            }
+            Purpose::Terminate => {
+                config.decode = Decode::Audio;
+                config.in_band_tones = true;
+            }
+        }
+        let session = Session::new(config, self.epoch, seed)?;
+        attached.open = Some(Box::new(Open { session, relay: None, doing: None }));
         Ok(())
     }
 
-    pub(crate) fn relay(&mut self, _one: LegId, _other: LegId) {}
+    /// What comes in on one of two legs goes out on the other, both ways.
+    pub(crate) fn relay(&mut self, one: (LegId, &Sides), other: (LegId, &Sides)) {
+        for ((from, from_sides), (to, to_sides)) in [(one, other), (other, one)] {
+            if let Some(open) = self.open_mut(from) {
+                open.relay = Some(relay::Relay::new(to, from_sides, to_sides));
+            }
+        }
+    }
 
-    pub(crate) fn close(&mut self, _now: Instant, leg: LegId) {
+    fn open_mut(&mut self, leg: LegId) -> Option<&mut Open> {
+        self.legs.get_mut(&leg)?.open.as_deref_mut()
+    }
+
+    /// Ends a leg's session, if it has one, and takes its address back.
+    pub(crate) fn close(&mut self, now: Instant, leg: LegId) {
+        if let Some(open) = self.open_mut(leg) {
+            open.session.close(now);
+            self.pump(now, leg);
+            if let Some(open) = self.open_mut(leg) {
+                let stats = Box::new(open.session.stats());
+                self.outputs.push_back(Output::Event(leg, Event::Ended(stats)));
+            }
+        }
         self.release(leg);
     }
 
-    pub(crate) fn handle_datagram(&mut self, _now: Instant, datagram: Datagram) -> Option<LegId> {
-        self.by_port.get(&datagram.destination.port()).copied()
+    /// Hands a datagram to the leg at its destination; says which one that is.
+    pub(crate) fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Option<LegId> {
+        let leg = self.by_port.get(&datagram.destination.port()).copied()?;
+        let open = self.open_mut(leg)?;
+        open.session.handle_input(now, Input::Datagram(datagram));
+        self.pump(now, leg);
+        Some(leg)
     }
 
-    pub(crate) fn handle_timeout(&mut self, _now: Instant, _leg: LegId) {}
-
-    pub(crate) fn poll_timeout(&self, _leg: LegId) -> Option<Instant> {
-        None
+    /// The moment that a leg asked for has come.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, leg: LegId) {
+        let Some(open) = self.open_mut(leg) else { return };
+        if open.session.poll_timeout().is_some_and(|at| at <= now) {
+            open.session.handle_input(now, Input::Timeout);
+        }
+        self.tick(now, leg);
+        self.pump(now, leg);
     }
 
+    /// When a leg wants to be called again.
+    pub(crate) fn poll_timeout(&self, leg: LegId) -> Option<Instant> {
+        self.legs.get(&leg)?.open.as_ref()?.poll_timeout()
+    }
+
+    /// The next thing to be done.
     pub(crate) fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    pub(crate) fn play(
-        &mut self,
-        _now: Instant,
-        _leg: LegId,
-        _sounds: Vec<Arc<Sound>>,
-        _repeat: bool,
-    ) {
+    /// Plays sounds to a leg, one after the other.
+    pub(crate) fn play(&mut self, now: Instant, leg: LegId, sounds: Sounds, repeat: bool) {
+        if let Some(open) = self.open_mut(leg) {
+            open.doing = Some(Doing::play(now, sounds, repeat));
+        }
     }
 
-    pub(crate) fn record(
-        &mut self,
-        _now: Instant,
-        _leg: LegId,
-        _sounds: Vec<Arc<Sound>>,
-        _rules: RecordRules,
-    ) {
+    /// Plays sounds to a leg, then records it.
+    pub(crate) fn record(&mut self, now: Instant, leg: LegId, sounds: Sounds, rules: RecordRules) {
+        if let Some(open) = self.open_mut(leg) {
+            open.doing = Some(Doing::record(now, sounds, rules));
+        }
     }
 
-    pub(crate) fn stop(&mut self, _now: Instant, _leg: LegId) {}
+    /// Stops what a leg plays or records.
+    pub(crate) fn stop(&mut self, leg: LegId) {
+        if let Some(open) = self.open_mut(leg) {
+            open.doing = None;
+        }
+    }
 
-    pub(crate) fn stop_tone(&mut self, _now: Instant, _leg: LegId, _tone: &Tone) {}
+    /// A key was pressed on a leg: a recording may end with it.
+    pub(crate) fn key_pressed(&mut self, leg: LegId, tone: &Tone) {
+        let recorded = self.open_mut(leg).and_then(|open| {
+            let recorded = open.doing.as_mut()?.key_pressed(tone)?;
+            open.doing = None;
+            Some(recorded)
+        });
+        if let Some(recorded) = recorded {
+            self.outputs.push_back(Output::Event(leg, Event::Recorded(recorded)));
+        }
+    }
 
-    pub(crate) fn send_tone(
-        &mut self,
-        _now: Instant,
-        _leg: LegId,
-        _tone: &Tone,
-        _length: Duration,
-    ) {
+    /// Presses a key towards a leg.
+    pub(crate) fn send_tone(&mut self, now: Instant, leg: LegId, tone: &Tone, length: Duration) {
+        let tone = tone.code().and_then(callrig_media::dtmf::Tone::from_code);
+        if let (Some(open), Some(tone)) = (self.open_mut(leg), tone) {
+            // Without telephone events there is no way to say it; the queue goes on.
+            let _ = open.session.send_tone(now, tone, length);
+            self.pump(now, leg);
+        }
+    }
+
+    /// 20 ms of what a leg plays or records.
+    fn tick(&mut self, now: Instant, leg: LegId) {
+        let Some(open) = self.open_mut(leg) else { return };
+        let Some(doing) = open.doing.as_mut() else { return };
+        let mut event = None;
+        while doing.next_tick() <= now {
+            match doing.tick(now) {
+                Tick::Frame(samples) => {
+                    // Nothing can be sent where the peer does not listen; time goes on.
+                    let _ = open.session.send_audio(now, &samples);
+                }
+                Tick::Nothing => {}
+                Tick::Done(done) => {
+                    event = Some(done);
+                    break;
+                }
+            }
+        }
+        if let Some(event) = event {
+            open.doing = None;
+            self.outputs.push_back(Output::Event(leg, event));
+        }
+    }
+
+    /// Passes on what a leg's session has to say, and what it relays.
+    fn pump(&mut self, now: Instant, leg: LegId) {
+        let sound_events = self.sound_events;
+        let Some(open) = self.legs.get_mut(&leg).and_then(|a| a.open.as_deref_mut()) else {
+            return;
+        };
+        let mut asked = Vec::new();
+        while let Some(output) = open.session.poll_output() {
+            match output {
+                SessionOutput::Datagram(datagram) => {
+                    self.outputs.push_back(Output::Datagram(datagram));
+                }
+                SessionOutput::Event(MediaEvent::Audio(audio)) => {
+                    if let Some(doing) = open.doing.as_mut() {
+                        doing.hear(&audio);
+                    }
+                    if sound_events {
+                        let event = Event::Session(MediaEvent::Audio(audio));
+                        self.outputs.push_back(Output::Event(leg, event));
+                    } else {
+                        open.session.recycle(audio);
+                    }
+                }
+                SessionOutput::Event(event) => {
+                    match &event {
+                        MediaEvent::KeyFrameRequested { ssrc } => asked.push(*ssrc),
+                        MediaEvent::Tone(tone) => {
+                            if let Some(tone) = Tone::from_code(tone.tone.code()) {
+                                let event = Event::Tone(tone);
+                                self.outputs.push_back(Output::Event(leg, event));
+                            }
+                        }
+                        _ => {}
+                    }
+                    self.outputs.push_back(Output::Event(leg, Event::Session(event)));
+                }
+            }
+        }
+        self.pass_on(now, leg, &asked);
+    }
+
+    /// What one leg brought goes out on the other: packets, and requests for key frames.
+    fn pass_on(&mut self, now: Instant, leg: LegId, key_frames: &[u32]) {
+        let Some(open) = self.open_mut(leg) else { return };
+        let mut packets = Vec::new();
+        while let Some(packet) = open.session.poll_packet() {
+            packets.push(packet);
+        }
+        let Some(relay) = open.relay.clone() else { return };
+        if packets.is_empty() && key_frames.is_empty() {
+            return;
+        }
+        let to = relay.to();
+        let mut dropped = Vec::new();
+        let Some(other) = self.open_mut(to) else { return };
+        for packet in packets {
+            let payload_type = packet.header.payload_type;
+            match relay.translate(packet) {
+                Some(packet) => {
+                    if other.session.forward(now, &packet).is_err() {
+                        dropped.push((payload_type, RelayDropReason::Refused));
+                    }
+                }
+                None => dropped.push((payload_type, RelayDropReason::NotNegotiated)),
+            }
+        }
+        for ssrc in key_frames {
+            // Without feedback negotiated on that side there is nobody to ask.
+            let _ = other.session.request_key_frame(now, *ssrc);
+        }
+        for (payload_type, reason) in dropped {
+            let event = Event::RelayDropped { payload_type, reason };
+            self.outputs.push_back(Output::Event(leg, event));
+        }
+        self.pump_sent(to);
+        self.outputs.push_back(Output::Moved(to));
+    }
+
+    /// Sends what the other leg of a relay has to send; its packets wait for its own turn.
+    fn pump_sent(&mut self, leg: LegId) {
+        let Some(open) = self.legs.get_mut(&leg).and_then(|a| a.open.as_deref_mut()) else {
+            return;
+        };
+        while let Some(output) = open.session.poll_output() {
+            self.outputs.push_back(match output {
+                SessionOutput::Datagram(datagram) => Output::Datagram(datagram),
+                SessionOutput::Event(event) => Output::Event(leg, Event::Session(event)),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_allotted_round_and_round_and_end() {
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let mut attachments = Attachments::new(address, 10..=12, Epoch::default(), false);
+        let leg = LegId::from_u128;
+        let port = |a: &mut Attachments, n| a.allot(leg(n)).map(|address| address.port());
+        assert_eq!(port(&mut attachments, 1), Ok(10));
+        assert_eq!(port(&mut attachments, 2), Ok(11));
+        attachments.release(leg(1));
+        assert_eq!(port(&mut attachments, 3), Ok(12));
+        assert_eq!(port(&mut attachments, 4), Ok(10));
+        assert_eq!(port(&mut attachments, 5), Err(PortsExhausted));
+    }
+
+    #[test]
+    fn an_answer_that_shares_no_sound_is_refused() {
+        use callrig_media::description::{Codec, Payload};
+        let at = SocketAddr::from(([127, 0, 0, 1], 1));
+        let pcma = MediaDescription::audio("0").with_payloads(vec![Payload::new(8, Codec::Pcma)]);
+        let pcmu = MediaDescription::audio("0").with_payloads(vec![Payload::new(0, Codec::Pcmu)]);
+        let offer = Description { address: at, media: vec![pcmu] };
+        assert_eq!(answer(at, &[pcma], &offer), Err(AnswerError::NoAudio));
+        assert!(answer(at, &service_hosted(), &offer).is_ok());
+    }
+
+    #[test]
+    fn what_was_offered_is_settled_by_the_answer() {
+        let at = SocketAddr::from(([127, 0, 0, 1], 1));
+        let offered = Description { address: at, media: service_hosted() };
+        let mut theirs = offered.clone();
+        theirs.media[0].payloads.truncate(1);
+        let settled = settle(&offered, &theirs).expect("Opus is left");
+        assert_eq!(settled.media[0].payloads.len(), 1);
+        theirs.media.clear();
+        assert_eq!(settle(&offered, &theirs), Err(AnswerError::Lines));
     }
 }

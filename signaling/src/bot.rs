@@ -1,4 +1,394 @@
-//! The bot's side.
-/// What a bot says.
+//! The app's side: [`Bot`] keeps its calls from notifications, asks the platform for
+//! things, and holds its own media sessions where it handles media itself. The mirror of
+//! [`crate::service::Service`], driven the same way. It survives what real bots meet:
+//! notifications twice, late, out of order, and about calls it does not know.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use callrig_media::description::Description;
+use callrig_media::event::Event as MediaEvent;
+use callrig_media::session::Decode;
+use callrig_media::stats::Stats;
+use callrig_media::time::{Epoch, Instant};
+use rand::SeedableRng as _;
+use rand_pcg::Pcg64;
+use serde::{Deserialize, Serialize};
+
+use crate::call::timer::Timers;
+use crate::exchange::{self, Input};
+use crate::graph;
+use crate::http::RequestId;
+use crate::id::{AppId, CallId, OperationId};
+
+mod inbox;
+mod request;
+mod talk;
+
+pub use request::{AnswerMedia, CommandError, MediaFile, Record};
+
+/// How many calls are remembered after their end, so that a late notification does not
+/// bring them back.
+const ENDED_REMEMBERED_MAX: usize = 1024;
+
+/// How many notifications about calls that are being created are kept until the answer
+/// that names them comes.
+const EARLY_MAX: usize = 64;
+
+/// What a bot answers.
+pub type Output = exchange::Output<Event>;
+
+/// Tells the requests of a bot apart, in the order in which it made them.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct ActionId(pub u64);
+
+/// What a bot is built from.
 #[derive(Clone, Debug)]
-pub enum Event {}
+pub struct Config {
+    /// Which app it is.
+    pub app: AppId,
+    /// Where the API is, with its version: `https://graph.microsoft.com/v1.0`.
+    pub api: String,
+    /// Where the platform is to send notifications.
+    pub callback_uri: String,
+    /// What it proves itself with.
+    pub token: Option<String>,
+    /// How often it says that its calls are alive; never if `None`.
+    pub keep_alive: Option<Duration>,
+    /// How long it waits for an answer.
+    pub request_timeout: Duration,
+    /// How many calls it keeps; more are rejected as busy.
+    pub calls_max: usize,
+    /// How far its own media sessions take media apart.
+    pub decode: Decode,
+    /// Whether they say every packet as an event.
+    pub packet_events: bool,
+    /// Samples per second of the sound they say and take: 8, 12, 16, 24 or 48 kHz.
+    pub output_rate: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            app: AppId::new("bot"),
+            api: "https://graph.microsoft.com/v1.0".to_owned(),
+            callback_uri: "https://bot.test/api/calls".to_owned(),
+            token: None,
+            keep_alive: Some(Duration::from_secs(600)),
+            request_timeout: Duration::from_secs(15),
+            calls_max: 1000,
+            decode: Decode::Everything,
+            packet_events: false,
+            output_rate: 48_000,
+        }
+    }
+}
+
+/// Why a bot cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A number that cannot be.
+    #[error("{0} must not be zero")]
+    Zero(&'static str),
+}
+
+/// What has happened to a bot.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Somebody calls.
+    Incoming {
+        /// The call.
+        call: CallId,
+        /// As the platform describes it.
+        details: Box<graph::Call>,
+    },
+    /// A call that the bot asked for is there.
+    Created {
+        /// What asked for it.
+        action: ActionId,
+        /// The call.
+        call: CallId,
+    },
+    /// A call stands somewhere else.
+    StateChanged {
+        /// The call.
+        call: CallId,
+        /// Where it stands.
+        state: graph::CallState,
+    },
+    /// Media of a call flows.
+    MediaActive {
+        /// The call.
+        call: CallId,
+    },
+    /// The other side pressed a key.
+    Tone {
+        /// The call.
+        call: CallId,
+        /// The platform's number for it.
+        sequence: i64,
+        /// Which.
+        tone: graph::Tone,
+    },
+    /// Who is in a call.
+    RosterChanged {
+        /// The call.
+        call: CallId,
+        /// Everybody.
+        participants: Vec<graph::Participant>,
+    },
+    /// The platform took a request.
+    Accepted {
+        /// Which.
+        action: ActionId,
+        /// About which call.
+        call: CallId,
+        /// The operation that it began.
+        operation: Option<OperationId>,
+    },
+    /// The platform refused a request.
+    Refused {
+        /// Which.
+        action: ActionId,
+        /// About which call, if one was there.
+        call: Option<CallId>,
+        /// With which status; 0 if no answer came.
+        status: u16,
+        /// The code of the error.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// An operation has ended; said once of every operation that was accepted.
+    OperationCompleted {
+        /// The call.
+        call: CallId,
+        /// The request that began it.
+        action: Option<ActionId>,
+        /// How it ended.
+        operation: Box<graph::Operation>,
+    },
+    /// A call is over.
+    Ended {
+        /// The call.
+        call: CallId,
+        /// How, if the platform says so.
+        result: Option<graph::ResultInfo>,
+    },
+    /// The bot's own media session says something.
+    Media {
+        /// The call.
+        call: CallId,
+        /// What.
+        event: MediaEvent,
+    },
+    /// The bot's own media session has ended.
+    MediaEnded {
+        /// The call.
+        call: CallId,
+        /// What it counted.
+        stats: Box<Stats>,
+    },
+    /// Something that goes nowhere.
+    Dropped {
+        /// About which call, if that is known.
+        call: Option<CallId>,
+        /// Why.
+        reason: DropReason,
+    },
+}
+
+/// Why something goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DropReason {
+    /// A notification that cannot be read.
+    MalformedNotification,
+    /// A notification about a call that is not known.
+    UnknownCall,
+    /// A notification about a call that is over.
+    AfterEnd,
+    /// A notification that was seen before, or is older than one that was.
+    Stale,
+    /// A response to a request that nobody waits for.
+    UnexpectedResponse,
+    /// A datagram for an address at which no session is.
+    NoSuchSession,
+    /// The platform's media description cannot be used.
+    UnusableMedia,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Request(RequestId),
+    KeepAlive(CallId),
+    Media(CallId),
+}
+
+/// A request that waits for its answer.
+#[derive(Clone, Debug)]
+struct Pending {
+    action: ActionId,
+    call: Option<CallId>,
+    what: What,
+}
+
+/// What a request is.
+#[derive(Clone, Debug, PartialEq)]
+enum What {
+    Create(Option<Box<Description>>),
+    Refresh,
+    Operation,
+    Other,
+}
+
+/// A call as the bot knows it.
+#[derive(Debug)]
+struct Held {
+    details: graph::Call,
+    /// The newest number in `@odata.etag`.
+    version: u64,
+    tones_seen: BTreeSet<i64>,
+    media_active: bool,
+    /// Operations that were accepted, by the context that came with them.
+    operations: BTreeMap<String, ActionId>,
+    completed: BTreeSet<OperationId>,
+    /// The bot's own description, where it handles media itself.
+    local: Option<Box<Description>>,
+    session: Option<talk::Talk>,
+}
+
+/// The app's side of the API.
+#[derive(Debug)]
+pub struct Bot {
+    config: Config,
+    epoch: Epoch,
+    random: Pcg64,
+    outputs: VecDeque<Output>,
+    timers: Timers<Timer>,
+    calls: BTreeMap<CallId, Held>,
+    ended: VecDeque<CallId>,
+    by_address: BTreeMap<SocketAddr, CallId>,
+    pending: BTreeMap<RequestId, Pending>,
+    early: VecDeque<(CallId, graph::CommsNotification)>,
+    requests_sent: u64,
+    actions: u64,
+}
+
+impl Bot {
+    /// A bot without calls.
+    ///
+    /// # Errors
+    /// What in the configuration cannot be.
+    pub fn new(config: Config, epoch: Epoch, seed: u64) -> Result<Self, ConfigError> {
+        if config.request_timeout.is_zero() {
+            return Err(ConfigError::Zero("request_timeout"));
+        }
+        if config.keep_alive.is_some_and(|every| every.is_zero()) {
+            return Err(ConfigError::Zero("keep_alive"));
+        }
+        Ok(Self {
+            config,
+            epoch,
+            random: Pcg64::seed_from_u64(seed),
+            outputs: VecDeque::new(),
+            timers: Timers::default(),
+            calls: BTreeMap::new(),
+            ended: VecDeque::new(),
+            by_address: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            early: VecDeque::new(),
+            requests_sent: 0,
+            actions: 0,
+        })
+    }
+
+    /// Takes in what happened outside.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Request(request) => self.take_notifications(now, &request),
+            Input::Response(response) => self.take_response(now, response.id, Ok(response)),
+            Input::Failed(failure) => self.take_response(now, failure.id, Err(failure.reason)),
+            Input::Datagram(datagram) => self.take_datagram(now, datagram),
+            Input::Timeout => {}
+        }
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Request(id) => {
+                    self.take_response(now, id, Err("no answer in time".to_owned()));
+                }
+                Timer::KeepAlive(call) => {
+                    let _ = self.keep_alive(now, call);
+                    self.set_keep_alive(now, call);
+                }
+                Timer::Media(call) => self.media_due(now, call),
+            }
+        }
+    }
+
+    /// What to do next; `None` once there is nothing more to do until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to come back with [`Input::Timeout`] at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// A call as the platform described it last.
+    #[must_use]
+    pub fn call(&self, call: CallId) -> Option<&graph::Call> {
+        self.calls.get(&call).map(|held| &held.details)
+    }
+
+    /// The calls that are not over.
+    pub fn calls(&self) -> impl Iterator<Item = CallId> {
+        self.calls.keys().copied()
+    }
+
+    fn say(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn set_keep_alive(&mut self, now: Instant, call: CallId) {
+        if let (Some(every), true) = (self.config.keep_alive, self.calls.contains_key(&call)) {
+            self.timers.set(Timer::KeepAlive(call), now + every);
+        }
+    }
+
+    /// Keeps a call that is new.
+    fn begin_call(&mut self, now: Instant, call: CallId, details: graph::Call) {
+        let held = Held {
+            details,
+            version: 0,
+            tones_seen: BTreeSet::new(),
+            media_active: false,
+            operations: BTreeMap::new(),
+            completed: BTreeSet::new(),
+            local: None,
+            session: None,
+        };
+        self.calls.insert(call, held);
+        self.set_keep_alive(now, call);
+    }
+
+    /// Lets go of a call.
+    fn end_call(&mut self, now: Instant, call: CallId, result: Option<graph::ResultInfo>) {
+        self.close_media(now, call);
+        if self.calls.remove(&call).is_none() {
+            return;
+        }
+        self.timers.cancel(Timer::KeepAlive(call));
+        if self.ended.len() == ENDED_REMEMBERED_MAX {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(call);
+        self.say(Event::Ended { call, result });
+    }
+}

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use callrig_media::description::Description;
 use callrig_media::event::Event as MediaEvent;
+use callrig_media::stats::Stats;
 
 use crate::call::operation::Kind;
 use crate::call::result::EndResult;
@@ -74,6 +75,8 @@ pub enum Event {
         leg: LegId,
         /// The bot's call that the leg belongs to or talks to.
         call: CallId,
+        /// What it counted.
+        stats: Box<Stats>,
     },
     /// A packet of one leg cannot be relayed to the other: it does not take the codec.
     RelayDropped {

@@ -39,6 +39,7 @@ mod view;
 pub use conference::Party;
 pub use directory::{Directory, DirectoryError};
 pub use people::{CommandError, Ringing};
+pub(crate) use people::modalities_of;
 
 /// What a service answers.
 pub type Output = exchange::Output<Event>;
@@ -170,6 +171,8 @@ pub struct Config {
     /// Whether a call that rings at a person is announced as `ringing` (beta), a state
     /// that v1.0's metadata leaves out.
     pub announce_ringing: bool,
+    /// Whether the sound that the platform decodes is said as events too (20 ms each).
+    pub sound_events: bool,
 }
 
 impl Default for Config {
@@ -185,6 +188,7 @@ impl Default for Config {
             uris: UriPolicy::default(),
             authentication: Authentication::default(),
             announce_ringing: false,
+            sound_events: false,
         }
     }
 }
@@ -274,7 +278,10 @@ impl Service {
             }
         }
         let directory = directory::Index::new(config.directory.clone())?;
-        let media = Attachments::new(config.media_address, config.media_ports.clone(), epoch);
+        let media = {
+            let ports = config.media_ports.clone();
+            Attachments::new(config.media_address, ports, epoch, config.sound_events)
+        };
         let prompts = prompts::Prompts::new(config.limits.prompt_cache_bytes_max);
         Ok(Self {
             config,

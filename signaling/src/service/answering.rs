@@ -132,7 +132,7 @@ impl Service {
     fn open_and_connect(&mut self, now: Instant, id: CallId, joined: Joined) {
         let Some(call) = self.calls.get(&id) else { return };
         let (bot_leg, conversation) = (call.leg, call.conversation);
-        if let Err(error) = self.open_media(now, bot_leg, &joined) {
+        if let Err(error) = self.open_media(bot_leg, &joined) {
             let result = crate::call::result::EndResult::media_unreachable(&error);
             self.end_call(now, id, result);
             return;
@@ -147,21 +147,20 @@ impl Service {
 
     fn open_media(
         &mut self,
-        now: Instant,
         bot_leg: LegId,
         joined: &Joined,
     ) -> Result<(), String> {
         let seed = self.random_bits() as u64;
         let purpose = if joined.bot.is_some() { Purpose::Relay } else { Purpose::Terminate };
         let sides = (joined.to_person.clone(), joined.from_person.clone());
-        self.media.open(now, joined.person, sides, purpose, seed).map_err(|e| e.to_string())?;
+        let opened = self.media.open(joined.person, sides.clone(), purpose, seed);
+        opened.map_err(|error| error.to_string())?;
         self.media_moved(joined.person);
-        if let Some(sides) = &joined.bot {
+        if let Some(to_bot) = &joined.bot {
             let seed = self.random_bits() as u64;
-            self.media
-                .open(now, bot_leg, sides.clone(), purpose, seed)
-                .map_err(|e| e.to_string())?;
-            self.media.relay(joined.person, bot_leg);
+            let opened = self.media.open(bot_leg, to_bot.clone(), purpose, seed);
+            opened.map_err(|error| error.to_string())?;
+            self.media.relay((joined.person, &sides), (bot_leg, to_bot));
             self.media_moved(bot_leg);
         }
         Ok(())

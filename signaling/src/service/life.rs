@@ -125,6 +125,7 @@ impl Service {
         }
         self.notify_call(now, id, ChangeType::Deleted, shape);
         self.close_outbox(id);
+        self.let_recordings_go(now, id);
         self.say(Event::CallEnded { call: id, result: result.clone() });
         self.timers.cancel(Timer::Answer(id));
         self.timers.cancel(Timer::KeepAlive(id));
@@ -135,6 +136,7 @@ impl Service {
                 self.calls_per_app.remove(&call.app);
             }
         }
+        self.close_media_of(now, call.conversation);
         self.remove_leg(now, call.leg);
         self.close_conversation_if_over(now, call.conversation, &result);
     }
@@ -179,6 +181,16 @@ impl Service {
         let data = serde_json::to_value(shown).expect("the API's types have string keys");
         self.say(Event::OperationEnded { call: id, operation, kind, status, result });
         self.notify(now, id, ChangeType::Deleted, &path, data);
+    }
+
+    /// A peer-to-peer conversation is over: its sessions end while their legs are still
+    /// known, so that what they say last finds its call.
+    fn close_media_of(&mut self, now: Instant, id: ConversationId) {
+        let Some(conversation) = self.conversations.get(&id) else { return };
+        for leg in conversation.legs.keys().copied().collect::<Vec<_>>() {
+            self.media.close(now, leg);
+        }
+        self.drain_media(now);
     }
 
     /// A leg leaves its conversation; its media ends with it.

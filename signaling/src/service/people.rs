@@ -234,7 +234,7 @@ impl Service {
 }
 
 /// Which media a description asks for.
-pub(super) fn modalities_of(description: &Description) -> Vec<Modality> {
+pub(crate) fn modalities_of(description: &Description) -> Vec<Modality> {
     use callrig_media::description::MediaKind;
     let mut modalities = vec![Modality::Audio];
     for media in description.media.iter().filter(|media| !media.rejected) {

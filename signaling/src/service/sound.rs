@@ -278,7 +278,7 @@ impl Service {
         if call.queue.remove(operation) == Some(true) {
             self.timers.cancel(Timer::Tones(id, operation));
             if let Some(leg) = self.calls.get(&id).and_then(|c| self.peer_of(c)).map(|(l, _)| l) {
-                self.media.stop(now, leg);
+                self.media.stop(leg);
                 self.media_moved(leg);
             }
         }
@@ -353,7 +353,7 @@ impl Service {
             attach::Event::Session(event) => {
                 self.say(Event::Media { leg, call, event });
             }
-            attach::Event::Ended => self.say(Event::MediaEnded { leg, call }),
+            attach::Event::Ended(stats) => self.say(Event::MediaEnded { leg, call, stats }),
             attach::Event::RelayDropped { payload_type, reason } => {
                 self.say(Event::RelayDropped { leg, payload_type, reason });
             }
@@ -450,7 +450,7 @@ impl Service {
     pub(super) fn tone_heard(&mut self, now: Instant, leg: LegId, tone: &Tone) {
         let Some(id) = self.call_beside(leg) else { return };
         self.say(Event::ToneHeard { leg, call: id, tone: tone.clone() });
-        self.media.stop_tone(now, leg, tone);
+        self.media.key_pressed(leg, tone);
         self.media_moved(leg);
         self.drain_media(now);
         let Some(call) = self.calls.get_mut(&id) else { return };

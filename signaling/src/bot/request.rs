@@ -1,0 +1,452 @@
+//! What a bot asks of the platform. Every request has a number ([`ActionId`]); its
+//! answer is said as accepted or refused, and what it began as completed, by the client
+//! context that the bot gives it.
+
+use core::time::Duration;
+
+use callrig_media::description::Description;
+use callrig_media::time::Instant;
+use serde::Serialize;
+
+use super::{ActionId, Bot, DropReason, Event, Output, Pending, Timer, What};
+use crate::attach::blob;
+use crate::graph;
+use crate::http::{Method, Request, RequestId, Response};
+use crate::id::{CallId, LegId, OperationId, UserId};
+
+/// A file to be played.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaFile {
+    /// Where it is: WAV, one channel, 16 bits, 16 kHz.
+    pub uri: String,
+    /// The key under which the platform keeps it.
+    pub resource_id: Option<String>,
+}
+
+impl MediaFile {
+    fn to_graph(&self) -> graph::MediaInfo {
+        graph::MediaInfo {
+            uri: Some(self.uri.clone()),
+            resource_id: self.resource_id.clone(),
+            ..graph::MediaInfo::typed()
+        }
+    }
+}
+
+/// Who handles a call's media.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnswerMedia {
+    /// The platform.
+    ServiceHosted {
+        /// Files that will be needed soon.
+        pre_fetch: Vec<MediaFile>,
+    },
+    /// The bot; its address is where it receives media.
+    AppHosted(Description),
+}
+
+impl AnswerMedia {
+    fn to_graph(&self) -> graph::MediaConfig {
+        match self {
+            Self::ServiceHosted { pre_fetch } => {
+                let files: Vec<_> = pre_fetch.iter().map(MediaFile::to_graph).collect();
+                graph::MediaConfig::ServiceHosted(graph::ServiceHostedMediaConfig {
+                    pre_fetch_media: Some(files).filter(|files| !files.is_empty()),
+                    ..graph::ServiceHostedMediaConfig::typed()
+                })
+            }
+            Self::AppHosted(description) => {
+                graph::MediaConfig::app_hosted(blob::write(blob::Kind::Offer, description))
+            }
+        }
+    }
+
+    fn description(&self) -> Option<Box<Description>> {
+        match self {
+            Self::ServiceHosted { .. } => None,
+            Self::AppHosted(description) => Some(Box::new(description.clone())),
+        }
+    }
+
+    fn modalities(&self) -> Vec<graph::Modality> {
+        match self {
+            Self::ServiceHosted { .. } => vec![graph::Modality::Audio],
+            Self::AppHosted(description) => crate::service::modalities_of(description),
+        }
+    }
+}
+
+/// How to record what the other side says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Played before.
+    pub prompt: Option<MediaFile>,
+    /// Takes the place of what plays or records now.
+    pub barge_in: bool,
+    /// How long to wait for the first word; the platform's 5 s if `None`.
+    pub initial_silence: Option<Duration>,
+    /// How long to wait for another word; the platform's 5 s if `None`.
+    pub max_silence: Option<Duration>,
+    /// How long at most; the platform's 5 s if `None`.
+    pub max_duration: Option<Duration>,
+    /// Beep before; the platform does if `None`.
+    pub beep: Option<bool>,
+    /// Keys that end it.
+    pub stop_tones: Vec<String>,
+}
+
+/// Why a bot cannot ask for this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The call is not known, or over.
+    #[error("no such call")]
+    UnknownCall,
+}
+
+impl Bot {
+    /// Answers an incoming call.
+    ///
+    /// # Errors
+    /// No such call.
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        media: &AnswerMedia,
+    ) -> Result<ActionId, CommandError> {
+        let held = self.calls.get_mut(&call).ok_or(CommandError::UnknownCall)?;
+        held.local = media.description();
+        let body = graph::Answer {
+            callback_uri: Some(self.config.callback_uri.clone()),
+            accepted_modalities: Some(media.modalities()),
+            media_config: Some(media.to_graph()),
+            ..graph::Answer::default()
+        };
+        self.act(now, call, "answer", What::Other, |_| body)
+    }
+
+    /// Rejects an incoming call.
+    ///
+    /// # Errors
+    /// No such call.
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        reason: graph::RejectReason,
+    ) -> Result<ActionId, CommandError> {
+        let body = graph::Reject { reason: Some(reason), ..graph::Reject::default() };
+        self.act(now, call, "reject", What::Other, |_| body)
+    }
+
+    /// Says that a call is alive; done by itself where the configuration says how often.
+    ///
+    /// # Errors
+    /// No such call.
+    pub fn keep_alive(&mut self, now: Instant, call: CallId) -> Result<ActionId, CommandError> {
+        self.known(call)?;
+        let path = format!("/communications/calls/{call}/keepAlive");
+        Ok(self.send(now, Method::Post, &path, None::<&()>, Some(call), What::Other))
+    }
+
+    /// Hangs up.
+    ///
+    /// # Errors
+    /// No such call.
+    pub fn hang_up(&mut self, now: Instant, call: CallId) -> Result<ActionId, CommandError> {
+        self.known(call)?;
+        let path = format!("/communications/calls/{call}");
+        Ok(self.send(now, Method::Delete, &path, None::<&()>, Some(call), What::Other))
+    }
+
+    /// Asks how a call stands; what the platform answers replaces what is known of it.
+    /// Also for a call that this bot does not know, as after a restart.
+    pub fn refresh(&mut self, now: Instant, call: CallId) -> ActionId {
+        let path = format!("/communications/calls/{call}");
+        self.send(now, Method::Get, &path, None::<&()>, Some(call), What::Refresh)
+    }
+
+    /// Plays prompts.
+    ///
+    /// # Errors
+    /// No such call.
+    pub fn play_prompt(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        files: &[MediaFile],
+    ) -> Result<ActionId, CommandError> {
+        let prompts = files.iter().map(prompt).collect();
+        self.act(now, call, "playPrompt", What::Operation, |context| graph::PlayPrompt {
+            prompts: Some(prompts),
+            client_context: Some(context),
+            ..graph::PlayPrompt::default()
+        })
+    }
+
+    /// Records what the other side says.
+    ///
+    /// # Errors
+    /// No such call.
+    pub fn record_response(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        record: &Record,
+    ) -> Result<ActionId, CommandError> {
+        let seconds = |time: Option<Duration>| {
+            time.map(|time| graph::Number(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)))
+        };
+        let stop_tones = Some(record.stop_tones.clone()).filter(|tones| !tones.is_empty());
+        self.act(now, call, "recordResponse", What::Operation, |context| graph::RecordResponse {
+            prompts: record.prompt.as_ref().map(|file| vec![prompt(file)]),
+            barge_in_allowed: Some(record.barge_in),
+            initial_silence_timeout_in_seconds: seconds(record.initial_silence),
+            max_silence_timeout_in_seconds: seconds(record.max_silence),
+            max_record_duration_in_seconds: seconds(record.max_duration),
+            play_beep: record.beep,
+            stop_tones,
+            client_context: Some(context),
+            ..graph::RecordResponse::default()
+        })
+    }
+
+    /// Asks to be told of the keys that the other side presses.
+    ///
+    /// # Errors
+    /// No such call.
+    pub fn subscribe_to_tone(
+        &mut self,
+        now: Instant,
+        call: CallId,
+    ) -> Result<ActionId, CommandError> {
+        self.act(now, call, "subscribeToTone", What::Operation, client_context)
+    }
+
+    /// Cancels what plays, records or waits to.
+    ///
+    /// # Errors
+    /// No such call.
+    pub fn cancel_media_processing(
+        &mut self,
+        now: Instant,
+        call: CallId,
+    ) -> Result<ActionId, CommandError> {
+        self.act(now, call, "cancelMediaProcessing", What::Operation, client_context)
+    }
+
+    /// Presses keys.
+    ///
+    /// # Errors
+    /// No such call.
+    pub fn send_dtmf_tones(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        tones: &[graph::Tone],
+        pause: Option<Duration>,
+    ) -> Result<ActionId, CommandError> {
+        let pause = pause.and_then(|pause| i64::try_from(pause.as_millis()).ok());
+        self.act(now, call, "sendDtmfTones", What::Operation, |context| graph::SendDtmfTones {
+            tones: Some(tones.to_vec()),
+            delay_between_tones_ms: pause.map(graph::Number),
+            client_context: Some(context),
+            ..graph::SendDtmfTones::default()
+        })
+    }
+
+    /// Calls a person; [`Event::Created`] names the call.
+    pub fn call_user(&mut self, now: Instant, user: &UserId, media: &AnswerMedia) -> ActionId {
+        let target = graph::InvitationParticipantInfo {
+            identity: Some(graph::IdentitySet {
+                user: Some(graph::Identity {
+                    id: Some(user.to_string()),
+                    ..graph::Identity::typed()
+                }),
+                ..graph::IdentitySet::typed()
+            }),
+            ..graph::InvitationParticipantInfo::typed()
+        };
+        let body = graph::Call {
+            callback_uri: Some(self.config.callback_uri.clone()),
+            targets: Some(vec![target]),
+            requested_modalities: Some(media.modalities()),
+            media_config: Some(media.to_graph()),
+            ..graph::Call::typed()
+        };
+        let what = What::Create(media.description());
+        self.send(now, Method::Post, "/communications/calls", Some(&body), None, what)
+    }
+
+    /// Rejects a call for which there is no room.
+    pub(super) fn reject_unknown(&mut self, now: Instant, call: CallId) {
+        let reason = graph::RejectReason::Busy;
+        let body = graph::Reject { reason: Some(reason), ..graph::Reject::default() };
+        let path = format!("/communications/calls/{call}/reject");
+        self.send(now, Method::Post, &path, Some(&body), Some(call), What::Other);
+    }
+
+    fn known(&self, call: CallId) -> Result<(), CommandError> {
+        self.calls.contains_key(&call).then_some(()).ok_or(CommandError::UnknownCall)
+    }
+
+    /// An action on a call, with the context by which its completion will be known.
+    fn act<B: Serialize>(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        name: &str,
+        what: What,
+        body: impl FnOnce(String) -> B,
+    ) -> Result<ActionId, CommandError> {
+        self.known(call)?;
+        let context = format!("action-{}", self.actions + 1);
+        let operation = what == What::Operation;
+        let path = format!("/communications/calls/{call}/{name}");
+        let body = body(context.clone());
+        let action = self.send(now, Method::Post, &path, Some(&body), Some(call), what);
+        if let (true, Some(held)) = (operation, self.calls.get_mut(&call)) {
+            held.operations.insert(context, action);
+        }
+        Ok(action)
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+        call: Option<CallId>,
+        what: What,
+    ) -> ActionId {
+        use rand::RngExt as _;
+        self.actions += 1;
+        self.requests_sent += 1;
+        let (action, id) = (ActionId(self.actions), RequestId(self.requests_sent));
+        let mut headers = vec![
+            ("User-Agent".to_owned(), "GraphCommunicationsClient-callrig/0.1".to_owned()),
+            (
+                "Client-Request-Id".to_owned(),
+                LegId::from_u128(self.random.random()).to_string(),
+            ),
+        ];
+        if let Some(token) = &self.config.token {
+            headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+        }
+        let chain = call.and_then(|call| self.calls.get(&call)?.details.call_chain_id.clone());
+        headers.extend(chain.map(|chain| ("Scenario-Id".to_owned(), chain)));
+        let body = match body {
+            Some(body) => {
+                headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+                serde_json::to_vec(body).expect("the API's types have string keys").into()
+            }
+            None => bytes::Bytes::new(),
+        };
+        let uri = format!("{}{path}", self.config.api);
+        self.pending.insert(id, Pending { action, call, what });
+        self.timers.set(Timer::Request(id), now + self.config.request_timeout);
+        self.outputs.push_back(Output::Request(Request { id, method, uri, headers, body }));
+        action
+    }
+
+    /// The platform's answer, or none.
+    pub(super) fn take_response(
+        &mut self,
+        now: Instant,
+        id: RequestId,
+        outcome: Result<Response, String>,
+    ) {
+        self.timers.cancel(Timer::Request(id));
+        let Some(pending) = self.pending.remove(&id) else {
+            let reason = DropReason::UnexpectedResponse;
+            self.say(Event::Dropped { call: None, reason });
+            return;
+        };
+        match outcome {
+            Ok(response) if response.is_success() => self.accepted(now, pending, &response),
+            Ok(response) => {
+                let error = serde_json::from_slice::<graph::ErrorBody>(&response.body);
+                let (code, message) = error
+                    .map(|body| (body.error.code, body.error.message))
+                    .unwrap_or_else(|_| (String::new(), String::new()));
+                self.refused(&pending, response.status, code, message);
+            }
+            Err(reason) => self.refused(&pending, 0, String::new(), reason),
+        }
+        self.take_early(now);
+    }
+
+    fn refused(&mut self, pending: &Pending, status: u16, code: String, message: String) {
+        let (action, call) = (pending.action, pending.call);
+        if let Some(held) = call.and_then(|call| self.calls.get_mut(&call)) {
+            held.operations.retain(|_, waiting| *waiting != action);
+        }
+        self.say(Event::Refused { action, call, status, code, message });
+    }
+
+    fn accepted(&mut self, now: Instant, pending: Pending, response: &Response) {
+        let action = pending.action;
+        match (pending.what, pending.call) {
+            (What::Create(local), _) => self.created(now, action, local, response),
+            (What::Refresh, Some(call)) => {
+                if let Ok(details) = graph::parse::<graph::Call>(&response.body) {
+                    if !self.calls.contains_key(&call) && !self.ended.contains(&call) {
+                        self.begin_call(now, call, graph::Call::default());
+                    }
+                    self.update_call(now, call, details);
+                }
+                self.say(Event::Accepted { action, call, operation: None });
+            }
+            (What::Operation, Some(call)) => self.operation_began(action, call, response),
+            (_, Some(call)) => self.say(Event::Accepted { action, call, operation: None }),
+            (_, None) => {}
+        }
+    }
+
+    fn operation_began(&mut self, action: ActionId, call: CallId, response: &Response) {
+        let body = graph::parse::<graph::Operation>(&response.body).ok();
+        let id = body.as_ref().and_then(|body| OperationId::parse(body.id.as_deref()?));
+        self.say(Event::Accepted { action, call, operation: id });
+        // Whatever is complete in its own answer is told of no more.
+        let ended = body.filter(|body| {
+            matches!(
+                body.status,
+                Some(graph::OperationStatus::Completed | graph::OperationStatus::Failed)
+            )
+        });
+        if let (Some(operation), Some(held)) = (ended, self.calls.get_mut(&call)) {
+            held.operations.retain(|_, waiting| *waiting != action);
+            let (action, operation) = (Some(action), Box::new(operation));
+            self.say(Event::OperationCompleted { call, action, operation });
+        }
+    }
+
+    fn created(
+        &mut self,
+        now: Instant,
+        action: ActionId,
+        local: Option<Box<Description>>,
+        response: &Response,
+    ) {
+        let details = graph::parse::<graph::Call>(&response.body).unwrap_or_default();
+        let Some(call) = details.id.as_deref().and_then(CallId::parse) else {
+            let (code, message) = (String::new(), "the new call has no id".to_owned());
+            self.say(Event::Refused { action, call: None, status: response.status, code, message });
+            return;
+        };
+        self.begin_call(now, call, details);
+        if let Some(held) = self.calls.get_mut(&call) {
+            held.local = local;
+        }
+        self.say(Event::Created { action, call });
+    }
+}
+
+fn prompt(file: &MediaFile) -> graph::Prompt {
+    graph::Prompt { media_info: Some(file.to_graph()), ..graph::Prompt::typed() }
+}
+
+fn client_context(context: String) -> graph::ClientContext {
+    graph::ClientContext { client_context: Some(context), ..graph::ClientContext::default() }
+}
