@@ -160,12 +160,13 @@ pub struct Assembler {
 impl Assembler {
     /// An assembler for the stream `ssrc`, before its first packet.
     #[must_use]
-    pub fn new(ssrc: u32, config: Config) -> Self {
+    pub fn new(ssrc: u32, mut config: Config) -> Self {
+        config.window_packets_max = config.window_packets_max.max(1);
         Self {
             window: Window::new(),
             has_begun: false,
             builder: Builder::new(ssrc, config.clone()),
-            config: Config { window_packets_max: config.window_packets_max.max(1), ..config },
+            config,
         }
     }
 
