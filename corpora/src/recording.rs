@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::arrival::{Arrival, ArrivalKind};
-use crate::flow::discovery::{Discovery, Verdicts};
+use crate::flow::discovery::{Discovery, Observed, Verdicts};
 use crate::flow::{Flow, FlowId, Hints, description};
 use crate::format::link::{self, NoUdp};
 use crate::format::{Captured, Fault, Warning, WarningKind, Warnings, pcap, pcapng, rtpdump};
@@ -234,7 +234,11 @@ impl<'a> Gathering<'a> {
         self.first_at = self.first_at.min(at);
         let payload = self.bytes.slice(range.clone());
         let index = self.arrivals.len() as u32;
-        let observed = self.discovery.observe(id, at, index, &payload, missing > 0);
+        // A format that marks RTCP is believed: such a packet must not count for a flow.
+        let observed = match rtcp {
+            true => Observed { kind: ArrivalKind::Rtcp, candidate: None, dropped_source: false },
+            false => self.discovery.observe(id, at, index, &payload, missing > 0),
+        };
         if observed.dropped_source {
             self.warnings.add(range.start, WarningKind::TooManySources);
         }
@@ -245,7 +249,7 @@ impl<'a> Gathering<'a> {
             offset: Duration::from_nanos(at),
             route: id,
             flow: observed.candidate,
-            kind: if rtcp { ArrivalKind::Rtcp } else { observed.kind },
+            kind: observed.kind,
             missing: u16::try_from(missing).unwrap_or(u16::MAX),
             payload,
         });

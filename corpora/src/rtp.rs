@@ -10,7 +10,6 @@ use crate::format::array_at;
 /// What discovery and counting need of an RTP header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) marker: bool,
     pub(crate) payload_type: u8,
     pub(crate) sequence_number: u16,
     pub(crate) timestamp: u32,
@@ -47,7 +46,6 @@ pub(crate) fn classify(datagram: &[u8], cut: bool) -> Class {
     };
     let [_, second, s0, s1, t0, t1, t2, t3, r0, r1, r2, r3] = fixed;
     let header = Header {
-        marker: second & 0x80 != 0,
         payload_type: second & 0x7f,
         sequence_number: u16::from_be_bytes([s0, s1]),
         timestamp: u32::from_be_bytes([t0, t1, t2, t3]),

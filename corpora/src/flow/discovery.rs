@@ -16,6 +16,9 @@ const STEP_MAX: u16 = 16;
 /// From so many packets on a flow is told with high confidence.
 const PACKETS_SURE: u64 = 10;
 
+/// Places for recently seen candidates.
+const RECENT: usize = 64;
+
 /// What became of a datagram.
 pub(crate) struct Observed {
     pub(crate) kind: ArrivalKind,
@@ -54,13 +57,13 @@ struct PayloadOf {
 pub(crate) struct Discovery {
     candidates: Vec<Candidate>,
     by_source: HashMap<(RouteId, u32), FlowId>,
-    /// The candidate of the packet before: most packets have the same one.
-    recent: [Option<FlowId>; 8],
+    /// Recently seen candidates, by a hash of a few instructions: a capture has few at a time.
+    recent: [Option<FlowId>; RECENT],
 }
 
 impl Discovery {
     pub(crate) fn new() -> Self {
-        Self { candidates: Vec::new(), by_source: HashMap::new(), recent: [None; 8] }
+        Self { candidates: Vec::new(), by_source: HashMap::new(), recent: [None; RECENT] }
     }
 
     #[inline]
@@ -91,7 +94,8 @@ impl Discovery {
 
     #[inline]
     fn candidate(&mut self, route: RouteId, header: &Header, at: u64) -> Option<FlowId> {
-        let slot = (header.ssrc ^ u32::from(route.0)) as usize % self.recent.len();
+        let mixed = (header.ssrc ^ (u32::from(route.0) << 7)).wrapping_mul(0x9e37_79b1);
+        let slot = (mixed >> 26) as usize % RECENT;
         if let Some(id) = self.recent[slot] {
             let known = &self.candidates[usize::from(id.0)];
             if known.ssrc == header.ssrc && known.route == route {
