@@ -14,4 +14,5 @@ pub mod rtp;
 pub mod session;
 pub mod stats;
 pub mod time;
+pub mod transport;
 pub mod video;

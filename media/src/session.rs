@@ -12,6 +12,7 @@ mod outbox;
 mod receive;
 mod send;
 mod summary;
+mod tones;
 
 use core::time::Duration;
 
@@ -87,6 +88,7 @@ impl Session {
     ///
     /// # Errors
     /// What [`Config::validate`] says, and codecs that cannot be set up.
+    #[expect(clippy::needless_pass_by_value, reason = "all machines are built in one way")]
     pub fn new(config: Config, epoch: Epoch, seed: u64) -> Result<Self, ConfigError> {
         config.validate()?;
         let mut random = Pcg64Mcg::seed_from_u64(seed);
@@ -378,6 +380,9 @@ pub enum SendError {
         /// How many that is.
         max: usize,
     },
+    /// A tone that cannot be sent.
+    #[error(transparent)]
+    Tone(#[from] crate::dtmf::send::BuildError),
     /// Not 20 ms.
     #[error("{samples} samples instead of {wanted}")]
     FrameSize {

@@ -25,6 +25,7 @@ pub(super) struct Outbox {
     outputs: VecDeque<Output>,
     relayed: VecDeque<rtp::Packet>,
     dropped: [u64; DropReason::ALL.len()],
+    #[expect(clippy::vec_box, reason = "events carry boxes, and those come back")]
     sounds: Vec<Box<Audio>>,
     arena: BytesMut,
     /// An empty datagram with the addresses of this session.

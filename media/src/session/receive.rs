@@ -5,10 +5,13 @@ use super::lines::{Lines, Misfit};
 use super::nack::NackList;
 use super::outbox::Outbox;
 use super::{Config, ConfigError, Decode, summary};
+use crate::audio::Audio;
 use crate::codec;
 use crate::description::{Codec, MediaKind};
+use crate::dtmf;
 use crate::event::{DropReason, EndReason, Event, Order, PacketEvent, StreamStarted};
 use crate::jitter::{self, Playout};
+use crate::payload::h264::PacketizationMode;
 use crate::rtcp::source::{Reception, Refusal, Source};
 use crate::rtp;
 use crate::stats;
@@ -41,8 +44,37 @@ pub(super) enum Track {
 #[derive(Debug)]
 pub(super) struct SoundTrack {
     pub(super) playout: Playout,
+    /// From the first telephone event on, with its clock rate.
+    tones: Option<(u32, dtmf::receive::Receiver)>,
+    listener: Option<Listener>,
     pub(super) tone_packets: u64,
     pub(super) malformed_tone_packets: u64,
+}
+
+/// Listens for tones in the sound.
+#[derive(Debug, Default)]
+struct Listener {
+    /// From the first sound on, with its channels.
+    detector: Option<(u8, dtmf::detect::Detector)>,
+    clock_rate: u32,
+    /// Timestamp of the next sound, should it not say.
+    timestamp: u32,
+}
+
+impl Listener {
+    fn hear(&mut self, sound: &Audio, out: &mut Outbox) {
+        let channels = sound.channels;
+        let (_, detector) = match &mut self.detector {
+            Some(known) if known.0 == channels => known,
+            other => other.insert((channels, dtmf::detect::Detector::new(sound.rate, channels))),
+        };
+        let timestamp = sound.timestamp.unwrap_or(self.timestamp);
+        self.timestamp = timestamp.wrapping_add(self.clock_rate / 50);
+        detector.push(&sound.samples, timestamp, self.clock_rate);
+        while let Some(tone) = detector.poll() {
+            out.event(Event::Tone(tone));
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -75,7 +107,7 @@ pub(super) struct Inbound {
 #[derive(Debug)]
 pub(super) struct Receiver {
     /// By SSRC.
-    streams: Vec<Box<Inbound>>,
+    streams: Vec<Inbound>,
     /// Where the last packet's stream was found.
     last: usize,
     config: ReceiverConfig,
@@ -134,11 +166,11 @@ impl Receiver {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Inbound> {
-        self.streams.iter().map(|stream| &**stream)
+        self.streams.iter()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Inbound> {
-        self.streams.iter_mut().map(|stream| &mut **stream)
+        self.streams.iter_mut()
     }
 
     pub(super) fn get_mut(&mut self, ssrc: u32) -> Option<&mut Inbound> {
@@ -170,7 +202,7 @@ impl Receiver {
             },
         };
         self.last = index;
-        let stream = &mut *self.streams[index];
+        let stream = &mut self.streams[index];
         if stream.ended.is_some() {
             return out.drop_packet(now, DropReason::AfterBye, &packet.header);
         }
@@ -238,7 +270,7 @@ impl Receiver {
             plis_sent: 0,
             firs_sent: 0,
         };
-        self.streams.insert(index, Box::new(inbound));
+        self.streams.insert(index, inbound);
         Ok(index)
     }
 
@@ -366,7 +398,7 @@ impl Inbound {
         self.payload_type = header.payload_type;
         self.codec = codec;
         if pending {
-            self.track = Track::new(header.ssrc, self.kind, nack, config);
+            self.track = Track::new(header.ssrc, codec, nack, config);
         } else if was_event && !codec.is_audio() {
             return;
         }
@@ -436,7 +468,7 @@ impl Inbound {
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.track {
             Track::Pending | Track::Relayed { .. } => None,
-            Track::Sound(track) => track.playout.poll_timeout(),
+            Track::Sound(track) => track.poll_timeout(),
             Track::Pictures(track) => {
                 let assembler = track.assembler.poll_timeout();
                 [assembler, track.nacks.poll_timeout()].into_iter().flatten().min()
@@ -446,23 +478,28 @@ impl Inbound {
 }
 
 impl Track {
-    fn new(ssrc: u32, kind: MediaKind, nack: bool, config: &ReceiverConfig) -> Self {
+    fn new(ssrc: u32, codec: Codec, nack: bool, config: &ReceiverConfig) -> Self {
         if config.relay {
             return Self::Relayed { packets: 0, overflowed: 0 };
         }
-        if kind == MediaKind::Audio {
+        let Codec::H264 { packetization_mode } = codec else {
             let playout = Playout::new(&config.playout, ssrc)
                 .expect("the same configuration was accepted when the session was built");
+            let listens = config.in_band_tones && config.playout.decode;
             return Self::Sound(Box::new(SoundTrack {
                 playout,
+                tones: None,
+                listener: listens.then(Listener::default),
                 tone_packets: 0,
                 malformed_tone_packets: 0,
             }));
-        }
+        };
+        let mode = PacketizationMode::from_number(packetization_mode).unwrap_or_default();
+        let assembly = assembly::Config { mode, ..config.assembly.clone() };
         let decodes = config.decode == Decode::Everything;
         let retries_max = if nack { config.nack_retries_max } else { 0 };
         Self::Pictures(Box::new(PictureTrack {
-            assembler: Assembler::new(ssrc, config.assembly.clone()),
+            assembler: Assembler::new(ssrc, assembly),
             nacks: NackList::new(config.nack_delay, retries_max),
             // OpenH264 refuses only for want of memory; access units still go out then.
             decoder: if decodes { codec::h264::Decoder::new().ok() } else { None },
@@ -482,10 +519,12 @@ impl SoundTrack {
         codec: Codec,
         out: &mut Outbox,
     ) {
-        if let Codec::TelephoneEvent { .. } = codec {
+        if let Codec::TelephoneEvent { clock_rate } = codec {
             self.playout.skip(now, reception.sequence);
-            self.tone_packets += 1;
-            return;
+            return self.take_tone(now, packet, clock_rate, out);
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.clock_rate = codec.clock_rate();
         }
         let reason = match self.playout.push(now, reception.sequence, packet, codec) {
             jitter::Push::Queued => return,
@@ -504,11 +543,45 @@ impl SoundTrack {
         out.drop_packet(now, reason, &packet.header);
     }
 
+    fn take_tone(&mut self, now: Instant, packet: &rtp::Packet, clock_rate: u32, out: &mut Outbox) {
+        // Who signals tones may send them in the sound as well: each counts once.
+        self.listener = None;
+        self.tone_packets += 1;
+        let (_, tones) = match &mut self.tones {
+            Some(known) if known.0 == clock_rate => known,
+            other => other.insert((clock_rate, dtmf::receive::Receiver::new(clock_rate))),
+        };
+        if tones.push(now, packet).is_err() {
+            self.malformed_tone_packets += 1;
+            out.drop_packet(now, DropReason::MalformedPayload, &packet.header);
+        }
+        self.drain_tones(out);
+    }
+
+    fn drain_tones(&mut self, out: &mut Outbox) {
+        let Some((_, tones)) = &mut self.tones else { return };
+        while let Some(tone) = tones.poll() {
+            out.event(Event::Tone(tone));
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        let tones = self.tones.as_ref().and_then(|(_, tones)| tones.poll_timeout());
+        [self.playout.poll_timeout(), tones].into_iter().flatten().min()
+    }
+
     fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        if let Some((_, tones)) = &mut self.tones {
+            tones.handle_timeout(now);
+            self.drain_tones(out);
+        }
         for _ in 0..TICKS_MAX {
             let Some(due) = self.playout.poll_timeout().filter(|due| *due <= now) else { break };
             let mut sound = out.take_sound();
             if self.playout.pull(due, &mut sound) {
+                if let Some(listener) = &mut self.listener {
+                    listener.hear(&sound, out);
+                }
                 out.event(Event::Audio(sound));
             } else {
                 out.recycle(sound);
@@ -516,7 +589,13 @@ impl SoundTrack {
         }
     }
 
-    fn finish(&mut self, _now: Instant, _out: &mut Outbox) {}
+    /// A tone that still sounds has ended, as far as anybody will know.
+    fn finish(&mut self, now: Instant, out: &mut Outbox) {
+        if let Some((_, tones)) = &mut self.tones {
+            tones.handle_timeout(now + dtmf::receive::SILENCE_MAX);
+            self.drain_tones(out);
+        }
+    }
 }
 
 impl PictureTrack {

@@ -11,11 +11,14 @@ use rand_pcg::Pcg64Mcg;
 
 use super::lines::{Line, Lines};
 use super::outbox::Outbox;
+use super::tones::{Start, TONES_MAX, Tones};
 use super::{Config, SendError};
 use crate::audio::level::Level;
 use crate::audio::resample::Resampler;
 use crate::codec::{g711::Law, opus};
 use crate::description::{Codec, MediaKind, Payload};
+use crate::dtmf::Tone;
+use crate::dtmf::send::Report;
 use crate::event::RemoteReport;
 use crate::payload::h264::{Fragment, PacketizationMode, Packetizer};
 use crate::rtp::extension::AudioLevel;
@@ -181,7 +184,15 @@ fn ticks(duration: Duration, rate: u64) -> u32 {
 #[derive(Debug)]
 enum Encoder {
     Opus(opus::Encoder),
-    G711 { law: Law, resampler: Option<Resampler>, samples: Vec<i16> },
+    G711(Box<G711>),
+}
+
+#[derive(Debug)]
+struct G711 {
+    law: Law,
+    resampler: Option<Resampler>,
+    /// The samples at 8 kHz.
+    samples: Vec<i16>,
 }
 
 /// Our sound: one clock for samples, prompts and tones.
@@ -204,6 +215,7 @@ struct Sound {
 pub(super) struct Sender {
     pub(super) streams: Vec<Outbound>,
     sound: Option<Sound>,
+    tones: Tones,
     /// By media line.
     packetizers: Vec<Option<Packetizer>>,
     fragments: Vec<Fragment>,
@@ -217,6 +229,7 @@ impl Sender {
         let mut sender = Self {
             streams: Vec::new(),
             sound: None,
+            tones: Tones::default(),
             packetizers: Vec::new(),
             fragments: Vec::new(),
             output_rate: config.output_rate,
@@ -389,60 +402,71 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends one report on a tone: a payload of RFC 4733.
-    pub(super) fn send_tone_packet(
+    /// Queues a key press, and begins it if none sounds.
+    pub(super) fn send_tone(
         &mut self,
         now: Instant,
-        payload_type: u8,
-        marker: bool,
-        timestamp: u32,
-        payload: &[u8],
+        tone: Tone,
+        duration: Duration,
+        lines: &Lines,
         out: &mut Outbox,
-    ) {
+    ) -> Result<(), SendError> {
+        if let Some(sound) = self.sound.as_mut().filter(|sound| sound.expected.is_none()) {
+            // The clock runs from the first thing that is heard.
+            sound.expected = Some(now);
+            sound.silent = true;
+        }
+        let start = self.tone_start(now, lines).ok_or(SendError::NotNegotiated)?;
+        if !self.tones.push(now, tone, duration, start)? {
+            return Err(SendError::TooManyTones { max: TONES_MAX });
+        }
+        self.handle_timeout(now, lines, out);
+        Ok(())
+    }
+
+    /// Sends the reports on tones that are due.
+    pub(super) fn handle_timeout(&mut self, now: Instant, lines: &Lines, out: &mut Outbox) {
+        let start = self.tone_start(now, lines);
+        while let Some((payload_type, report)) = self.tones.pull(now, || start) {
+            self.send_report(now, payload_type, report, out);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.tones.poll_timeout()
+    }
+
+    fn send_report(&mut self, now: Instant, payload_type: u8, report: Report, out: &mut Outbox) {
         let Some(sound) = &self.sound else { return };
-        let body = out.write(payload.len(), |bytes| bytes.put_slice(payload));
+        let payload = report.event.to_bytes();
+        let body = out.write(payload.len(), |bytes| bytes.put_slice(&payload));
         let stream = &mut self.streams[sound.stream];
         let newest = stream.newest;
         let header = rtp::Header {
-            marker,
+            marker: report.marker,
             payload_type,
             sequence_number: stream.take_number(),
-            timestamp,
+            timestamp: report.timestamp,
             ssrc: stream.ssrc,
             ..rtp::Header::default()
         };
         stream.send(now, header, &[], &body, out);
         // The timestamp of a tone stands still: it does not tell the clock for reports.
-        stream.newest = newest.or(Some((timestamp, now)));
+        stream.newest = newest.or(stream.newest);
     }
 
-    /// How tones are to be sent: payload type, clock rate, and the clock at `now`.
-    pub(super) fn tone_clock(&self, now: Instant, lines: &Lines) -> Option<(u8, u32, u32)> {
+    /// How a tone that begins now is to be sent.
+    fn tone_start(&self, now: Instant, lines: &Lines) -> Option<Start> {
         let sound = self.sound.as_ref()?;
         let line = lines.get(sound.stream).filter(|line| line.sends)?;
         let rate = sound.payload.codec.clock_rate();
         let event = line.telephone_event(rate)?;
         let since = sound.expected.map_or(Duration::ZERO, |expected| now.since(expected));
-        let clock = sound.clock.wrapping_add(ticks(since, u64::from(rate)));
-        Some((event.payload_type, event.codec.clock_rate(), clock))
-    }
-
-    /// Queues a key press.
-    pub(super) fn send_tone(
-        &mut self,
-        _now: Instant,
-        _tone: crate::dtmf::Tone,
-        _duration: Duration,
-        _lines: &Lines,
-        _out: &mut Outbox,
-    ) -> Result<(), SendError> {
-        Err(SendError::NotNegotiated)
-    }
-
-    pub(super) fn handle_timeout(&mut self, _now: Instant, _lines: &Lines, _out: &mut Outbox) {}
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        None
+        Some(Start {
+            payload_type: event.payload_type,
+            clock_rate: event.codec.clock_rate(),
+            timestamp: sound.clock.wrapping_add(ticks(since, u64::from(rate))),
+        })
     }
 
     /// Cuts an access unit into packets and sends them.
@@ -551,7 +575,7 @@ impl Encoder {
             .then(|| Resampler::new(rate, crate::codec::g711::RATE, 1))
             .transpose()
             .map_err(|error| failed(error.to_string()))?;
-        Ok(Self::G711 { law, resampler, samples: Vec::new() })
+        Ok(Self::G711(Box::new(G711 { law, resampler, samples: Vec::new() })))
     }
 
     /// The payload; none when the codec would rather send nothing.
@@ -566,7 +590,8 @@ impl Encoder {
                 let packet = &packet[..length];
                 Ok((length > 2).then(|| out.write(length, |bytes| bytes.put_slice(packet))))
             }
-            Self::G711 { law, resampler, samples: converted } => {
+            Self::G711(g711) => {
+                let G711 { law, resampler, samples: converted } = &mut **g711;
                 let samples = match resampler {
                     None => samples,
                     Some(resampler) => {

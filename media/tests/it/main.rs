@@ -4,4 +4,6 @@ mod conformance;
 mod h264;
 mod rtcp;
 mod rtp;
+mod sdp;
+mod session;
 mod video;
