@@ -37,7 +37,9 @@ class Tape:
 
     def __init__(self, ident, work):
         self.random = random.Random(zlib.crc32(ident.encode()))
-        self.work, self.frames, self.link, self.flows = work, [], wire.LINK_ETHERNET, []
+        self.work, self.frames, self.flows = work, [], []
+        # What is done to the bytes of the file at the end, and its format.
+        self.finish, self.ending = None, "pcap"
 
     def frame(self, at_ms, data):
         """One link-layer frame."""
@@ -418,7 +420,87 @@ def bit_flips(tape):
     return {"packets": 400, "other": 0, "lost": None, "reordered": None, "duplicates": None, "restarts": None}
 
 
+RECORD = 16 + 14 + 28 + 12 + 160  # a record of a pcap file with one packet of voice
+
+
+def file_cut(tape):
+    """A capture that ends in the middle of its last record."""
+    tape.voice(60)
+    tape.finish = lambda data: data[:-100]
+    return {"packets": 59, "lost": 0, "warnings": 1}
+
+
+def file_lying_record(tape):
+    """A record that claims four gigabytes; what comes before it is good."""
+    tape.voice(60)
+    at = 24 + 40 * RECORD + 8
+    tape.finish = lambda data: data[:at] + b"\xf0\xff\xff\xff" + data[at + 4:]
+    return {"packets": 40, "lost": 0, "warnings": 1}
+
+
+def file_snap_length(tape):
+    """A capture with a snap length of 60 bytes: headers whole, sound cut off."""
+    tape.voice(60)
+
+    def cut(data):
+        out = bytearray(data[:24])
+        for at in range(24, len(data), RECORD):
+            out += data[at:at + 8] + struct.pack("<I", 60) + data[at + 12:at + 16] + data[at + 16:at + 76]
+        return bytes(out)
+    tape.finish = cut
+    return {"packets": 60, "lost": 0, "warnings": 1}
+
+
+def file_times_backward(tape):
+    """A capture whose second half was written before its first: the times run backwards once."""
+    tape.voice(60)
+    middle = 24 + 30 * RECORD
+    tape.finish = lambda data: data[:24] + data[middle:] + data[24:middle]
+    return {"packets": 60, "lost": 0, "reordered": None, "warnings": 1}
+
+
+def file_pcapng_lying_block(tape):
+    """A pcapng file of 60 packets, with a block of four gigabytes after the thirtieth."""
+    tape.voice(60)
+    tape.ending = "pcapng"
+
+    def block(kind, body):
+        body += b"\0" * (-len(body) % 4)
+        return struct.pack("<II", kind, 12 + len(body)) + body + struct.pack("<I", 12 + len(body))
+
+    def rewrite(_):
+        out = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + block(1, struct.pack("<HHI", wire.LINK_ETHERNET, 0, 0))
+        for number, (when, frame) in enumerate(tape.frames):
+            if number == 30:
+                out += struct.pack("<II", 5, 0xFFFFFFF0) + b"\0" * 8
+            micros = when // 1000
+            out += block(6, struct.pack("<IIIII", 0, micros >> 32, micros & 0xFFFFFFFF, len(frame), len(frame)) + frame)
+        return out
+    tape.finish = rewrite
+    return {"packets": 30, "lost": 0, "warnings": 1}
+
+
+def file_compressed(tape):
+    """A capture that somebody packed with gzip: to be refused with advice."""
+    tape.voice(20)
+    tape.flows = []
+    # Level and header fixed, so that the bytes are the same everywhere.
+    tape.finish = lambda data: b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + zlib.compressobj(0, wbits=-15).flush() + bytes(8)
+    tape.ending = "pcap.gz"
+    return {"refused": "gzip"}
+
+
+def file_of_nothing(tape):
+    """Sixteen kilobytes that are no format at all: to be refused."""
+    tape.finish = lambda _: bytes([0xFE, 0x01, 0x02, 0x03]) * 4096
+    tape.ending = "bin"
+    return {"refused": "no recording"}
+
+
 CASES = {
+    "file-cut": file_cut, "file-lying-record": file_lying_record, "file-snap-length": file_snap_length,
+    "file-times-backward": file_times_backward, "file-pcapng-lying-block": file_pcapng_lying_block,
+    "file-compressed": file_compressed, "file-of-nothing": file_of_nothing,
     "truncated-headers": truncated_headers, "lying-lengths": lying_lengths, "extension-bombs": extension_bombs,
     "foreign-versions": foreign_versions, "wrong-ssrc": wrong_ssrc, "stolen-ssrc": stolen_ssrc, "replays": replays,
     "replayed-from-the-start": replayed_from_the_start, "wrap-at-the-worst-moment": wrap_at_the_worst_moment,
@@ -443,9 +525,17 @@ def make(recipe, work):
     tape = Tape(recipe["id"], work)
     case = CASES[recipe["case"]]
     expected = case(tape)
-    path = os.path.join(work, f"hostile-{recipe['case']}.pcap")
+    path = os.path.join(work, f"hostile-{recipe['case']}.{tape.ending}")
     tape.frames.sort(key=lambda frame: frame[0])
-    wire.write_pcap(path, tape.link, tape.frames, nanoseconds=True)
+    wire.write_pcap(path, wire.LINK_ETHERNET, tape.frames, nanoseconds=True)
+    if tape.finish:
+        with open(path, "rb") as file:
+            data = tape.finish(file.read())
+        with open(path, "wb") as file:
+            file.write(data)
+    say = f"written byte by byte (recipes/kit/hostile.py): {' '.join(case.__doc__.split())}"
+    if "refused" in expected:
+        return path, tape.ending, {"origin": say, "truth": expected}
     count = judge.Count(path)
     found = {name: count.total(name) for name in ("packets", "lost", "reordered", "duplicates", "restarts")}
     found |= {"rtcp": count.rtcp, "other": count.other, "duration_ms": count.duration_ms()}
@@ -458,5 +548,4 @@ def make(recipe, work):
     truth = {name: value for name, value in found.items() if expected.get(name, value) is not None}
     if not truth.get("restarts"):
         truth.pop("restarts", None)
-    say = " ".join(case.__doc__.split())
-    return path, "pcap", {"origin": f"written byte by byte (recipes/kit/hostile.py): {say}", "flows": tape.flows, "truth": truth}
+    return path, tape.ending, {"origin": say, "flows": tape.flows, "truth": truth}

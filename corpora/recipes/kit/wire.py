@@ -24,6 +24,8 @@ def records(path):
         at = 24
         while at + 16 <= len(data):
             seconds, fraction, captured, _ = struct.unpack(order + "IIII", data[at:at + 16])
+            if at + 16 + captured > len(data):
+                return  # a cut or lying record: what came before is what there is
             yield seconds * 10**9 + fraction * unit, link, data[at + 16:at + 16 + captured]
             at += 16 + captured
         return
