@@ -29,8 +29,8 @@ pub struct Config {
     pub delay_min: Duration,
     /// The target delay is never above this, and what would be played later is discarded.
     pub delay_max: Duration,
-    /// Which share of the packets the target delay is to save from being late, 0.5 to
-    /// 0.999.
+    /// Which share of the tenths of a second the target delay is to keep free of late
+    /// packets, 0.5 to 0.999.
     pub quantile: f64,
     /// Whether sound may be made longer or shorter to reach the target delay.
     pub stretch: bool,
@@ -53,7 +53,7 @@ impl Default for Config {
             delay_initial: Duration::from_millis(40),
             delay_min: Duration::from_millis(20),
             delay_max: Duration::from_millis(500),
-            quantile: 0.98,
+            quantile: 0.95,
             stretch: true,
             fec: true,
             decode: true,

@@ -9,6 +9,8 @@ pub mod dtmf;
 pub mod event;
 pub mod jitter;
 pub mod payload;
+pub mod prompt;
+pub mod recorder;
 pub mod rtcp;
 pub mod rtp;
 pub mod session;

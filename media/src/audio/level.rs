@@ -82,3 +82,72 @@ pub fn sum_of_squares(samples: &[i16]) -> u64 {
         })
         .sum()
 }
+
+/// A voice is at least this much above the background, in power: 9 dB.
+const ABOVE_BACKGROUND: f64 = 8.0;
+
+/// Nothing below this mean square is a voice: about −60 dBov.
+const VOICE_MIN: f64 = 1_000.0;
+
+/// How much the background is taken to grow from frame to frame, so that a new one is
+/// learnt: a doubling in about 2.5 s of 20 ms frames.
+const BACKGROUND_GROWTH: f64 = 1.005_6;
+
+/// Frames after a voice that still belong to it: 200 ms, the pause between words.
+const HANGOVER: u32 = 10;
+
+/// Tells voice from background, 20 ms at a time: by how far the power is above the lowest
+/// of late.
+#[derive(Clone, Copy, Debug)]
+pub struct VoiceDetector {
+    background: f64,
+    hangover: u32,
+}
+
+impl Default for VoiceDetector {
+    fn default() -> Self {
+        Self { background: VOICE_MIN, hangover: 0 }
+    }
+}
+
+impl VoiceDetector {
+    /// Whether this frame is, or just followed, a voice.
+    pub fn push(&mut self, samples: &[i16]) -> bool {
+        let power = mean_square(samples);
+        let loud = power > VOICE_MIN && power > self.background * ABOVE_BACKGROUND;
+        // One unit of power so that digital silence does not make a whisper a shout.
+        self.background = (self.background * BACKGROUND_GROWTH).min(power).max(1.0);
+        self.hangover = if loud { HANGOVER } else { self.hangover.saturating_sub(1) };
+        loud || self.hangover > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_scale_square_wave_is_zero_and_silence_the_end_of_the_scale() {
+        assert_eq!(Level::of(&[32_767, -32_767]).minus_dbov(), 0);
+        assert_eq!(Level::of(&[0; 320]), Level::SILENCE);
+        assert_eq!(Level::of(&[]), Level::SILENCE);
+    }
+
+    #[test]
+    fn each_halving_of_the_amplitude_is_six_decibels() {
+        for (n, amplitude) in [16_384, 8_192, 4_096, 2_048, 1_024].into_iter().enumerate() {
+            assert_eq!(usize::from(Level::of(&[amplitude; 8]).minus_dbov()), 6 * (n + 1));
+        }
+        assert_eq!(Level::of(&[1; 8]).minus_dbov(), 90);
+    }
+
+    #[test]
+    fn a_voice_stands_out_of_the_background() {
+        let mut detector = VoiceDetector::default();
+        let frame = |amplitude: i16| [amplitude, -amplitude].repeat(160);
+        assert!((0..50).all(|_| !detector.push(&frame(40))));
+        assert!((0..50).all(|_| detector.push(&frame(3_000))));
+        let after: Vec<bool> = (0..20).map(|_| detector.push(&frame(40))).collect();
+        assert_eq!(after.iter().filter(|&&voice| voice).count(), 9);
+    }
+}

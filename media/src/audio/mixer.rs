@@ -1,1 +1,265 @@
-//! To come.
+//! Many speak, everybody hears the others: [`Mixer`] adds up the loudest few and gives
+//! each of them the sum without their own voice (N−1), and all who do not speak one and
+//! the same sum, which need be encoded only once. Sums are exact; only what is handed out
+//! is clipped to 16 bits.
+
+use super::level;
+
+/// The most participants of one mix. Their sum cannot overflow 32 bits.
+pub const PARTICIPANTS_MAX: usize = 4_096;
+
+/// Who speaks stays among the speakers until somebody else is this much louder, in power:
+/// 3 dB.
+const LOYALTY: f64 = 2.0;
+
+/// How much of the loudness before counts with each new frame, so that a pause between
+/// words does not cost the floor.
+const MEMORY: f64 = 0.9;
+
+/// How to mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Samples of a frame, all channels together; every participant's has as many.
+    pub frame: usize,
+    /// How many are heard at once.
+    pub speakers_max: usize,
+}
+
+/// Why sound does not go into the mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// A frame of another size than the mix.
+    #[error("a frame of {got} samples in a mix of {want}")]
+    Frame {
+        /// Given.
+        got: usize,
+        /// As configured.
+        want: usize,
+    },
+    /// Beyond [`PARTICIPANTS_MAX`].
+    #[error("more than {PARTICIPANTS_MAX} participants")]
+    Full,
+    /// Somebody who was heard in this mix already.
+    #[error("participant {0} was heard twice in one mix")]
+    Twice(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Participant {
+    key: u64,
+    loudness: f64,
+    speaks: bool,
+    /// Which frame of this mix is theirs.
+    frame: Option<usize>,
+    /// Which of the mixes without a speaker is theirs.
+    own: usize,
+}
+
+/// Mixes one frame after the other.
+#[derive(Clone, Debug)]
+pub struct Mixer {
+    config: Config,
+    /// By key.
+    participants: Vec<Participant>,
+    /// What was pushed, one frame after the other.
+    frames: Vec<i16>,
+    /// Indices of participants who were heard, loudest first.
+    order: Vec<usize>,
+    sum: Vec<i32>,
+    shared: Vec<i16>,
+    /// The mixes without one speaker, one frame after the other.
+    own: Vec<i16>,
+}
+
+impl Mixer {
+    /// A mixer of frames of one size.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            participants: Vec::new(),
+            frames: Vec::new(),
+            order: Vec::new(),
+            sum: vec![0; config.frame],
+            shared: vec![0; config.frame],
+            own: Vec::new(),
+        }
+    }
+
+    /// Takes what a participant says in this frame. Who says nothing is left out.
+    ///
+    /// # Errors
+    /// If it does not fit; then nothing happened.
+    pub fn push(&mut self, key: u64, samples: &[i16]) -> Result<(), PushError> {
+        if samples.len() != self.config.frame {
+            return Err(PushError::Frame { got: samples.len(), want: self.config.frame });
+        }
+        let found = self.participants.binary_search_by_key(&key, |who| who.key);
+        let index = match found {
+            Ok(index) if self.participants[index].frame.is_some() => {
+                return Err(PushError::Twice(key));
+            }
+            Ok(index) => index,
+            Err(_) if self.participants.len() == PARTICIPANTS_MAX => return Err(PushError::Full),
+            Err(index) => {
+                let new = Participant { key, loudness: 0.0, speaks: false, frame: None, own: 0 };
+                self.participants.insert(index, new);
+                index
+            }
+        };
+        let who = &mut self.participants[index];
+        who.frame = Some(self.frames.len() / self.config.frame.max(1));
+        let power = level::mean_square(samples);
+        who.loudness = (who.loudness * MEMORY).max(power);
+        self.frames.extend_from_slice(samples);
+        Ok(())
+    }
+
+    /// Forgets a participant who has left.
+    pub fn remove(&mut self, key: u64) {
+        if let Ok(index) = self.participants.binary_search_by_key(&key, |who| who.key) {
+            self.participants.remove(index);
+        }
+    }
+
+    /// Mixes what was pushed since the last time.
+    pub fn mix(&mut self) {
+        self.choose();
+        self.sum.fill(0);
+        self.own.clear();
+        for &index in &self.order {
+            let frame = frame_of(&self.frames, self.config.frame, &self.participants[index]);
+            for (sum, sample) in self.sum.iter_mut().zip(frame) {
+                *sum += i32::from(*sample);
+            }
+        }
+        for (shared, sum) in self.shared.iter_mut().zip(&self.sum) {
+            *shared = clip(*sum);
+        }
+        for (own, &index) in self.order.iter().enumerate() {
+            let frame = frame_of(&self.frames, self.config.frame, &self.participants[index]);
+            let rest = self.sum.iter().zip(frame).map(|(sum, own)| clip(sum - i32::from(*own)));
+            self.own.extend(rest);
+            self.participants[index].own = own;
+        }
+        self.frames.clear();
+        for who in &mut self.participants {
+            if who.frame.take().is_none() {
+                who.loudness *= MEMORY;
+            }
+        }
+    }
+
+    /// Who is heard: the loudest of those who made a sound.
+    fn choose(&mut self) {
+        let participants = &mut self.participants;
+        self.order.clear();
+        self.order.extend(
+            (0..participants.len())
+                .filter(|&index| participants[index].frame.is_some())
+                .filter(|&index| participants[index].loudness > 0.0),
+        );
+        let rank = |index: usize| {
+            let who = &participants[index];
+            who.loudness * if who.speaks { LOYALTY } else { 1.0 }
+        };
+        // By key where equally loud, so that the same input gives the same output.
+        self.order.sort_unstable_by(|&a, &b| rank(b).total_cmp(&rank(a)).then(a.cmp(&b)));
+        self.order.truncate(self.config.speakers_max);
+        for who in participants.iter_mut() {
+            who.speaks = false;
+        }
+        for &index in &self.order {
+            participants[index].speaks = true;
+        }
+    }
+
+    /// Who was heard in the last mix, loudest first.
+    pub fn speakers(&self) -> impl Iterator<Item = u64> + '_ {
+        self.order.iter().filter_map(|&index| self.participants.get(index)).map(|who| who.key)
+    }
+
+    /// What all hear who do not speak.
+    #[must_use]
+    pub fn shared(&self) -> &[i16] {
+        &self.shared
+    }
+
+    /// What a speaker hears: all others. `None` for everybody else: they hear
+    /// [`shared`](Self::shared).
+    #[must_use]
+    pub fn without(&self, key: u64) -> Option<&[i16]> {
+        let index = self.participants.binary_search_by_key(&key, |who| who.key).ok()?;
+        let who = &self.participants[index];
+        let start = who.own * self.config.frame;
+        if who.speaks { self.own.get(start..start + self.config.frame) } else { None }
+    }
+}
+
+fn frame_of<'a>(frames: &'a [i16], length: usize, who: &Participant) -> &'a [i16] {
+    let start = who.frame.expect("only who was heard is chosen") * length;
+    &frames[start..start + length]
+}
+
+fn clip(sum: i32) -> i16 {
+    sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mixer(speakers_max: usize) -> Mixer {
+        Mixer::new(Config { frame: 2, speakers_max })
+    }
+
+    #[test]
+    fn speakers_hear_the_others_and_listeners_hear_all() {
+        let mut mixer = mixer(3);
+        for (key, sample) in [(1, 100), (2, 20), (3, 3)] {
+            mixer.push(key, &[sample, -sample]).expect("fits");
+        }
+        mixer.push(9, &[0, 0]).expect("fits");
+        mixer.mix();
+        assert_eq!(mixer.without(1), Some(&[23, -23][..]));
+        assert_eq!(mixer.without(2), Some(&[103, -103][..]));
+        assert_eq!(mixer.without(3), Some(&[120, -120][..]));
+        assert_eq!(mixer.without(9), None);
+        assert_eq!(mixer.shared(), [123, -123]);
+    }
+
+    #[test]
+    fn what_is_too_loud_together_is_clipped_but_subtracts_exactly() {
+        let mut mixer = mixer(3);
+        mixer.push(1, &[30_000, -30_000]).expect("fits");
+        mixer.push(2, &[30_000, -30_000]).expect("fits");
+        mixer.mix();
+        assert_eq!(mixer.shared(), [32_767, -32_768]);
+        assert_eq!(mixer.without(1), Some(&[30_000, -30_000][..]));
+    }
+
+    #[test]
+    fn only_the_loudest_are_heard_and_keep_the_floor_for_a_while() {
+        let mut mixer = mixer(1);
+        mixer.push(1, &[1_000, 1_000]).expect("fits");
+        mixer.push(2, &[10, 10]).expect("fits");
+        mixer.mix();
+        assert_eq!(mixer.shared(), [1_000, 1_000]);
+        assert_eq!(mixer.without(2), None);
+        mixer.push(1, &[900, 900]).expect("fits");
+        mixer.push(2, &[1_100, 1_100]).expect("fits");
+        mixer.mix();
+        assert_eq!(mixer.speakers().collect::<Vec<_>>(), [1]);
+        mixer.push(2, &[2_000, 2_000]).expect("fits");
+        mixer.mix();
+        assert_eq!(mixer.speakers().collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let mut mixer = mixer(1);
+        assert_eq!(mixer.push(1, &[1]), Err(PushError::Frame { got: 1, want: 2 }));
+        mixer.push(1, &[1, 1]).expect("fits");
+        assert_eq!(mixer.push(1, &[1, 1]), Err(PushError::Twice(1)));
+    }
+}

@@ -66,9 +66,8 @@ impl Resampler {
         }
         let channels = usize::from(channels);
         let block = from as usize / 100;
-        let inner =
-            Fft::new(from as usize, to as usize, block, channels, FixedSync::Both)
-                .map_err(|error| BuildError::Library(error.to_string()))?;
+        let inner = Fft::new(from as usize, to as usize, block, channels, FixedSync::Both)
+            .map_err(|error| BuildError::Library(error.to_string()))?;
         let to = to as usize / 100;
         if (inner.input_frames_max(), inner.output_frames_max()) != (block, to) {
             return Err(BuildError::Rate(from));
@@ -109,8 +108,8 @@ impl Resampler {
 
     fn convert(&mut self) {
         let (from, to) = (self.from.len() / self.channels, self.to.len() / self.channels);
-        let input = InterleavedSlice::new(&self.from, self.channels, from)
-            .expect("as long as it was made");
+        let input =
+            InterleavedSlice::new(&self.from, self.channels, from).expect("as long as it was made");
         let mut output = InterleavedSlice::new_mut(&mut self.to, self.channels, to)
             .expect("as long as it was made");
         self.inner

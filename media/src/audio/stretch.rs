@@ -60,12 +60,7 @@ impl Layout {
 
 /// Takes one period out at the beginning of what follows `start`; returns how many
 /// samples per channel went, 0 if none could.
-pub fn accelerate(
-    samples: &mut Vec<i16>,
-    start: usize,
-    layout: Layout,
-    urgency: Urgency,
-) -> usize {
+pub fn accelerate(samples: &mut Vec<i16>, start: usize, layout: Layout, urgency: Urgency) -> usize {
     let Some(lag) = period(&samples[start..], layout, urgency) else {
         return 0;
     };
@@ -162,8 +157,7 @@ pub fn best_lag(history: &[i16], compared: usize, lags: RangeInclusive<usize>) -
     for lag in lags {
         let earlier = &history[end - lag..history.len() - lag];
         let energy = correlation(earlier, earlier);
-        let likeness =
-            if energy > 0.0 { correlation(last, earlier) / energy.sqrt() } else { 0.0 };
+        let likeness = if energy > 0.0 { correlation(last, earlier) / energy.sqrt() } else { 0.0 };
         if likeness > best.1 {
             best = (lag, likeness);
         }
@@ -173,7 +167,8 @@ pub fn best_lag(history: &[i16], compared: usize, lags: RangeInclusive<usize>) -
 
 fn correlation(first: &[i16], second: &[i16]) -> f64 {
     // Exact: each product fits 31 bits, and there are fewer than 2^32 of them.
-    let sum: i64 = first.iter().zip(second).map(|(&a, &b)| i64::from(i32::from(a) * i32::from(b))).sum();
+    let sum: i64 =
+        first.iter().zip(second).map(|(&a, &b)| i64::from(i32::from(a) * i32::from(b))).sum();
     sum as f64
 }
 

@@ -1,8 +1,10 @@
 //! How much delay the network needs. For every packet [`Estimator`] takes its lateness,
-//! the time it took beyond the fastest packet of the last two seconds, and keeps a
-//! histogram that slowly forgets; the delay needed is a quantile of it. Because lateness
-//! is relative to recent packets, a sender whose clock runs faster or slower than ours
-//! moves nothing but the reference, which the playout then follows.
+//! the time it took beyond the fastest packet of the last two seconds. The worst of each
+//! tenth of a second goes into a histogram that slowly forgets; the delay needed is a
+//! quantile of it. So a burst of packets that were held up together counts once, as the
+//! one event it was. Because lateness is relative to recent packets, a sender whose clock
+//! runs faster or slower than ours moves nothing but the reference, which the playout then
+//! follows.
 
 use core::time::Duration;
 
@@ -15,11 +17,14 @@ const STEP: i64 = 5_000_000;
 /// Steps of the histogram; what is later than all of them counts as the last.
 const STEPS: usize = super::DELAY_LIMIT.as_millis() as usize / 5;
 
-/// How many packets back one counts for about a third (e⁻¹) of the newest: ten seconds
-/// of 20 ms packets. Until there are so many, all count the same.
-const MEMORY: u32 = 500;
+/// Of packets that arrive within so many nanoseconds only the latest counts.
+const SPELL: u64 = 100_000_000;
 
-/// What each packet counts for, relative to the one before it.
+/// How many spells back one counts for about a third (e⁻¹) of the newest: ten seconds
+/// without pauses. Until there are so many, all count the same.
+const MEMORY: u32 = 100;
+
+/// What each spell counts for, relative to the one before it.
 const GROWTH: f64 = 1.0 + 1.0 / MEMORY as f64;
 
 /// Beyond this the weights are scaled down, long before a double loses the small ones.
@@ -35,9 +40,12 @@ const WINDOW: u64 = 500_000_000;
 #[derive(Clone, Debug)]
 pub struct Estimator {
     quantile: f64,
-    /// Instead of every old weight shrinking with each packet, the new one grows.
+    /// Instead of every old weight shrinking with each spell, the new one grows.
     weight: f64,
     count: u32,
+    /// Which spell the newest is, and where its latest packet was counted.
+    spell: u64,
+    worst: Option<usize>,
     total: f64,
     histogram: Box<[f64; STEPS]>,
     /// The step where the quantile lies, and the weight of all steps before it.
@@ -58,6 +66,8 @@ impl Estimator {
             quantile,
             weight: 1.0,
             count: 0,
+            spell: 0,
+            worst: None,
             total: 0.0,
             histogram: Box::new([0.0; STEPS]),
             step: 0,
@@ -77,7 +87,7 @@ impl Estimator {
         let reference = self.fastest.into_iter().min().unwrap_or(transit).min(transit);
         self.reference = Some(reference);
         let lateness = transit.saturating_sub(reference);
-        self.count((lateness / STEP).clamp(0, STEPS as i64 - 1) as usize);
+        self.count(now, (lateness / STEP).clamp(0, STEPS as i64 - 1) as usize);
         Duration::from_nanos(lateness.unsigned_abs())
     }
 
@@ -87,8 +97,8 @@ impl Estimator {
         self.reference
     }
 
-    /// The delay that saves the configured share of packets from being late; zero before
-    /// the first packet.
+    /// The delay that saves the configured share of spells from any late packet; zero
+    /// before the first one.
     #[must_use]
     pub const fn delay(&self) -> Duration {
         if self.total == 0.0 {
@@ -112,20 +122,26 @@ impl Estimator {
         self.window = self.window.max(window);
     }
 
-    fn count(&mut self, step: usize) {
-        self.histogram[step] += self.weight;
-        self.total += self.weight;
-        if step < self.step {
-            self.below += self.weight;
-        }
-        if self.count < MEMORY {
-            self.count += 1;
-        } else {
-            self.weight *= GROWTH;
-            if self.weight > WEIGHT_MAX {
-                self.scale_down();
+    fn count(&mut self, now: Instant, step: usize) {
+        let spell = now.as_nanos() / SPELL;
+        if spell > self.spell && self.worst.take().is_some() {
+            if self.count < MEMORY {
+                self.count += 1;
+            } else {
+                self.weight *= GROWTH;
+                if self.weight > WEIGHT_MAX {
+                    self.scale_down();
+                }
             }
         }
+        self.spell = self.spell.max(spell);
+        match self.worst {
+            Some(worst) if worst >= step => return,
+            Some(worst) => self.add(worst, -self.weight),
+            None => {}
+        }
+        self.add(step, self.weight);
+        self.worst = Some(step);
         let sought = self.quantile * self.total;
         while self.step + 1 < STEPS && self.below + self.histogram[self.step] < sought {
             self.below += self.histogram[self.step];
@@ -134,6 +150,14 @@ impl Estimator {
         while self.step > 0 && self.below >= sought {
             self.step -= 1;
             self.below -= self.histogram[self.step];
+        }
+    }
+
+    fn add(&mut self, step: usize, weight: f64) {
+        self.histogram[step] += weight;
+        self.total += weight;
+        if step < self.step {
+            self.below += weight;
         }
     }
 
@@ -174,6 +198,15 @@ mod tests {
         let estimator = after((0..2000).map(|n| (n * 20, (n * 37 % 100) as i64)));
         let delay = estimator.delay().as_millis();
         assert!((90..=100).contains(&delay), "{delay} ms");
+    }
+
+    #[test]
+    fn a_burst_held_up_together_counts_once() {
+        let calm = (0..500).map(|n| (n * 20, 0));
+        // A second of packets arrives in one go.
+        let burst = (500..550).map(|n: u64| (11_000, (11_000 - n * 20).cast_signed()));
+        let after_burst = (550..600).map(|n| (n * 20, 0));
+        assert_eq!(after(calm.chain(burst).chain(after_burst)).delay(), Duration::from_millis(5));
     }
 
     #[test]

@@ -109,9 +109,7 @@ impl Sound {
         self.runs.clear();
         self.codec = Some(codec);
         self.layout = match codec {
-            Codec::Opus { stereo } => {
-                Layout { rate: self.rate, channels: 1 + u8::from(stereo) }
-            }
+            Codec::Opus { stereo } => Layout { rate: self.rate, channels: 1 + u8::from(stereo) },
             _ => Layout { rate: g711::RATE, channels: 1 },
         };
         self.decoder = match codec {

@@ -1,7 +1,11 @@
 //! The media path from outside: this list is the table of contents.
 
+mod audio;
 mod conformance;
+mod dtmf;
 mod h264;
+mod jitter;
+mod opus;
 mod rtcp;
 mod rtp;
 mod sdp;
