@@ -34,8 +34,6 @@ def origin_of_source(source):
     kind = source["kind"]
     if kind == "speech":
         return f"espeak-ng {version('espeak-ng')}, voice {source['voice']}"
-    if kind == "mixed":
-        return " and ".join(origin_of_source(part) for part in source["parts"])
     return {"silence": "digital silence", "music": f"plucked chords by sox {version('sox')}",
             "sweep": f"sine sweep by sox {version('sox')}", "digits": "DTMF tone pairs computed from ITU-T Q.23",
             "picture": f"ffmpeg {version('ffmpeg')} generator, {source.get('look', 'moving')}"}[kind]

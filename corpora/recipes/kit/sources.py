@@ -140,13 +140,6 @@ def digits(work, source):
     return cached(work, name, make)
 
 
-def mixed(work, source):
-    """Two other sources at once."""
-    parts = [make(work, part) for part in source["parts"]]
-    name = "tones/mix-" + "+".join(os.path.basename(part)[:-4] for part in parts) + ".wav"
-    return cached(work, name, lambda path: run(["sox", "-R", "-m", *parts, "-b", "16", path]))
-
-
 # Pictures: ffmpeg's generators. `moving` has smooth and sudden motion, `noisy` is hard to code, `screen` is text.
 FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf"
 
@@ -178,7 +171,7 @@ def picture(work, source):
         ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", graph_of(source), "-f", "yuv4mpegpipe", path]))
 
 
-KINDS = {"speech": speech, "silence": silence, "music": music, "sweep": sweep, "digits": digits, "mixed": mixed,
+KINDS = {"speech": speech, "silence": silence, "music": music, "sweep": sweep, "digits": digits,
          "picture": picture}
 
 
