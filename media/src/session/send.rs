@@ -426,6 +426,9 @@ impl Sender {
 
     /// Sends the reports on tones that are due.
     pub(super) fn handle_timeout(&mut self, now: Instant, lines: &Lines, out: &mut Outbox) {
+        if self.tones.poll_timeout().is_none_or(|due| due > now) {
+            return;
+        }
         let start = self.tone_start(now, lines);
         while let Some((payload_type, report)) = self.tones.pull(now, || start) {
             self.send_report(now, payload_type, report, out);
