@@ -211,7 +211,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_sequence_of_triggers_stays_in_the_table_and_nothing_follows_the_end(
-            outgoing: bool,
+            outgoing in any::<bool>(),
             steps in proptest::collection::vec(0..Trigger::ALL.len(), 0..40),
         ) {
             let mut state = if outgoing { State::Establishing } else { State::Incoming };

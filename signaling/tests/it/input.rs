@@ -1,0 +1,224 @@
+//! Bad input: each kind has its error body, and changes nothing.
+
+use bytes::Bytes;
+use callrig_signaling::http::{Method, Request, RequestId, Response};
+use callrig_signaling::id::CallId;
+use proptest::prelude::*;
+
+use crate::world::{API, SERVICE_HOSTED, World, accept, config, json};
+
+fn world() -> (World, CallId) {
+    let mut world = World::with_webhook(config(), 1, Box::new(accept));
+    let (call, _) = world.ring();
+    (world, call)
+}
+
+fn established() -> (World, CallId) {
+    let (mut world, call) = world();
+    let path = format!("/communications/calls/{call}/answer");
+    assert_eq!(world.api(Method::Post, &path, SERVICE_HOSTED).status, 202);
+    world.run_ms(500);
+    (world, call)
+}
+
+/// Every error says what it is in the documented form.
+fn assert_error(response: &Response, status: u16, code: &str) {
+    let body = json(response);
+    assert_eq!((response.status, body["error"]["code"].as_str()), (status, Some(code)), "{body}");
+    assert!(body["error"]["message"].as_str().is_some_and(|text| !text.is_empty()));
+    let inner = &body["error"]["innerError"];
+    for name in ["request-id", "client-request-id", "date"] {
+        assert!(inner[name].is_string(), "{name} in {body}");
+    }
+    assert_eq!(inner["request-id"].as_str(), response.header("request-id"));
+}
+
+#[test]
+fn bodies_that_cannot_be_read_are_bad_requests() {
+    let (mut world, call) = world();
+    let path = format!("/communications/calls/{call}/answer");
+    let before = json(&world.api(Method::Get, &format!("/communications/calls/{call}"), ""));
+    let deep = format!("{{\"mediaConfig\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
+    for body in [
+        "",
+        "{",
+        "nonsense",
+        "[]",
+        "7",
+        "null",
+        "{}",
+        r#"{"mediaConfig":7}"#,
+        r#"{"mediaConfig":{"@odata.type":7}}"#,
+        r##"{"mediaConfig":{"@odata.type":"#microsoft.graph.cloudHosted"}}"##,
+        r##"{"mediaConfig":{"@odata.type":"#microsoft.graph.appHostedMediaConfig"}}"##,
+        r#"{"mediaConfig":{"blob":"<Media Session Configuration>"}}"#,
+        r#"{"mediaConfig":{},"mediaConfig":{}}"#,
+        r#"{"mediaConfig":{},"acceptedModalities":"audio"}"#,
+        r#"{"mediaConfig":{},"acceptedModalities":["smell"]}"#,
+        r#"{"mediaConfig":{},"callbackUri":"ftp://x/"}"#,
+        r#"{"mediaConfig":{},"callbackUri":"http://bot.test/"}"#,
+        r#"{"mediaConfig":{},"callbackUri":["https://bot.test/"]}"#,
+        &deep,
+    ] {
+        let response = world.api(Method::Post, &path, body);
+        assert_error(&response, 400, "BadRequest");
+    }
+    let after = json(&world.api(Method::Get, &format!("/communications/calls/{call}"), ""));
+    assert_eq!(before, after);
+}
+
+#[test]
+fn huge_bodies_and_foreign_content_types_are_refused() {
+    let (mut world, call) = world();
+    let path = format!("/communications/calls/{call}/answer");
+    let huge = format!("{{\"x\":\"{}\"}}", "y".repeat(2 << 20));
+    assert_error(&world.api(Method::Post, &path, &huge), 413, "RequestEntityTooLarge");
+    for (content_type, status) in [
+        ("text/plain", 415),
+        ("application/json; charset=utf-16", 415),
+        ("application/json;charset=\"UTF-8\"", 202),
+    ] {
+        let response = world.request(Request {
+            id: RequestId(0),
+            method: Method::Post,
+            uri: format!("{API}{path}"),
+            headers: vec![
+                ("authorization".into(), "Bearer bot".into()),
+                ("content-type".into(), content_type.into()),
+            ],
+            body: Bytes::from(SERVICE_HOSTED),
+        });
+        assert_eq!(response.status, status, "{content_type}");
+    }
+}
+
+#[test]
+fn places_that_are_not_there_are_not_found() {
+    let (mut world, call) = world();
+    let nowhere = "57dab8b1-894c-409a-b240-bd8beae78896";
+    for path in [
+        format!("/communications/calls/{nowhere}"),
+        format!("/communications/calls/{nowhere}/participants"),
+        "/communications/calls/7".to_owned(),
+    ] {
+        assert_error(&world.api(Method::Get, &path, ""), 404, "8522");
+    }
+    let path = format!("/communications/calls/{call}/operations/{nowhere}");
+    assert_error(&world.api(Method::Get, &path, ""), 404, "NotFound");
+    let path = format!("/communications/calls/{call}/levitate");
+    assert_error(&world.api(Method::Post, &path, "{}"), 400, "BadRequest");
+    assert_error(&world.api(Method::Get, "/nothing", ""), 400, "BadRequest");
+    assert_error(&world.api(Method::Get, "https://graph.test/v9/x", ""), 400, "BadRequest");
+    let path = format!("/communications/calls/{call}");
+    assert_error(&world.api(Method::Put, &path, "{}"), 405, "MethodNotAllowed");
+}
+
+#[test]
+fn a_call_of_another_app_is_not_there() {
+    let (mut world, call) = world();
+    let path = format!("/communications/calls/{call}");
+    for (method, path) in [
+        (Method::Get, path.clone()),
+        (Method::Delete, path.clone()),
+        (Method::Post, format!("{path}/answer")),
+        (Method::Post, format!("{path}/keepAlive")),
+        (Method::Get, format!("{path}/participants")),
+    ] {
+        let response = world.api_as("other", method, &path, SERVICE_HOSTED);
+        assert_error(&response, 404, "8522");
+    }
+    assert_error(&world.api_as("nobody", Method::Get, &path, ""), 401, "InvalidAuthenticationToken");
+    assert_eq!(json(&world.api(Method::Get, &path, ""))["state"], "incoming");
+}
+
+#[test]
+fn ids_and_actions_are_read_in_every_spelling() {
+    let (mut world, call) = established();
+    for path in [
+        format!("https://graph.test/beta/app/calls/{}", call.to_old_spelling()),
+        format!("https://graph.test/v1.0/Communications/Calls/{call}"),
+    ] {
+        assert_eq!(world.api(Method::Get, &path, "").status, 200, "{path}");
+    }
+    let path = format!("/communications/calls/{call}/microsoft.graph.KeepAlive");
+    assert_eq!(world.api(Method::Post, &path, "").status, 200);
+}
+
+#[test]
+fn limits_of_prompts_recordings_and_contexts_are_kept() {
+    let (mut world, call) = established();
+    let path = |action: &str| format!("/communications/calls/{call}/{action}");
+    let prompt = r#"{"mediaInfo":{"uri":"https://files.test/a.wav"}}"#;
+    let prompts = |count: usize| format!("{{\"prompts\":[{}]}}", vec![prompt; count].join(","));
+    assert_eq!(world.api(Method::Post, &path("playPrompt"), &prompts(20)).status, 200);
+    let long = format!("{{\"clientContext\":\"{}\"}}", "ä".repeat(257));
+    let fits = format!("{{\"clientContext\":\"{}\"}}", "ä".repeat(256));
+    assert_eq!(world.api(Method::Post, &path("subscribeToTone"), &fits).status, 200);
+    for (action, body) in [
+        ("playPrompt", prompts(21)),
+        ("playPrompt", prompts(0)),
+        ("playPrompt", r#"{"prompts":[{}]}"#.to_owned()),
+        ("playPrompt", r#"{"prompts":[{"mediaInfo":{"uri":"http://files.test/a"}}]}"#.to_owned()),
+        ("recordResponse", prompts(2)),
+        ("recordResponse", r#"{"maxRecordDurationInSeconds":121}"#.to_owned()),
+        ("recordResponse", r#"{"initialSilenceTimeoutInSeconds":0}"#.to_owned()),
+        ("recordResponse", r#"{"stopTones":["x"]}"#.to_owned()),
+        ("sendDtmfTones", r#"{"tones":[]}"#.to_owned()),
+        ("sendDtmfTones", r#"{"tones":["tone99"]}"#.to_owned()),
+        ("sendDtmfTones", r#"{"tones":["tone1"],"delayBetweenTonesMs":-5}"#.to_owned()),
+        ("subscribeToTone", long),
+    ] {
+        assert_error(&world.api(Method::Post, &path(action), &body), 400, "BadRequest");
+    }
+}
+
+#[test]
+fn actions_wait_for_their_state_and_their_hosting() {
+    let (mut world, call) = world();
+    let path = format!("/communications/calls/{call}/subscribeToTone");
+    assert_error(&world.api(Method::Post, &path, "{}"), 409, "Conflict");
+}
+
+#[test]
+fn what_is_not_there_yet_says_so() {
+    let (mut world, call) = established();
+    let path = format!("/communications/calls/{call}/raiseHand");
+    assert_error(&world.api(Method::Post, &path, "{}"), 501, "NotImplemented");
+}
+
+#[test]
+fn request_ids_are_echoed() {
+    let (mut world, call) = world();
+    let response = world.request(Request {
+        id: RequestId(0),
+        method: Method::Get,
+        uri: format!("{API}/communications/calls/{call}"),
+        headers: vec![
+            ("Authorization".into(), "Bearer bot".into()),
+            ("Client-Request-Id".into(), "mine".into()),
+            ("Scenario-Id".into(), "story".into()),
+        ],
+        body: Bytes::new(),
+    });
+    assert_eq!(response.header("client-request-id"), Some("mine"));
+    assert_eq!(response.header("scenario-id"), Some("story"));
+    assert_eq!(response.header("OData-Version"), Some("4.0"));
+    assert!(response.header("x-ms-ags-diagnostic").is_some());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn no_request_makes_it_panic_or_goes_unanswered(
+        path in "(/communications|/app|/users/x|/me)?/(calls|onlineMeetings)(/[a-zA-Z0-9.-]{0,40}){0,4}",
+        known in proptest::bool::ANY,
+        action in "[a-zA-Z.]{0,24}",
+        body in "\\PC{0,120}",
+        method in prop_oneof![Just(Method::Get), Just(Method::Post), Just(Method::Delete), Just(Method::Patch)],
+    ) {
+        let (mut world, call) = established();
+        let path = if known { format!("/communications/calls/{call}/{action}") } else { path };
+        let response = world.api(method, &path, &body);
+        prop_assert!((200..600).contains(&response.status));
+    }
+}

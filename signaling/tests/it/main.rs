@@ -1,0 +1,10 @@
+//! The platform, the bot and a person, joined by a queue in virtual time.
+
+mod answering;
+mod delivery;
+mod determinism;
+mod input;
+mod media;
+mod model;
+mod outgoing;
+mod world;
