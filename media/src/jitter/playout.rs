@@ -10,10 +10,12 @@
 //! played, and is owed that time: if the packet comes after all it is played, later than
 //! planned; if a later one comes instead, the loss in between is taken to be covered.
 
+use core::time::Duration;
+
 use bytes::Bytes;
 
 use super::estimate::Estimator;
-use super::queue::{Queue, Seen, Waiting};
+use super::queue::{Queue, Runs, Seen, Waiting};
 use super::sound::{CONCEALED_STEP, Run, Sound};
 use super::timeline::{Timeline, nanos, ticks};
 use super::{Cause, Config, ConfigError, Push, Stats};
@@ -63,6 +65,7 @@ pub struct Playout {
     phase: Phase,
     estimator: Estimator,
     timeline: Timeline,
+    runs: Runs,
     queue: Queue,
     seen: Seen,
     sound: Sound,
@@ -100,6 +103,7 @@ impl Playout {
             phase: Phase::Idle,
             estimator: Estimator::new(config.quantile),
             timeline: Timeline::default(),
+            runs: Runs::default(),
             queue: Queue::default(),
             seen: Seen::default(),
             sound: Sound::new(config.rate, config.decode),
@@ -142,6 +146,7 @@ impl Playout {
     }
 
     fn admit(&mut self, now: Instant, sequence: u64, packet: &rtp::Packet, codec: Codec) -> Push {
+        let (sequence, never_sent) = self.runs.place(sequence);
         if self.phase == Phase::Idle && self.seen.is_empty() {
             self.queue.advance(sequence.saturating_sub(BEFORE_FIRST));
         }
@@ -153,6 +158,9 @@ impl Playout {
         }
         if self.queue.contains(sequence) || self.seen.insert(sequence) {
             return Push::Duplicate;
+        }
+        for number in never_sent {
+            self.queue.skip(number);
         }
         let shape = match Shape::parse(&packet.payload, codec) {
             Ok(shape) => shape,
@@ -210,6 +218,7 @@ impl Playout {
     /// Says that a packet with this sequence number came that is not for the ear (an
     /// RFC 4733 event), so that its place in the sequence is not taken for a loss.
     pub fn skip(&mut self, now: Instant, sequence: u64) {
+        let (sequence, _) = self.runs.place(sequence);
         let known = !self.seen.is_empty() && sequence >= self.queue.next();
         if known && self.queue.reaches(sequence) && !self.seen.insert(sequence) {
             self.queue.skip(sequence);
@@ -238,7 +247,7 @@ impl Playout {
     fn begin(&mut self, now: Instant) -> bool {
         match self.phase {
             Phase::Idle => return false,
-            Phase::Starting(start) if now < start => return false,
+            Phase::Starting(start) if now + self.early() < start => return false,
             Phase::Starting(_) => {
                 let Some(front) = self.queue.front() else { return false };
                 self.next = front.media;
@@ -261,6 +270,12 @@ impl Playout {
         }
         self.phase = Phase::Playing(now + FRAME);
         true
+    }
+
+    /// How much before its time playing may begin: an owner with ticks of its own is on
+    /// average as early as late, and never begins with a frame too much delay.
+    fn early(&self) -> Duration {
+        FRAME.min(self.config.delay_initial - self.config.delay_min)
     }
 
     fn stop(&mut self) {
@@ -541,6 +556,7 @@ impl Playout {
             self.drop_error_correction(&packet);
         }
         self.queue.restart(0);
+        self.runs = Runs::default();
         self.seen = Seen::default();
         self.timeline = Timeline::default();
         self.resampler = None;
@@ -549,8 +565,8 @@ impl Playout {
 
     /// The delay aimed at.
     #[must_use]
-    pub fn target_delay(&self) -> core::time::Duration {
-        core::time::Duration::from_nanos(self.target().unsigned_abs())
+    pub fn target_delay(&self) -> Duration {
+        Duration::from_nanos(self.target().unsigned_abs())
     }
 
     /// The counters.

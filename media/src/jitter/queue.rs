@@ -214,6 +214,49 @@ impl Queue {
     }
 }
 
+/// A step this far ahead is no gap: the sender began to count anew.
+const RESTART: u64 = 1 << 15;
+
+/// Numbers left free between two runs, for what is still under way of the one before.
+const BETWEEN_RUNS: u64 = 16;
+
+/// Lets a sender's runs of sequence numbers follow each other closely, so that one that
+/// begins anew far ahead fits the queue behind what still waits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Runs {
+    /// What is taken from the numbers of this run and of the one before.
+    shifts: [u64; 2],
+    /// Where this run begins.
+    start: u64,
+    /// The highest number so far.
+    highest: Option<u64>,
+}
+
+impl Runs {
+    /// The place of this number among all, and the numbers just before it that nobody
+    /// will send, if it begins a new run.
+    pub(super) fn place(&mut self, sequence: u64) -> (u64, core::ops::Range<u64>) {
+        let highest = *self.highest.get_or_insert(sequence);
+        if sequence > highest && sequence - highest >= RESTART {
+            let last = self.known(highest);
+            let place = last + 1 + BETWEEN_RUNS;
+            self.shifts = [sequence - place, self.shifts[0]];
+            // The first packets of the run may come in any order.
+            self.start = sequence - BETWEEN_RUNS;
+            self.highest = Some(sequence);
+            return (place, last + 1..place);
+        }
+        self.highest = Some(highest.max(sequence));
+        (self.known(sequence), 0..0)
+    }
+
+    /// The place of a number that begins no run.
+    pub(super) const fn known(&self, sequence: u64) -> u64 {
+        let shift = if sequence >= self.start { self.shifts[0] } else { self.shifts[1] };
+        sequence.saturating_sub(shift)
+    }
+}
+
 /// How far back it is known which packets came.
 const SEEN: u64 = 512;
 

@@ -348,6 +348,45 @@ fn a_jump_of_the_timestamp_is_followed_without_a_gap() {
 }
 
 #[test]
+fn a_sender_that_counts_anew_is_followed_without_a_gap() {
+    let mut sent = opus_stream(&opus::Config::default(), 20, 4_000);
+    let packets: Vec<_> = sent.iter().map(|s| Some(s.packet.payload.clone())).collect();
+    let expected = reference(48_000, 1, &packets, 0);
+    for sent in &mut sent[100..] {
+        sent.sequence += 2 << 16;
+        sent.packet.header.timestamp = sent.packet.header.timestamp.wrapping_add(1 << 30);
+    }
+    let end = end_of(&sent);
+    let played = play(&Config::default(), sent, end);
+    let samples = played.samples();
+    assert_eq!(samples, expected[..samples.len()]);
+    assert_eq!(played.stats.discarded.total(), 0);
+}
+
+#[test]
+fn on_ticks_of_the_owner_clean_sound_is_left_alone_too() {
+    let sent = opus_stream(&opus::Config::default(), 20, 3_000);
+    let packets: Vec<_> = sent.iter().map(|s| Some(s.packet.payload.clone())).collect();
+    let expected = reference(48_000, 1, &packets, 0);
+    for phase in 0..20 {
+        let mut playout = Playout::new(&Config::default(), 1).expect("valid");
+        let (mut audio, mut samples) = (Audio::default(), Vec::new());
+        let mut next = sent.iter().peekable();
+        for tick in 0..150 {
+            let now = Instant::from_millis(tick * 20 + phase);
+            while let Some(sent) = next.next_if(|sent| sent.at <= now) {
+                let _ = playout.push(sent.at, sent.sequence, &sent.packet, OPUS);
+            }
+            if playout.pull(now, &mut audio) {
+                samples.extend_from_slice(&audio.samples);
+            }
+        }
+        assert!(samples.len() > 960 * 140);
+        assert_eq!(samples, expected[..samples.len()], "{phase} ms");
+    }
+}
+
+#[test]
 fn a_change_of_codec_is_played_through() {
     let mut sent = opus_stream(&opus::Config::default(), 20, 1_000);
     let tail = g711_stream(Law::Mu, 1_000);
