@@ -110,6 +110,9 @@ pub(super) struct Receiver {
     streams: Vec<Inbound>,
     /// Where the last packet's stream was found.
     last: usize,
+    /// When to look for streams that have fallen silent: not after the first of them has,
+    /// but perhaps before, so that packets need not move it.
+    silence_check: Option<Instant>,
     config: ReceiverConfig,
     /// Statistics of streams that were removed, the first of them.
     pub(super) finished: Vec<stats::Inbound>,
@@ -146,6 +149,7 @@ impl Receiver {
         Ok(Self {
             streams: Vec::new(),
             last: 0,
+            silence_check: None,
             config: ReceiverConfig {
                 playout,
                 assembly: config.assembly.clone(),
@@ -271,6 +275,7 @@ impl Receiver {
             firs_sent: 0,
         };
         self.streams.insert(index, inbound);
+        self.silence_check.get_or_insert(now + self.config.silence_max);
         Ok(index)
     }
 
@@ -310,11 +315,8 @@ impl Receiver {
 
     /// Everything that waits for a moment that has come.
     pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
-        let silence_max = self.config.silence_max;
-        while let Some(index) =
-            self.streams.iter().position(|stream| stream.last_arrival + silence_max <= now)
-        {
-            self.remove(index, EndReason::Silence, now, out);
+        if self.silence_check.is_some_and(|due| due <= now) {
+            self.remove_silent(now, out);
         }
         for stream in &mut self.streams {
             stream.handle_timeout(now, out);
@@ -338,13 +340,25 @@ impl Receiver {
         }
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    fn remove_silent(&mut self, now: Instant, out: &mut Outbox) {
         let silence_max = self.config.silence_max;
-        let deadline = |stream: &Inbound| {
-            let silence = stream.last_arrival + silence_max;
-            stream.poll_timeout().map_or(silence, |track| track.min(silence))
-        };
-        self.iter().map(deadline).min()
+        while let Some(index) =
+            self.streams.iter().position(|stream| stream.last_arrival + silence_max <= now)
+        {
+            self.remove(index, EndReason::Silence, now, out);
+        }
+        let silent_longest = self.streams.iter().map(|stream| stream.last_arrival).min();
+        self.silence_check = silent_longest.map(|arrival| arrival + silence_max);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let mut due = self.silence_check;
+        for stream in &self.streams {
+            if let Some(track) = stream.poll_timeout() {
+                due = Some(due.map_or(track, |due| due.min(track)));
+            }
+        }
+        due
     }
 }
 

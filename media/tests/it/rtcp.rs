@@ -108,7 +108,7 @@ fn any_packet() -> impl Strategy<Value = Packet> {
         descriptions(),
         (vec(any::<u32>(), 0..=31), proptest::option::of(text()))
             .prop_map(|(sources, reason)| Packet::Bye(Bye { sources, reason })),
-        (ssrcs.clone(), vec(pair, 0..20)).prop_map(|((sender_ssrc, media_ssrc), pairs)| {
+        (ssrcs, vec(pair, 0..20)).prop_map(|((sender_ssrc, media_ssrc), pairs)| {
             Packet::Nack(Nack { sender_ssrc, media_ssrc, pairs })
         }),
         ssrcs.prop_map(|(sender_ssrc, media_ssrc)| {

@@ -447,11 +447,9 @@ fn a_relay_keeps_numbers_timestamps_and_sources() {
 
 #[test]
 fn commands_that_were_not_negotiated_are_refused() {
-    let receive_only = MediaDescription::audio("a").with_direction(Direction::ReceiveOnly);
-    let config = Config::new(
-        describe(A, &[MediaDescription::audio("a")]),
-        describe(B, &[receive_only.clone().with_direction(Direction::SendOnly)]),
-    );
+    let send_only = MediaDescription::audio("a").with_direction(Direction::SendOnly);
+    let config =
+        Config::new(describe(A, &[MediaDescription::audio("a")]), describe(B, &[send_only]));
     let mut session = session(config, 1);
     let now = Instant::ZERO;
     assert_eq!(session.send_audio(now, &[0; 960]), Err(SendError::NotNegotiated));
