@@ -4,8 +4,23 @@
 //! A judge is a pure function of the [`Evidence`], so a disputed verdict can be judged
 //! again. Verdicts follow from findings, and metrics belong to the case that measures them.
 
+use std::sync::LazyLock;
+
+use callrig_media::time::Epoch;
 use callrig_reports::{CaseResult, Finding, Histogram, Mark, Metric, Requirement, Series};
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+pub mod audio;
+pub mod calls;
+pub mod cost;
+pub mod dtmf;
+pub mod hostile;
+pub mod listening;
+pub mod rtcp;
+pub mod rtp;
+pub mod rule;
+pub mod video;
+pub mod view;
 
 use crate::drive::Stopwatch;
 use crate::link;
@@ -32,10 +47,26 @@ pub struct Case {
     pub judge: fn(&Evidence<'_>) -> Judgement,
 }
 
+static ALL: LazyLock<Vec<Case>> =
+    LazyLock::new(|| {
+    [
+        calls::CASES,
+        rtp::CASES,
+        rtcp::CASES,
+        audio::CASES,
+        listening::CASES,
+        dtmf::CASES,
+        video::CASES,
+        hostile::CASES,
+        cost::CASES,
+    ]
+    .concat()
+});
+
 /// Every case, in the order in which they are listed.
 #[must_use]
-pub const fn all() -> &'static [Case] {
-    &[]
+pub fn all() -> &'static [Case] {
+    &ALL
 }
 
 /// All that a judge may look at.
@@ -49,6 +80,8 @@ pub struct Evidence<'a> {
     pub trace: &'a Trace,
     /// Who is who in the trace.
     pub cast: Cast,
+    /// What the wall clock of the world said when it began.
+    pub epoch: Epoch,
     /// What the link from the person to the platform did.
     pub uplink: link::Counters,
     /// What the link from the platform to the person did.

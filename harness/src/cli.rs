@@ -199,17 +199,39 @@ pub enum CorpusAction {
     },
     /// Check every file against its digest and its truth.
     Verify,
-    /// Look into a file and print the manifest entry that it would have.
-    Import {
-        /// A capture, Annex B, WAV or Ogg file.
-        file: PathBuf,
-    },
-    /// Make the recordings again by their recipes.
+    /// Take a file in: a copy below recordings/, and its entry in the manifest.
+    Import(Import),
+    /// Make recordings again by their recipes (with real encoders and senders).
     Make {
-        /// Only those whose id matches.
-        #[arg(value_name = "GLOB")]
+        /// Only these; an id may end in `*`. All of them without any.
+        #[arg(value_name = "ID")]
         recording: Vec<String>,
     },
+}
+
+/// `callrig corpus import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// A capture, Annex B, WAV or Ogg file.
+    pub file: PathBuf,
+    /// What to call it; `imported/` and the file's name unless stated.
+    #[arg(long)]
+    pub id: Option<String>,
+    /// Under which licence it may be used, as an SPDX expression.
+    #[arg(long, value_name = "SPDX", default_value = "LicenseRef-unknown")]
+    pub licence: String,
+    /// Where it comes from.
+    #[arg(long, value_name = "WORDS")]
+    pub origin: Option<String>,
+    /// Words to select it by.
+    #[arg(long, value_name = "WORD", num_args = 1..)]
+    pub tag: Vec<String>,
+    /// What a payload type stands for (`111=opus/48000`), or a port that carries RTP.
+    #[arg(long, value_name = "PT=CODEC[/CLOCK]", num_args = 1..)]
+    pub payload: Vec<String>,
+    /// Keep the addresses of a capture instead of replacing them.
+    #[arg(long)]
+    pub keep_addresses: bool,
 }
 
 /// `callrig report`

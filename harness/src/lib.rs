@@ -3,15 +3,22 @@
 //! happened to judges.
 
 pub mod actor;
+pub mod bots;
 pub mod case;
 pub mod cli;
 pub mod clock;
+pub mod command;
+pub mod critic;
 pub mod drive;
 pub mod environment;
 pub mod link;
+pub mod measure;
 pub mod network;
 pub mod order;
 pub mod output;
+pub mod plan;
+pub mod platform;
+pub mod progress;
 pub mod replay;
 pub mod said;
 pub mod schedule;
@@ -19,4 +26,5 @@ pub mod seed;
 pub mod stage;
 pub mod subject;
 pub mod trace;
+pub mod user;
 pub mod world;

@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use callrig_reports::CaseResult;
-use rayon::iter::{IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
+use rayon::iter::{
+    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
+};
 use thiserror::Error;
 
 use crate::case::{Case, Evidence, Judgement, Selection};
@@ -67,7 +69,10 @@ pub enum Networks {
 #[must_use]
 pub fn suited(subject: &Subject) -> Vec<&'static Network> {
     let as_it_is = matches!(subject.kind.as_str(), "hostile" | "quirks" | "signaling")
-        || subject.tags.iter().any(|tag| matches!(tag.as_str(), "damaged" | "network" | "reference"));
+        || subject
+            .tags
+            .iter()
+            .any(|tag| matches!(tag.as_str(), "damaged" | "network" | "reference"));
     let names: &[&str] = if as_it_is {
         &["clean"]
     } else if subject.has_video() {
@@ -180,9 +185,8 @@ pub fn perform(plan: &Plan, performing: &Performing<'_>) -> Result<Vec<CaseResul
 fn perform_one(planned: &Planned, performing: &Performing<'_>) -> Vec<CaseResult> {
     let seed = performing.seed.derive(&planned.name());
     let attempt = catch_unwind(AssertUnwindSafe(|| {
-        let performance =
-            stage::perform(&planned.subject, planned.network, planned.stage, seed)
-                .map_err(|error| error.to_string())?;
+        let performance = stage::perform(&planned.subject, planned.network, planned.stage, seed)
+            .map_err(|error| error.to_string())?;
         (performing.keep)(planned, &performance)?;
         Ok::<_, String>(judged(planned, &performance))
     }));
@@ -203,6 +207,7 @@ fn judged(planned: &Planned, performance: &Performance) -> Vec<CaseResult> {
         network: planned.network,
         trace: &performance.trace,
         cast: performance.cast,
+        epoch: stage::epoch(),
         uplink: performance.uplink,
         downlink: performance.downlink,
         stop: performance.stop,

@@ -1,10 +1,54 @@
 //! Where a recording is played: which bot the person calls, and how far the media is
 //! taken apart there. [`Stage`] is a plain value, so that cases which want the same one
-//! share a performance.
+//! share a performance; [`perform`] builds the world, lets the call happen in it, and
+//! hands over what happened.
 
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+use callrig_media::description::Description;
+use callrig_media::session::Decode;
+use callrig_media::time::{Epoch, Instant, NtpTime};
+use callrig_signaling::bot::{self, Bot};
+use callrig_signaling::id::{AppId, TenantId, UserId};
+use callrig_signaling::service::{self, Directory, directory};
 use serde::Serialize;
+use thiserror::Error;
 
-use crate::actor::ActorId;
+use crate::actor::{Actor, ActorId};
+use crate::bots::Living;
+use crate::bots::echo::Echo;
+use crate::bots::listener::Listener;
+use crate::bots::menu::Menu;
+use crate::clock::Clock;
+use crate::critic::Reviewer;
+use crate::drive::Stopwatch;
+use crate::link;
+use crate::network::Network;
+use crate::platform::Platform;
+use crate::seed::Seed;
+use crate::subject::Subject;
+use crate::trace::Trace;
+use crate::user::{self, User};
+use crate::world::simulated::{self, PlaceError, Stop, World};
+
+/// When simulated worlds begin: 2026-01-01 00:00 UTC, in nanoseconds since 1970.
+pub const EPOCH_NANOS: u64 = 1_767_225_600_000_000_000;
+/// Seconds from 1900 to 1970, as NTP counts.
+const NTP_OFFSET: u64 = 2_208_988_800;
+/// How long a world may run beyond its recording before it is stopped.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const API_HOST: &str = "graph.test";
+const BOT_HOST: &str = "bot.test";
+const APP: &str = "11111111-1111-4111-8111-111111111111";
+const PERSON: &str = "22222222-2222-4222-8222-222222222222";
+const TENANT: &str = "33333333-3333-4333-8333-333333333333";
+const PERSON_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 0, 1), 4_000);
+const PLATFORM_HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+/// A few ports are enough: a world has one call.
+const PLATFORM_PORTS: core::ops::RangeInclusive<u16> = 20_000..=20_007;
+const BOT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 0, 3), 5_000);
 
 /// A stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -33,15 +77,204 @@ impl Stage {
             Self::Echo => "echo",
         }
     }
+
+    /// How far the bot takes media apart.
+    const fn bot_decodes(self) -> Decode {
+        match self {
+            Self::Listen => Decode::Everything,
+            Self::Echo => Decode::Audio,
+            Self::Relay | Self::Menu => Decode::Nothing,
+        }
+    }
+
+    /// How far the person's phone takes media apart.
+    const fn person_decodes(self) -> Decode {
+        match self {
+            Self::Menu | Self::Echo => Decode::Audio,
+            Self::Listen | Self::Relay => Decode::Nothing,
+        }
+    }
 }
 
 /// Who is who in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cast {
-    /// The person with the phone that plays the recording.
-    pub user: ActorId,
     /// The calling platform.
     pub platform: ActorId,
     /// The bot.
     pub bot: ActorId,
+    /// The person with the phone that plays the recording.
+    pub user: ActorId,
+}
+
+/// What happened on a stage.
+#[derive(Debug)]
+pub struct Performance {
+    /// All of it.
+    pub trace: Trace,
+    /// Who was who.
+    pub cast: Cast,
+    /// What the link from the person to the platform did.
+    pub uplink: link::Counters,
+    /// What the link from the platform to the person did.
+    pub downlink: link::Counters,
+    /// Why the world stopped.
+    pub stop: Stop,
+    /// What the steps of each actor cost in real time, by actor.
+    pub costs: Vec<Stopwatch>,
+}
+
+impl Performance {
+    /// Why nothing can be concluded from it, if so.
+    #[must_use]
+    pub fn fault(&self) -> Option<String> {
+        if let Some((who, fault)) = self.trace.faults().next() {
+            return Some(format!("{}: {fault}", self.trace.actor(who)));
+        }
+        match self.stop {
+            Stop::Quiet => None,
+            Stop::Limit => Some("the world did not come to rest".to_owned()),
+            Stop::Stuck(who) => Some(format!("{} does not let time pass", self.trace.actor(who))),
+        }
+    }
+}
+
+/// Why a stage cannot be built.
+#[derive(Debug, Error)]
+pub enum StageError {
+    /// The platform cannot be configured.
+    #[error("the platform: {0}")]
+    Platform(#[from] service::ConfigError),
+    /// The bot cannot be configured.
+    #[error("the bot: {0}")]
+    Bot(#[from] bot::ConfigError),
+    /// The world has no place for somebody.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+}
+
+/// Lets a person call a bot with a recording, in a world of its own.
+///
+/// # Errors
+/// The stage cannot be built.
+pub fn perform(
+    subject: &Subject,
+    network: &Network,
+    stage: Stage,
+    seed: Seed,
+) -> Result<Performance, StageError> {
+    let mut world = World::new(simulated::Config::default(), seed.derive("world"));
+    let cast = set(&mut world, subject, network, stage, seed)?;
+    // Whoever only passes sound on or plays prompts is not listened to.
+    world.trace_mut().ignore_sound_of(cast.platform);
+    if stage.bot_decodes() == Decode::Everything
+        && let Some(reviewer) = Reviewer::of(subject)
+    {
+        world.trace_mut().invite(Box::new(reviewer));
+    }
+    let patience = PATIENCE + subject.duration() * 2;
+    let stop = world.run(Instant::ZERO + patience);
+    let uplink = world.link(cast.user, cast.platform).unwrap_or_default();
+    let downlink = world.link(cast.platform, cast.user).unwrap_or_default();
+    let (trace, costs) = world.finish();
+    Ok(Performance { trace, cast, uplink, downlink, stop, costs })
+}
+
+fn set(
+    world: &mut World,
+    subject: &Subject,
+    network: &Network,
+    stage: Stage,
+    seed: Seed,
+) -> Result<Cast, StageError> {
+    let platform = Platform::new(platform_config(), epoch(), seed.derive("platform").get())?;
+    let platform = world.place("platform", Box::new(platform), Clock::TRUE)?;
+    world.give_host(platform, API_HOST)?;
+    for port in PLATFORM_PORTS {
+        world.give_address(platform, SocketAddr::from((PLATFORM_HOST, port)))?;
+    }
+    let bot = world.place("bot", bot(subject, stage, seed)?, Clock::TRUE)?;
+    world.give_host(bot, BOT_HOST)?;
+    world.give_address(bot, BOT_ADDRESS.into())?;
+    let user = User::new(person(subject, stage, platform), epoch(), seed.derive("user").get());
+    let user = world.place("user", Box::new(user), Clock::drifting(network.drift_ppm))?;
+    world.give_address(user, PERSON_ADDRESS.into())?;
+    world.connect(user, platform, network.link)?;
+    world.connect(platform, user, network.link)?;
+    Ok(Cast { platform, bot, user })
+}
+
+/// What the wall clock says when a world begins.
+#[must_use]
+pub fn epoch() -> Epoch {
+    let seconds = EPOCH_NANOS / 1_000_000_000 + NTP_OFFSET;
+    Epoch { ntp: NtpTime::from_bits(seconds << 32) }
+}
+
+fn platform_config() -> service::Config {
+    let app = directory::App {
+        id: AppId::new(APP),
+        name: "bot under test".to_owned(),
+        webhook: Some(format!("https://{BOT_HOST}/api/calls")),
+        secret: None,
+    };
+    let consent =
+        directory::Consent { app: AppId::new(APP), permissions: directory::Permission::ALL.into() };
+    let person = directory::User {
+        id: UserId::new(PERSON),
+        name: "Ann".to_owned(),
+        language: None,
+        country: None,
+    };
+    let tenant = directory::Tenant {
+        id: TenantId::new(TENANT),
+        name: "callrig".to_owned(),
+        users: vec![person],
+        consents: vec![consent],
+    };
+    service::Config {
+        base_url: format!("https://{API_HOST}"),
+        media_address: PLATFORM_HOST.into(),
+        media_ports: PLATFORM_PORTS,
+        directory: Directory { apps: vec![app], tenants: vec![tenant] },
+        ..service::Config::default()
+    }
+}
+
+fn bot(subject: &Subject, stage: Stage, seed: Seed) -> Result<Box<dyn Actor>, StageError> {
+    let config = bot::Config {
+        app: AppId::new(APP),
+        api: format!("https://{API_HOST}/v1.0"),
+        callback_uri: format!("https://{BOT_HOST}/api/calls"),
+        token: Some(APP.to_owned()),
+        decode: stage.bot_decodes(),
+        packet_events: stage == Stage::Listen,
+        ..bot::Config::default()
+    };
+    let bot = Bot::new(config, epoch(), seed.derive("bot").get())?;
+    // The same lines as the phone's, without claiming its sources.
+    let lines = subject.media.iter().cloned().map(|mut line| {
+        line.ssrc = None;
+        line
+    });
+    let media = Description { address: BOT_ADDRESS.into(), media: lines.collect() };
+    Ok(match stage {
+        Stage::Listen | Stage::Relay => Box::new(Living::new(bot, Listener { media })),
+        Stage::Echo => Box::new(Living::new(bot, Echo::new(media))),
+        Stage::Menu => Box::new(Living::new(bot, Menu::new(&format!("https://{BOT_HOST}")))),
+    })
+}
+
+fn person(subject: &Subject, stage: Stage, platform: ActorId) -> user::Config {
+    user::Config {
+        user: UserId::new(PERSON),
+        app: AppId::new(APP),
+        platform,
+        offer: Description { address: PERSON_ADDRESS.into(), media: subject.media.clone() },
+        schedule: subject.schedule.clone(),
+        ring_after: Duration::from_millis(10),
+        speak_after: Duration::from_millis(500),
+        linger: Duration::from_secs(3),
+        decode: stage.person_decodes(),
+    }
 }

@@ -18,7 +18,7 @@ use callrig_corpora::manifest::Entry;
 use callrig_corpora::recording::Recording;
 use callrig_corpora::truth::Truth;
 use callrig_media::codec::g711::Law;
-use callrig_media::description::{Codec, MediaDescription, Payload};
+use callrig_media::description::{Codec, MediaDescription};
 use thiserror::Error;
 
 use crate::schedule::{Numbering, Schedule, ScheduleError, VideoFormat};
@@ -266,12 +266,11 @@ impl Subject {
         let units: Vec<Bytes> = stream.access_units().into_iter().map(|unit| unit.data).collect();
         let schedule = Schedule::of_access_units(&units, format, numbering)
             .map_err(|source| SubjectError::Schedule { id: about.id.clone(), source })?;
-        let mut line = MediaDescription::video("0").with_ssrc(numbering.ssrc);
-        line.payloads = vec![Payload::new(102, Codec::H264 { packetization_mode: 1 })];
+        let media = offer::video_lines(numbering);
         let flows = vec![made_flow(&schedule, numbering, "h264", 90_000)];
         let reference = Some(Arc::new(Reference::Video(units)));
         let bare = Self::bare(about, "video");
-        Ok(Self { flows, media: vec![line], schedule, reference, ..bare })
+        Ok(Self { flows, media, schedule, reference, ..bare })
     }
 
     fn of_wav(wav: &Wav, about: &About) -> Result<Self, SubjectError> {
@@ -298,7 +297,9 @@ impl Subject {
         Ok(Self { flows, media, schedule, ..Self::bare(about, "audio") })
     }
 
-    fn bare(about: &About, kind: &str) -> Self {
+    /// Nothing to play yet, with what is known of the file.
+    #[must_use]
+    pub fn bare(about: &About, kind: &str) -> Self {
         let entry = about.entry.as_ref();
         let folder = entry.and_then(|entry| Some(entry.id.split_once('/')?.0.to_owned()));
         Self {

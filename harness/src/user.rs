@@ -180,14 +180,12 @@ impl Actor for User {
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.standing {
             Standing::Idle => Some(Instant::ZERO + self.config.ring_after),
-            Standing::Talking(talk) => [
-                talk.replay.poll_timeout(),
-                talk.session.poll_timeout(),
-                Some(talk.hang_up_at),
-            ]
-            .into_iter()
-            .flatten()
-            .min(),
+            Standing::Talking(talk) => {
+                [talk.replay.poll_timeout(), talk.session.poll_timeout(), Some(talk.hang_up_at)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
             Standing::Ringing | Standing::HangingUp | Standing::Over => None,
         }
     }

@@ -4,9 +4,11 @@
 
 use callrig_media::time::Instant;
 use callrig_reports::Finding;
+use callrig_signaling::http::Method;
 use serde_json::Value;
 
 use super::rule::{Rule, requirements};
+use super::view;
 use super::{Case, Evidence, Judgement};
 use crate::measure::arrivals;
 use crate::network::Network;
@@ -16,6 +18,14 @@ use crate::trace::{Asked, What};
 
 /// All cases of this file.
 pub const CASES: &[Case] = &[
+    Case {
+        id: "calls/media/arrives",
+        title: "what a person sends reaches the bot that answered",
+        requirements: || requirements(&[MEDIA_ARRIVES]),
+        stage: Stage::Listen,
+        applies: |_, _| true,
+        judge: media_arrives,
+    },
     Case {
         id: "calls/answer/answered-within-15-seconds",
         title: "the bot answers, rejects or redirects an incoming call in time",
@@ -66,6 +76,11 @@ pub const CASES: &[Case] = &[
     },
 ];
 
+const MEDIA_ARRIVES: Rule = Rule::must(
+    "calls/media/arrives",
+    "Graph API: application-hosted media",
+    "Once a call is established, the bot receives the caller's media.",
+);
 const ANSWERED: Rule = Rule::must(
     "calls/answer/within-15-seconds",
     "Graph API: call: answer",
@@ -154,7 +169,7 @@ fn notifications<'a>(evidence: &Evidence<'a>) -> Vec<Notification<'a>> {
         if let What::Asked(asked) = &fact.what
             && asked.from == cast.platform
             && asked.to == Some(cast.bot)
-            && asked.request.method.as_str() == "POST"
+            && asked.request.method == Method::Post
         {
             let body = serde_json::from_slice(&asked.request.body).ok();
             list.push(Notification { at: fact.at, asked, body });
@@ -202,6 +217,22 @@ fn seconds(from: Instant, to: Instant) -> f64 {
     to.since(from).as_secs_f64()
 }
 
+fn media_arrives(evidence: &Evidence<'_>) -> Judgement {
+    let cast = evidence.cast;
+    let mut judgement = Judgement::default();
+    let reached = arrivals::between(evidence.trace, cast.user, cast.platform);
+    let relayed = arrivals::sent(evidence.trace, cast.platform, cast.bot);
+    let payable =
+        reached.iter().any(|packet| view::codec(evidence.subject, packet.payload_type).is_some());
+    if payable && relayed.is_empty() && view::is_regular(evidence.subject) {
+        judgement.findings.push(MEDIA_ARRIVES.broken(
+            format!("some of {} packets that reached the platform", reached.len()),
+            "none",
+        ));
+    }
+    judgement
+}
+
 fn answered(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     let incoming = notifications(evidence).into_iter().find(|notification| {
@@ -232,7 +263,7 @@ fn transcript(asked: &Asked) -> String {
     let request = &asked.request;
     let body = String::from_utf8_lossy(&request.body);
     let body: String = body.chars().take(600).collect();
-    format!("{} {} {body}", request.method.as_str(), request.uri)
+    format!("{} {} {body}", request.method, request.uri)
 }
 
 /// Where a state stands in the life of a call; `None` for those that may come at any time.

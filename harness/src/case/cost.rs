@@ -1,8 +1,9 @@
 //! What the work cost in real time. Noisy by nature: for people to look at, and for a gate
 //! that compares with a run of the base in the same job.
 
+use callrig_reports::metric::Unit;
 use callrig_reports::metric::registry as metrics;
-use callrig_reports::{Histogram, Metric, Unit};
+use callrig_reports::{Histogram, Metric};
 use hdrhistogram::Histogram as Hdr;
 
 use super::{Case, Evidence, Judgement};

@@ -3,8 +3,9 @@
 
 use callrig_media::rtcp::source::GAP_MIN;
 use callrig_media::stats::Inbound;
+use callrig_reports::metric::Unit;
 use callrig_reports::metric::registry as metrics;
-use callrig_reports::{Finding, Mark, MarkKind, Metric, Series, Unit, mark};
+use callrig_reports::{Finding, Mark, MarkKind, Metric, Series, mark};
 
 use super::rule::{Rule, requirements};
 use super::view::{self, Receiver};

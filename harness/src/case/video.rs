@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use callrig_media::event::Event;
 use callrig_media::time::Instant;
 use callrig_media::video::{DropCause, Frame};
+use callrig_reports::metric::Unit as MetricUnit;
 use callrig_reports::metric::registry as metrics;
-use callrig_reports::{Histogram, Mark, MarkKind, Metric, Series, Unit as MetricUnit, mark};
+use callrig_reports::{Histogram, Mark, MarkKind, Metric, Series, mark};
 use hdrhistogram::Histogram as Hdr;
 
 use super::rule::{Rule, requirements};

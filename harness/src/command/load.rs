@@ -25,7 +25,7 @@ const FILES_MAX: usize = 100_000;
 const DEPTH_MAX: usize = 32;
 
 /// Finds the corpora: as stated, or as `corpora` in this folder or one above it.
-pub(super) fn corpora(stated: &CorporaDir) -> Result<Manifest, Failure> {
+pub(super) fn folder_of(stated: &CorporaDir) -> Result<PathBuf, Failure> {
     let folder = match &stated.dir {
         Some(folder) => folder.clone(),
         None => search().ok_or_else(|| {
@@ -35,7 +35,12 @@ pub(super) fn corpora(stated: &CorporaDir) -> Result<Manifest, Failure> {
             )
         })?,
     };
-    Ok(Manifest::read(&folder.join("manifest.toml"))?)
+    Ok(folder)
+}
+
+/// What the manifest of the corpora says.
+pub(super) fn corpora(stated: &CorporaDir) -> Result<Manifest, Failure> {
+    Ok(Manifest::read(&folder_of(stated)?.join("manifest.toml"))?)
 }
 
 fn search() -> Option<PathBuf> {
@@ -45,8 +50,7 @@ fn search() -> Option<PathBuf> {
         .find(|folder| folder.join("manifest.toml").is_file())
 }
 
-/// What the corpora hold, and what of it must be refused (by id, with the text that the
-/// refusal must contain).
+/// What can be played.
 pub(super) struct Loaded {
     pub(super) subjects: Vec<Arc<Subject>>,
     /// Notes for a person: what was skipped, and why.
@@ -96,6 +100,7 @@ fn from_manifest(manifest: &Manifest, entry: &Entry) -> Result<Vec<Subject>, any
         sha256: Some(entry.sha256),
         entry: Some(entry.clone()),
         reference,
+        only: Vec::new(),
     };
     Ok(Subject::of(&opened, &about)?)
 }
@@ -139,10 +144,10 @@ fn folder(path: &Path, wanted: &Wanted, loaded: &mut Loaded) -> Result<(), Failu
 }
 
 fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    let entries = fs::read_dir(folder).with_context(|| format!("cannot look into {}", folder.display()))?;
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot look into {}", folder.display()))?;
     for entry in entries {
-        let path =
-            entry.with_context(|| format!("cannot look into {}", folder.display()))?.path();
+        let path = entry.with_context(|| format!("cannot look into {}", folder.display()))?.path();
         let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
         if hidden {
             continue;
@@ -227,9 +232,7 @@ impl Wanted {
         for part in text.split(',') {
             let (key, value) =
                 part.split_once('=').ok_or("expected ssrc=..,pt=..,codec=..,clock=..")?;
-            let number = |what| {
-                number(value).ok_or_else(|| format!("{value:?} is no {what}"))
-            };
+            let number = |what| number(value).ok_or_else(|| format!("{value:?} is no {what}"));
             match key.trim() {
                 "ssrc" => self.ssrcs.push(number("SSRC")?),
                 "pt" => payload_type = Some(number("payload type")?),

@@ -71,7 +71,9 @@ fn rescue_paths(arguments: &mut Run) {
     let (networks, paths) =
         arguments.network.drain(..).partition(|name| known(name) || !Path::new(name).exists());
     arguments.network = networks;
-    arguments.paths.extend::<Vec<PathBuf>>(paths.into_iter().map(|path: String| path.into()).collect());
+    arguments
+        .paths
+        .extend::<Vec<PathBuf>>(paths.into_iter().map(|path: String| path.into()).collect());
     let matches = |glob: &String| {
         Selection::new(core::slice::from_ref(glob))
             .is_ok_and(|selection| case::all().iter().any(|case| selection.takes(case.id)))
@@ -79,7 +81,9 @@ fn rescue_paths(arguments: &mut Run) {
     let (globs, paths) =
         arguments.case.drain(..).partition(|glob| matches(glob) || !Path::new(glob).exists());
     arguments.case = globs;
-    arguments.paths.extend::<Vec<PathBuf>>(paths.into_iter().map(|path: String| path.into()).collect());
+    arguments
+        .paths
+        .extend::<Vec<PathBuf>>(paths.into_iter().map(|path: String| path.into()).collect());
 }
 
 fn networks(arguments: &Run) -> Result<Option<Vec<&'static Network>>, Failure> {
@@ -106,8 +110,9 @@ fn load(arguments: &Run, wanted: &Wanted) -> Result<(Loaded, Option<String>), Fa
     if !arguments.paths.is_empty() {
         return Ok((load::paths(&arguments.paths, wanted)?, None));
     }
-    let selection = Selection::new(&arguments.recording)
-        .map_err(|error| Failure::usage(anyhow!("{}", error.to_string().replace("--case", "--recording"))))?;
+    let selection = Selection::new(&arguments.recording).map_err(|error| {
+        Failure::usage(anyhow!("{}", error.to_string().replace("--case", "--recording")))
+    })?;
     let manifest = load::corpora(&arguments.corpora)?;
     let digest = manifest.digest().to_string();
     Ok((load::manifest(&manifest, &selection)?, Some(digest)))
@@ -148,7 +153,9 @@ fn flows(subjects: &[Arc<Subject>]) -> String {
 fn nothing(arguments: &Run, loaded: &Loaded) -> String {
     if loaded.subjects.is_empty() {
         let what = if arguments.paths.is_empty() { "--recording" } else { "the paths" };
-        return format!("nothing ran: no recording was selected by {what}; see `callrig corpus list`");
+        return format!(
+            "nothing ran: no recording was selected by {what}; see `callrig corpus list`"
+        );
     }
     format!(
         "nothing ran: no case matches {} for these {} recordings; see `callrig list`",
@@ -169,8 +176,7 @@ fn perform(arguments: &Run, plan: &Plan) -> Result<Vec<callrig_reports::CaseResu
     let done = |planned: &Planned, results: &[callrig_reports::CaseResult]| {
         progress.done(planned, results);
     };
-    let performing =
-        Performing { seed: Seed::new(arguments.seed), jobs, keep: &keep, done: &done };
+    let performing = Performing { seed: Seed::new(arguments.seed), jobs, keep: &keep, done: &done };
     let results = plan::perform(plan, &performing)?;
     progress.finish();
     Ok(results)

@@ -38,19 +38,32 @@ pub fn of(recording: &Recording, phone: &Phone, entry: Option<&Entry>) -> Vec<Me
             }
         }
     }
-    let mut lines = Vec::new();
-    if !sound.is_empty() {
-        if !sound.iter().any(|payload| payload.codec.is_audio()) {
-            // Nobody answers an offer of keys alone; a telephone always has G.711.
-            sound.push(Payload::new(free_static(&sound), Codec::Pcmu));
-        }
-        lines.push(MediaDescription { payloads: sound, ..MediaDescription::audio("0") });
+    if sound.is_empty() && pictures.is_empty() {
+        return Vec::new();
     }
+    if !sound.iter().any(|payload| payload.codec.is_audio()) {
+        // There is no call without sound: every telephone has G.711.
+        let number = unused(&taken);
+        sound.push(Payload::new(number, Codec::Pcmu));
+    }
+    let mut lines = vec![MediaDescription { payloads: sound, ..MediaDescription::audio("0") }];
     for (_, mut line) in pictures.into_iter().take(VIDEO_LINES_MAX) {
         line.mid = lines.len().to_string();
         lines.push(line);
     }
     lines
+}
+
+/// The lines of pictures that were put into packets here: a telephone's sound, and them.
+#[must_use]
+pub fn video_lines(numbering: Numbering) -> Vec<MediaDescription> {
+    let codec = Codec::H264 { packetization_mode: 1 };
+    let sound = vec![Payload::new(0, Codec::Pcmu)];
+    let pictures = vec![Payload::new(numbering.payload_type, codec)];
+    vec![
+        MediaDescription::audio("0").with_payloads(sound),
+        MediaDescription::video("1").with_ssrc(numbering.ssrc).with_payloads(pictures),
+    ]
 }
 
 /// The line of sound that was encoded here.
@@ -171,9 +184,13 @@ fn is_stereo(recording: &Recording, flow: &Flow, payload_type: u8) -> bool {
         .any(|packet| packet.payload.first().is_some_and(|first| first & 0x04 != 0))
 }
 
-/// 0 is PCMU's own number; another one if the recording uses 0 for something else.
-fn free_static(taken: &[Payload]) -> u8 {
-    (0..=127).find(|number| !taken.iter().any(|known| known.payload_type == *number)).unwrap_or(0)
+/// 0 is PCMU's own number; another one if the recording uses 0 for something else. Those
+/// that could be taken for RTCP on a shared port (RFC 5761 section 4) are never free.
+fn unused(taken: &[(u8, Codec)]) -> u8 {
+    (0..=127)
+        .filter(|number| !(64..=95).contains(number))
+        .find(|number| !taken.iter().any(|(known, _)| known == number))
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

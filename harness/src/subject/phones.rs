@@ -1,6 +1,7 @@
 //! Whose datagrams are whose: a capture taken between two hosts holds both directions,
 //! and a call has a phone on one side. All that one host sends to another is one phone;
-//! where everything happens on one host, a pair of ports (with its RTCP neighbours) is.
+//! where everything happens on one host, all that goes to one port (and to its RTCP
+//! neighbour) is.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -24,7 +25,7 @@ pub struct Phone {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Key {
     Hosts(IpAddr, IpAddr),
-    Ports(SocketAddr, SocketAddr),
+    Port(SocketAddr),
 }
 
 impl Key {
@@ -34,11 +35,9 @@ impl Key {
             return Self::Hosts(from.ip(), to.ip());
         }
         // RTCP runs on the odd port above its RTP (RFC 3550 section 11).
-        let even = |mut address: SocketAddr| {
-            address.set_port(address.port() & !1);
-            address
-        };
-        Self::Ports(even(from), even(to))
+        let mut even = to;
+        even.set_port(to.port() & !1);
+        Self::Port(even)
     }
 }
 

@@ -1,0 +1,136 @@
+//! `callrig corpus`: what is recorded, whether it is what it says it is, and taking in
+//! more of it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, anyhow};
+use callrig_corpora::manifest::import::{self, About};
+use callrig_corpora::manifest::{Entry, Manifest};
+use callrig_corpora::{Hints, Options};
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use serde_json::json;
+
+use super::{Failure, load, say};
+use crate::cli::{Corpus, CorpusAction, ExitCode, Import};
+
+/// Does what was asked with the recordings.
+pub(super) fn corpus(arguments: &Corpus) -> Result<ExitCode, Failure> {
+    match &arguments.action {
+        CorpusAction::List { json } => list(&load::corpora(&arguments.corpora)?, *json),
+        CorpusAction::Verify => verify(&load::corpora(&arguments.corpora)?),
+        CorpusAction::Import(import) => {
+            take_in(&load::folder_of(&arguments.corpora)?.join("manifest.toml"), import)
+        }
+        CorpusAction::Make { recording } => make(&load::folder_of(&arguments.corpora)?, recording),
+    }
+}
+
+fn list(manifest: &Manifest, as_json: bool) -> Result<ExitCode, Failure> {
+    if as_json {
+        let entries: Vec<_> = manifest.entries.iter().map(entry_value).collect();
+        let value = json!({ "digest": manifest.digest().to_string(), "recordings": entries });
+        say(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
+        return Ok(ExitCode::Ok);
+    }
+    let mut text = String::new();
+    for entry in &manifest.entries {
+        let truth = &entry.truth;
+        let seconds = truth.duration_ms.map_or_else(
+            || "      -".to_owned(),
+            |millis| format!("{:>5.1} s", millis as f64 / 1e3),
+        );
+        let packets = truth.packets.map_or_else(|| "-".to_owned(), |packets| packets.to_string());
+        let tags = entry.tags.join(" ");
+        text.push_str(&format!("{:<44} {seconds} {packets:>6} packets  {tags}\n", entry.id));
+    }
+    let recordings = manifest.entries.len();
+    text.push_str(&format!("{recordings} recordings, digest {}\n", manifest.digest()));
+    say(&text)?;
+    Ok(ExitCode::Ok)
+}
+
+fn entry_value(entry: &Entry) -> serde_json::Value {
+    json!({
+        "id": entry.id,
+        "file": entry.file,
+        "sha256": entry.sha256.to_string(),
+        "licence": entry.licence,
+        "origin": entry.origin,
+        "recipe": entry.recipe,
+        "tags": entry.tags,
+        "flows": entry.flows,
+        "truth": entry.truth,
+    })
+}
+
+fn verify(manifest: &Manifest) -> Result<ExitCode, Failure> {
+    let mut mismatches: Vec<_> =
+        manifest.entries.par_iter().flat_map(|entry| manifest.verify_entry(entry)).collect();
+    mismatches.extend(manifest.unlisted());
+    let mut text = String::new();
+    for mismatch in &mismatches {
+        text.push_str(&format!("{mismatch}\n"));
+    }
+    let count = manifest.entries.len();
+    if mismatches.is_empty() {
+        text.push_str(&format!("{count} recordings are what the manifest says\n"));
+        say(&text)?;
+        return Ok(ExitCode::Ok);
+    }
+    text.push_str(&format!(
+        "{} facts of {count} recordings are not as the manifest says\n",
+        mismatches.len()
+    ));
+    say(&text)?;
+    Ok(ExitCode::Failed)
+}
+
+fn take_in(manifest: &Path, arguments: &Import) -> Result<ExitCode, Failure> {
+    let mut hints = Hints::default();
+    for hint in &arguments.payload {
+        hints.add(hint).map_err(|error| Failure::usage(anyhow!("--payload: {error}")))?;
+    }
+    let stem = arguments.file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
+    let clean: String = stem
+        .unwrap_or_default()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let about = About {
+        id: arguments.id.clone().unwrap_or_else(|| format!("imported/{clean}")),
+        licence: arguments.licence.clone(),
+        origin: arguments
+            .origin
+            .clone()
+            .unwrap_or_else(|| format!("imported from {}", arguments.file.display())),
+        recipe: "none: it was recorded once".to_owned(),
+        tags: arguments.tag.clone(),
+        keep_addresses: arguments.keep_addresses,
+    };
+    let options = Options { hints, ..Options::default() };
+    let imported = import::import(&arguments.file, manifest, &about, &options)?;
+    let mut text = format!("{} is now {}\n\n", arguments.file.display(), imported.path.display());
+    for warning in &imported.warnings {
+        text.push_str(&format!("note: {warning}\n"));
+    }
+    text.push_str(&imported.entry.write());
+    say(&text)?;
+    Ok(ExitCode::Ok)
+}
+
+/// Recordings are made by real encoders and senders, which the recipe calls.
+fn make(folder: &Path, recordings: &[String]) -> Result<ExitCode, Failure> {
+    let recipe = folder.join("recipes/make.sh");
+    let all = ["all".to_owned()];
+    let wanted = if recordings.is_empty() { &all[..] } else { recordings };
+    let status = Command::new("sh")
+        .arg(&recipe)
+        .args(wanted)
+        .status()
+        .with_context(|| format!("cannot run {}", recipe.display()))?;
+    if !status.success() {
+        return Err(anyhow!("{} failed ({status}); its words are above", recipe.display()).into());
+    }
+    Ok(ExitCode::Ok)
+}
