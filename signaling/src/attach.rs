@@ -8,30 +8,28 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
-use bytes::Bytes;
 use callrig_media::datagram::Datagram;
 use callrig_media::description::{Description, MediaDescription, MediaKind};
+use callrig_media::dtmf;
 use callrig_media::event::Event as MediaEvent;
-use callrig_media::session::{Config, ConfigError, Decode, Input, Output as SessionOutput, Session};
+use callrig_media::prompt::Wav;
+use callrig_media::recorder::{self, Recorded};
+use callrig_media::session::{
+    Config, ConfigError, Decode, Input, Output as SessionOutput, Session,
+};
 use callrig_media::stats::Stats;
 use callrig_media::time::{Epoch, Instant};
 
-use crate::call::queue::RecordRules;
 use crate::event::RelayDropReason;
 use crate::graph::Tone;
 use crate::id::LegId;
 
 pub mod blob;
-pub mod sdp;
 mod relay;
 pub(crate) mod sound;
 
-use sound::{Doing, Sound, Tick};
-
-/// What is to be played.
-pub(crate) type Sounds = Vec<Arc<Sound>>;
+use sound::{Doing, Tick};
 
 /// Our side of a session, and the peer's.
 pub(crate) type Sides = (Description, Description);
@@ -74,24 +72,10 @@ pub(crate) enum Event {
     Tone(Tone),
     /// What was to be played has been.
     Played,
-    /// What was to be recorded has been.
+    /// What was to be recorded has been, or could not be.
     Recorded(Recorded),
-}
-
-/// A recording.
-#[derive(Clone, Debug)]
-pub(crate) struct Recorded {
-    pub(crate) end: RecordEnd,
-    pub(crate) wav: Bytes,
-}
-
-/// Why a recording ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RecordEnd {
-    StopTone,
-    MaxDuration,
-    MaxSilence,
-    InitialSilence,
+    /// What was to be played or recorded cannot be.
+    Failed(String),
 }
 
 /// What the attachments want done.
@@ -259,6 +243,10 @@ impl Attachments {
             Purpose::Relay => {
                 config.relay = true;
                 config.decode = Decode::Nothing;
+                // The sources announced to the peer are the other side's, not ours.
+                for line in &mut config.local.media {
+                    line.ssrc = None;
+                }
             }
             Purpose::Terminate => {
                 config.decode = Decode::Audio;
@@ -326,16 +314,30 @@ impl Attachments {
     }
 
     /// Plays sounds to a leg, one after the other.
-    pub(crate) fn play(&mut self, now: Instant, leg: LegId, sounds: Sounds, repeat: bool) {
-        if let Some(open) = self.open_mut(leg) {
-            open.doing = Some(Doing::play(now, sounds, repeat));
-        }
+    pub(crate) fn play(&mut self, now: Instant, leg: LegId, sounds: Vec<Wav>, repeat: bool) {
+        let doing = Doing::play(now, sounds, repeat).map_err(|error| error.to_string());
+        self.set_doing(leg, doing);
     }
 
-    /// Plays sounds to a leg, then records it.
-    pub(crate) fn record(&mut self, now: Instant, leg: LegId, sounds: Sounds, rules: RecordRules) {
-        if let Some(open) = self.open_mut(leg) {
-            open.doing = Some(Doing::record(now, sounds, rules));
+    /// Plays a sound to a leg, then records it.
+    pub(crate) fn record(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        prompt: Option<Wav>,
+        rules: recorder::Config,
+    ) {
+        let doing = Doing::record(now, prompt, rules).map_err(|error| error.to_string());
+        self.set_doing(leg, doing);
+    }
+
+    fn set_doing(&mut self, leg: LegId, doing: Result<Doing, String>) {
+        match (self.open_mut(leg), doing) {
+            (Some(open), Ok(doing)) => open.doing = Some(doing),
+            (_, doing) => {
+                let reason = doing.err().unwrap_or_else(|| "the leg has no media".to_owned());
+                self.outputs.push_back(Output::Event(leg, Event::Failed(reason)));
+            }
         }
     }
 
@@ -348,19 +350,20 @@ impl Attachments {
 
     /// A key was pressed on a leg: a recording may end with it.
     pub(crate) fn key_pressed(&mut self, leg: LegId, tone: &Tone) {
-        let recorded = self.open_mut(leg).and_then(|open| {
-            let recorded = open.doing.as_mut()?.key_pressed(tone)?;
+        let tone = tone.code().and_then(dtmf::Tone::from_code);
+        let ended = self.open_mut(leg).and_then(|open| {
+            let ended = open.doing.as_mut()?.key_pressed(tone?)?;
             open.doing = None;
-            Some(recorded)
+            Some(ended)
         });
-        if let Some(recorded) = recorded {
-            self.outputs.push_back(Output::Event(leg, Event::Recorded(recorded)));
+        if let Some(event) = ended {
+            self.outputs.push_back(Output::Event(leg, event));
         }
     }
 
     /// Presses a key towards a leg.
     pub(crate) fn send_tone(&mut self, now: Instant, leg: LegId, tone: &Tone, length: Duration) {
-        let tone = tone.code().and_then(callrig_media::dtmf::Tone::from_code);
+        let tone = tone.code().and_then(dtmf::Tone::from_code);
         if let (Some(open), Some(tone)) = (self.open_mut(leg), tone) {
             // Without telephone events there is no way to say it; the queue goes on.
             let _ = open.session.send_tone(now, tone, length);
@@ -374,10 +377,10 @@ impl Attachments {
         let Some(doing) = open.doing.as_mut() else { return };
         let mut event = None;
         while doing.next_tick() <= now {
-            match doing.tick(now) {
-                Tick::Frame(samples) => {
+            match doing.tick() {
+                Tick::Frame => {
                     // Nothing can be sent where the peer does not listen; time goes on.
-                    let _ = open.session.send_audio(now, &samples);
+                    let _ = open.session.send_audio(now, doing.frame());
                 }
                 Tick::Nothing => {}
                 Tick::Done(done) => {

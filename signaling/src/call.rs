@@ -2,7 +2,6 @@
 //! machine ([`state`]), its operations ([`operation`]) and how it ended ([`result`]).
 
 use callrig_media::description::Description;
-use callrig_media::time::Instant;
 use serde_json::{Map, Value};
 
 use crate::graph;
@@ -66,24 +65,11 @@ pub(crate) struct Call {
     pub(crate) pre_fetch: Vec<graph::MediaInfo>,
     /// Properties that the app sent and that we keep for it.
     pub(crate) extra: Map<String, Value>,
-    pub(crate) created: Instant,
     pub(crate) media_active: bool,
     pub(crate) tones: Tones,
     pub(crate) operations: Operations,
     pub(crate) queue: MediaQueue,
     pub(crate) result: Option<result::EndResult>,
-    /// Tells rosters of a delta kind apart.
-    pub(crate) roster_sequence: i64,
-    /// Set for a call that records by policy: whom it observes, how many it takes.
-    pub(crate) recording: Option<Recorder>,
-}
-
-/// What makes a call a recording by policy.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Recorder {
-    pub(crate) observed: LegId,
-    pub(crate) capacity: u32,
-    pub(crate) status: graph::RecordingStatus,
 }
 
 /// What a new call needs to be told.
@@ -103,7 +89,7 @@ pub(crate) struct NewCall {
 
 impl Call {
     /// An incoming call rings, an outgoing one is being set up.
-    pub(crate) fn new(now: Instant, new: NewCall) -> Self {
+    pub(crate) fn new(new: NewCall) -> Self {
         let state = match new.direction {
             graph::CallDirection::Outgoing => State::Establishing,
             _ => State::Incoming,
@@ -127,14 +113,11 @@ impl Call {
             options: graph::CallOptions::default(),
             pre_fetch: Vec::new(),
             extra: Map::new(),
-            created: now,
             media_active: false,
             tones: Tones::default(),
             operations: Operations::default(),
             queue: MediaQueue::default(),
             result: None,
-            roster_sequence: 0,
-            recording: None,
         }
     }
 

@@ -14,4 +14,4 @@ pub mod http;
 pub mod id;
 pub mod service;
 
-pub use attach::{blob, sdp};
+pub use attach::blob;

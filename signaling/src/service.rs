@@ -38,8 +38,8 @@ mod view;
 
 pub use conference::Party;
 pub use directory::{Directory, DirectoryError};
-pub use people::{CommandError, Ringing};
 pub(crate) use people::modalities_of;
+pub use people::{CommandError, Ringing};
 
 /// What a service answers.
 pub type Output = exchange::Output<Event>;

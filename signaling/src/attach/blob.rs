@@ -5,12 +5,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use callrig_media::description::Description;
+use callrig_media::transport::sdp;
 use serde::{Deserialize, Serialize};
-
-use super::sdp;
 
 /// How large a blob may be, in bytes.
 pub const BLOB_BYTES_MAX: usize = 256 * 1024;
+
+/// The number in the `o=` line; a description of another call has another address.
+const SESSION_ID: u64 = 1;
 
 /// Which half of a negotiation a blob is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +48,7 @@ pub enum BlobError {
     Format(String),
     /// SDP that cannot be used.
     #[error("its SDP cannot be used: {0}")]
-    Sdp(#[from] sdp::SdpError),
+    Sdp(#[from] sdp::ParseError),
 }
 
 /// Reads a blob.
@@ -81,7 +83,7 @@ fn contains(text: &[u8], needle: &[u8]) -> bool {
 /// Writes a blob.
 #[must_use]
 pub fn write(kind: Kind, description: &Description) -> String {
-    let init = Init { kind, sdp: sdp::write(description) };
+    let init = Init { kind, sdp: sdp::write(description, SESSION_ID) };
     STANDARD.encode(serde_json::to_vec(&init).expect("two strings are JSON"))
 }
 

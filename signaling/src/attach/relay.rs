@@ -30,7 +30,7 @@ fn pairs<'a>(
 ) -> Vec<(&'a MediaDescription, &'a MediaDescription)> {
     let mut taken = vec![false; to.media.len()];
     let mut pairs = Vec::new();
-    for line in from.media.iter() {
+    for line in &from.media {
         let partner = (0..to.media.len()).find(|&i| !taken[i] && to.media[i].kind == line.kind);
         if let Some(index) = partner {
             taken[index] = true;
@@ -68,8 +68,8 @@ impl Relay {
                     relay.extensions.push((entry.id, entry.extension, there));
                 }
             }
-            relay.extensions_as_they_are &= from.mid == into.mid
-                || from.extension_id(Extension::Mid).is_none();
+            relay.extensions_as_they_are &=
+                from.mid == into.mid || from.extension_id(Extension::Mid).is_none();
             relay.mids.push((from.mid.clone(), into.mid.clone()));
         }
         relay

@@ -63,10 +63,9 @@ impl Bot {
     /// Takes a POST of notifications.
     pub(super) fn take_notifications(&mut self, now: Instant, request: &Request) {
         let mut headers: Vec<Header> = Vec::new();
-        for (from, to) in [
-            ("Scenario-Id", "Scenario-Id"),
-            ("X-Microsoft-Skype-Message-ID", "Client-Request-Id"),
-        ] {
+        for (from, to) in
+            [("Scenario-Id", "Scenario-Id"), ("X-Microsoft-Skype-Message-ID", "Client-Request-Id")]
+        {
             if let Some(value) = request.header(from) {
                 headers.push((to.to_owned(), value.to_owned()));
             }
@@ -145,21 +144,12 @@ impl Bot {
     }
 
     fn drop_of(&mut self, call: CallId) {
-        let reason = if self.ended.contains(&call) {
-            DropReason::AfterEnd
-        } else {
-            DropReason::UnknownCall
-        };
+        let reason =
+            if self.ended.contains(&call) { DropReason::AfterEnd } else { DropReason::UnknownCall };
         self.say(Event::Dropped { call: Some(call), reason });
     }
 
-    fn take_call(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        change: &ChangeType,
-        data: graph::Call,
-    ) {
+    fn take_call(&mut self, now: Instant, call: CallId, change: &ChangeType, data: graph::Call) {
         let known = self.calls.contains_key(&call);
         let over = self.ended.contains(&call);
         match change {
@@ -246,11 +236,8 @@ impl Bot {
     }
 
     fn take_operation(&mut self, call: CallId, url: &str, mut operation: graph::Operation) {
-        let id = operation
-            .id
-            .as_deref()
-            .or_else(|| url.rsplit('/').next())
-            .and_then(OperationId::parse);
+        let id =
+            operation.id.as_deref().or_else(|| url.rsplit('/').next()).and_then(OperationId::parse);
         let Some(held) = self.calls.get_mut(&call) else {
             self.drop_of(call);
             return;

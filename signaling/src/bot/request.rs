@@ -326,10 +326,7 @@ impl Bot {
         let (action, id) = (ActionId(self.actions), RequestId(self.requests_sent));
         let mut headers = vec![
             ("User-Agent".to_owned(), "GraphCommunicationsClient-callrig/0.1".to_owned()),
-            (
-                "Client-Request-Id".to_owned(),
-                LegId::from_u128(self.random.random()).to_string(),
-            ),
+            ("Client-Request-Id".to_owned(), LegId::from_u128(self.random.random()).to_string()),
         ];
         if let Some(token) = &self.config.token {
             headers.push(("Authorization".to_owned(), format!("Bearer {token}")));

@@ -5,6 +5,8 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use callrig_media::recorder;
+
 use crate::graph::Tone;
 use crate::id::OperationId;
 
@@ -18,23 +20,13 @@ pub const TONES_MAX: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PromptKey(pub(crate) String);
 
-/// When a recording ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RecordRules {
-    pub(crate) initial_silence: Duration,
-    pub(crate) max_silence: Duration,
-    pub(crate) max_duration: Duration,
-    pub(crate) beep: bool,
-    pub(crate) stop_tones: Vec<Tone>,
-}
-
 /// What an entry of the queue does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// Plays these, in order.
     Play { prompts: Vec<PromptKey>, repeat: bool },
     /// Plays these, then records.
-    Record { prompts: Vec<PromptKey>, rules: RecordRules },
+    Record { prompts: Vec<PromptKey>, rules: recorder::Config },
     /// Presses these keys.
     Tones { tones: Vec<Tone>, pause: Duration },
 }

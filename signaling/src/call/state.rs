@@ -121,10 +121,7 @@ impl State {
     /// Where a trigger leads from here, if anywhere.
     #[must_use]
     pub fn next(self, trigger: Trigger) -> Option<Self> {
-        TABLE
-            .iter()
-            .find(|(from, by, _)| *from == self && *by == trigger)
-            .map(|(_, _, to)| *to)
+        TABLE.iter().find(|(from, by, _)| *from == self && *by == trigger).map(|(_, _, to)| *to)
     }
 
     /// Whether nothing leads from here.

@@ -54,7 +54,7 @@ graph_struct! {
 #[derive(Clone, Debug, PartialEq)]
 pub enum MeetingInfo {
     /// By its organizer.
-    Organizer(OrganizerMeetingInfo),
+    Organizer(Box<OrganizerMeetingInfo>),
     /// By a token.
     Token(TokenMeetingInfo),
     /// By its id.
@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for MeetingInfo {
         };
         let value = Value::Object(map);
         if same_type(&named, "organizerMeetingInfo") {
-            serde_json::from_value(value).map(Self::Organizer).map_err(D::Error::custom)
+            serde_json::from_value(value).map(|info| Self::Organizer(Box::new(info))).map_err(D::Error::custom)
         } else if same_type(&named, "tokenMeetingInfo") {
             serde_json::from_value(value).map(Self::Token).map_err(D::Error::custom)
         } else if same_type(&named, "joinMeetingIdMeetingInfo") {

@@ -8,7 +8,7 @@ use callrig_media::time::Instant;
 
 use super::Service;
 use super::api::Asked;
-use super::conference::{Party, Standing};
+use super::conference::Standing;
 use super::directory::Permission;
 use super::notify::uri_allowed;
 use super::people::CommandError;
@@ -30,11 +30,7 @@ struct Joined {
 
 impl Service {
     /// `POST …/answer`
-    pub(super) fn answer_call(
-        &mut self,
-        asked: &Asked<'_>,
-        id: CallId,
-    ) -> Result<Reply, ApiError> {
+    pub(super) fn answer_call(&mut self, asked: &Asked<'_>, id: CallId) -> Result<Reply, ApiError> {
         let body: graph::Answer = asked.parse()?;
         let config = body.media_config.ok_or_else(|| ApiError::missing("mediaConfig"))?;
         self.check_callback(body.callback_uri.as_deref())?;
@@ -134,7 +130,7 @@ impl Service {
         let (bot_leg, conversation) = (call.leg, call.conversation);
         if let Err(error) = self.open_media(bot_leg, &joined) {
             let result = crate::call::result::EndResult::media_unreachable(&error);
-            self.end_call(now, id, result);
+            self.end_call(now, id, &result);
             return;
         }
         if let Some(bot) = self.leg_mut(bot_leg) {
@@ -145,11 +141,7 @@ impl Service {
         self.drain_media(now);
     }
 
-    fn open_media(
-        &mut self,
-        bot_leg: LegId,
-        joined: &Joined,
-    ) -> Result<(), String> {
+    fn open_media(&mut self, bot_leg: LegId, joined: &Joined) -> Result<(), String> {
         let seed = self.random_bits() as u64;
         let purpose = if joined.bot.is_some() { Purpose::Relay } else { Purpose::Terminate };
         let sides = (joined.to_person.clone(), joined.from_person.clone());
@@ -221,11 +213,7 @@ impl Service {
     }
 
     /// `POST …/reject`
-    pub(super) fn reject_call(
-        &mut self,
-        asked: &Asked<'_>,
-        id: CallId,
-    ) -> Result<Reply, ApiError> {
+    pub(super) fn reject_call(&mut self, asked: &Asked<'_>, id: CallId) -> Result<Reply, ApiError> {
         let body: graph::Reject = asked.parse_or_default()?;
         self.check_callback(body.callback_uri.as_deref())?;
         let reason = body.reason.unwrap_or(graph::RejectReason::None);
@@ -240,16 +228,11 @@ impl Service {
             call.callback_uri = uri;
         }
         let result = crate::call::result::EndResult::rejected(reason.as_str());
-        self.finish_call(asked.now, id, Trigger::Reject, result, |shown| {
+        self.finish_call(asked.now, id, Trigger::Reject, &result, |shown| {
             // Documented: nothing but the id, no state and no result.
             *shown = graph::Call { id: shown.id.take(), ..graph::Call::typed() };
         });
         Ok(Reply::empty(202))
-    }
-
-    /// Whether the call's other leg is a person.
-    pub(super) fn peer_is_person(&self, call: &Call) -> bool {
-        self.peer_of(call).is_some_and(|(_, leg)| matches!(leg.party, Party::User(_)))
     }
 }
 

@@ -77,7 +77,8 @@ impl Service {
         let mut name = "unknown";
         let outcome = self.handle_request(now, request, &mut name);
         let response = self.respond(now, request, outcome);
-        let served = Event::RequestServed { request: request.id, route: name, status: response.status };
+        let served =
+            Event::RequestServed { request: request.id, route: name, status: response.status };
         self.outputs.insert(place, Output::Response(response));
         self.outputs.insert(place + 1, Output::Event(served));
     }

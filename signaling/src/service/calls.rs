@@ -1,9 +1,9 @@
 //! Calls as resources: create, read, keep alive, delete; their operations and
 //! participants to read.
 
-use super::api::Asked;
 use super::answering::{app_hosted, check_modalities, no_ports};
-use super::conference::{Conversation, Kind, Leg, Party, Standing};
+use super::api::Asked;
+use super::conference::{Conversation, Leg, Party, Standing};
 use super::directory::Permission;
 use super::reply::{ApiError, Reply};
 use super::view::collection;
@@ -113,7 +113,7 @@ impl Service {
     ) -> CallId {
         let app = asked.caller.app.clone();
         let (conversation, call) = (self.new_conversation_id(), self.new_call_id());
-        let mut held = Conversation::new(conversation, tenant.clone(), Kind::PeerToPeer);
+        let mut held = Conversation::new(tenant.clone());
         let mut insert = |id: LegId, party: Party, standing: Standing, info| {
             held.legs.insert(id, Leg { party, standing, info, description: None });
         };
@@ -178,11 +178,7 @@ impl Service {
     }
 
     /// `DELETE /communications/calls/{id}`
-    pub(super) fn delete_call(
-        &mut self,
-        asked: &Asked<'_>,
-        id: CallId,
-    ) -> Result<Reply, ApiError> {
+    pub(super) fn delete_call(&mut self, asked: &Asked<'_>, id: CallId) -> Result<Reply, ApiError> {
         let state = self.owned(asked, id)?.state();
         if state.next(Trigger::HangUp).is_none() {
             return Err(ApiError::wrong_state("delete", state));
@@ -198,11 +194,7 @@ impl Service {
     }
 
     /// `GET …/operations`
-    pub(super) fn list_operations(
-        &self,
-        asked: &Asked<'_>,
-        id: CallId,
-    ) -> Result<Reply, ApiError> {
+    pub(super) fn list_operations(&self, asked: &Asked<'_>, id: CallId) -> Result<Reply, ApiError> {
         let call = self.owned(asked, id)?;
         let shown: Vec<_> = call.operations.iter().map(|o| o.to_graph()).collect();
         Ok(Reply::json(200, &collection(&shown)))

@@ -1,6 +1,6 @@
 //! Conversations: the legs that hear one another. A peer-to-peer call is a conversation
-//! of two; when it grows, the same conversation becomes a group, so nothing has to be
-//! carried over. Rosters are made from the legs and from nothing else.
+//! of two, and what the API shows as participants is made from the legs and from nothing
+//! else, so that a conversation can grow without anything being carried over.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use callrig_media::description::Description;
 use serde::{Deserialize, Serialize};
 
 use crate::graph;
-use crate::id::{CallId, ConversationId, LegId, TenantId, UserId};
+use crate::id::{CallId, LegId, TenantId, UserId};
 
 /// Who a leg belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +31,6 @@ pub(crate) enum Standing {
     Joined,
 }
 
-/// Two, or any number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    PeerToPeer,
-    Group,
-}
-
 /// One leg.
 #[derive(Debug)]
 pub(crate) struct Leg {
@@ -51,15 +44,13 @@ pub(crate) struct Leg {
 /// The legs that hear one another.
 #[derive(Debug)]
 pub(crate) struct Conversation {
-    pub(crate) id: ConversationId,
     pub(crate) tenant: TenantId,
-    pub(crate) kind: Kind,
     pub(crate) legs: BTreeMap<LegId, Leg>,
 }
 
 impl Conversation {
-    pub(crate) const fn new(id: ConversationId, tenant: TenantId, kind: Kind) -> Self {
-        Self { id, tenant, kind, legs: BTreeMap::new() }
+    pub(crate) const fn new(tenant: TenantId) -> Self {
+        Self { tenant, legs: BTreeMap::new() }
     }
 
     /// The calls of its bots.

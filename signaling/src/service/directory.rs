@@ -171,20 +171,20 @@ pub(crate) struct Index {
     users: BTreeMap<UserId, (TenantId, User)>,
     apps: BTreeMap<AppId, App>,
     consents: BTreeMap<(TenantId, AppId), BTreeSet<Permission>>,
-    tenants: BTreeSet<TenantId>,
 }
 
 impl Index {
     /// Checks a directory and orders it.
     pub(crate) fn new(directory: Directory) -> Result<Self, DirectoryError> {
         let mut index = Self::default();
+        let mut tenants = BTreeSet::new();
         for app in directory.apps {
             if let Some(before) = index.apps.insert(app.id.clone(), app) {
                 return Err(DirectoryError::AppTwice(before.id));
             }
         }
         for tenant in directory.tenants {
-            if !index.tenants.insert(tenant.id.clone()) {
+            if !tenants.insert(tenant.id.clone()) {
                 return Err(DirectoryError::TenantTwice(tenant.id));
             }
             for user in tenant.users {
@@ -212,10 +212,6 @@ impl Index {
         self.apps.get(id)
     }
 
-    pub(crate) fn has_tenant(&self, id: &TenantId) -> bool {
-        self.tenants.contains(id)
-    }
-
     /// The only app there is, if there is but one.
     pub(crate) fn only_app(&self) -> Option<&App> {
         let mut apps = self.apps.values();
@@ -234,11 +230,6 @@ impl Index {
         self.consents
             .get(&(tenant.clone(), app.clone()))
             .is_some_and(|granted| granted.iter().any(|p| p.is_about_calls()))
-    }
-
-    /// What the app may do in the organisation, by name.
-    pub(crate) fn permissions(&self, tenant: &TenantId, app: &AppId) -> BTreeSet<Permission> {
-        self.consents.get(&(tenant.clone(), app.clone())).cloned().unwrap_or_default()
     }
 
     /// Replaces what an organisation lets an app do.

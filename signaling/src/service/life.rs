@@ -34,7 +34,7 @@ impl Service {
     pub(super) fn begin_call(&mut self, now: Instant, new: NewCall) -> CallId {
         let (id, app) = (new.id, new.app.clone());
         self.outboxes.insert(id, super::notify::Outbox::new(new.conversation));
-        let call = Call::new(now, new);
+        let call = Call::new(new);
         let state = call.state();
         *self.calls_per_app.entry(app.clone()).or_insert(0) += 1;
         self.calls.insert(id, call);
@@ -92,12 +92,12 @@ impl Service {
     pub(super) fn hang_up_call(&mut self, now: Instant, id: CallId) {
         if self.move_call(id, Trigger::HangUp) {
             self.notify_call(now, id, ChangeType::Updated, |_| {});
-            self.finish_call(now, id, Trigger::Finish, EndResult::ended_by_bot(), |_| {});
+            self.finish_call(now, id, Trigger::Finish, &EndResult::ended_by_bot(), |_| {});
         }
     }
 
     /// Somebody else ends the call, or the platform does.
-    pub(super) fn end_call(&mut self, now: Instant, id: CallId, result: EndResult) {
+    pub(super) fn end_call(&mut self, now: Instant, id: CallId, result: &EndResult) {
         self.finish_call(now, id, Trigger::End, result, |_| {});
     }
 
@@ -108,7 +108,7 @@ impl Service {
         now: Instant,
         id: CallId,
         trigger: Trigger,
-        result: EndResult,
+        result: &EndResult,
         shape: impl FnOnce(&mut graph::Call),
     ) {
         if self.calls.get(&id).is_none_or(|call| call.state().next(trigger).is_none()) {
@@ -138,7 +138,7 @@ impl Service {
         }
         self.close_media_of(now, call.conversation);
         self.remove_leg(now, call.leg);
-        self.close_conversation_if_over(now, call.conversation, &result);
+        self.close_conversation_if_over(now, call.conversation, result);
     }
 
     /// Every operation that still goes on is cancelled and told of, before the call's own
@@ -147,7 +147,7 @@ impl Service {
     fn end_operations_of(&mut self, now: Instant, id: CallId) {
         let running = self.calls.get(&id).map(|call| call.operations.running());
         for operation in running.unwrap_or_default() {
-            self.stop_work(now, id, operation);
+            self.stop_work(id, operation);
             self.end_operation(
                 now,
                 id,
@@ -221,7 +221,7 @@ impl Service {
             self.say(Event::LegEnded { leg, result: result.clone() });
         }
         for call in calls {
-            self.end_call(now, call, EndResult::ended_by_other_party());
+            self.end_call(now, call, &EndResult::ended_by_other_party());
         }
         self.conversations.remove(&id);
     }
@@ -230,13 +230,13 @@ impl Service {
     pub(super) fn answer_window_over(&mut self, now: Instant, id: CallId) {
         if self.calls.get(&id).is_some_and(|call| call.state() == State::Incoming) {
             let seconds = self.config.limits.answer_window.as_secs();
-            self.end_call(now, id, EndResult::not_answered_in_time(seconds));
+            self.end_call(now, id, &EndResult::not_answered_in_time(seconds));
         }
     }
 
     /// No keepAlive came.
     pub(super) fn keep_alive_over(&mut self, now: Instant, id: CallId) {
-        self.end_call(now, id, EndResult::keep_alive_timeout());
+        self.end_call(now, id, &EndResult::keep_alive_timeout());
     }
 
     /// A person did not answer.
@@ -251,7 +251,7 @@ impl Service {
         self.say(Event::LegEnded { leg, result: result.clone() });
         let calls = self.conversations.get(&id).map(Conversation::calls).unwrap_or_default();
         for call in calls {
-            self.end_call(now, call, result.clone());
+            self.end_call(now, call, result);
         }
         self.conversations.remove(&id);
     }
@@ -259,7 +259,7 @@ impl Service {
     /// Ends every call, as on shutting down.
     pub fn shut_down(&mut self, now: Instant) {
         for id in self.calls.keys().copied().collect::<Vec<_>>() {
-            self.end_call(now, id, EndResult::shutting_down());
+            self.end_call(now, id, &EndResult::shutting_down());
         }
     }
 

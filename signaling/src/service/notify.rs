@@ -139,7 +139,7 @@ impl Service {
         let waiting = outbox.queue.len();
         if waiting > backlog_max {
             outbox.queue.clear();
-            self.end_call(now, call, EndResult::callback_backlog(waiting));
+            self.end_call(now, call, &EndResult::callback_backlog(waiting));
         }
         self.deliver_next(now, call);
     }
@@ -290,7 +290,7 @@ impl Service {
             reason: reason.to_owned(),
         });
         if self.calls.contains_key(&call) {
-            self.end_call(now, call, EndResult::callback_undeliverable(reason));
+            self.end_call(now, call, &EndResult::callback_undeliverable(reason));
         } else {
             self.outboxes.remove(&call);
         }

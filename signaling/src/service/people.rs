@@ -6,7 +6,7 @@ use callrig_media::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::Service;
-use super::conference::{Conversation, Kind, Leg, Party, Standing};
+use super::conference::{Conversation, Leg, Party, Standing};
 use super::directory::Permission;
 use crate::call::NewCall;
 use crate::call::result::EndResult;
@@ -86,7 +86,7 @@ impl Service {
         let modalities = modalities_of(&offer);
         let (conversation, call) = (self.new_conversation_id(), self.new_call_id());
         let bot_leg = self.new_leg_id();
-        let mut held = Conversation::new(conversation, tenant.clone(), Kind::PeerToPeer);
+        let mut held = Conversation::new(tenant.clone());
         let info = self.directory.user_info(user).unwrap_or_default();
         let person = Leg {
             party: Party::User(user.clone()),

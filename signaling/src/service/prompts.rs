@@ -3,15 +3,14 @@
 //! was used longest ago makes room.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
+use callrig_media::prompt::Wav;
 use callrig_media::time::Instant;
 
 use super::notify::uri_allowed;
 use super::reply::ApiError;
 use super::{Output, Service, Timer, Waiting};
-use crate::attach::sound::Sound;
 use crate::call::queue::PromptKey;
 use crate::call::result::EndResult;
 use crate::event::{DropReason, Event};
@@ -23,7 +22,7 @@ use crate::id::{AppId, CallId, OperationId};
 #[derive(Debug)]
 enum File {
     Fetching,
-    Ready { sound: Arc<Sound>, used: u64 },
+    Ready { sound: Wav, used: u64 },
 }
 
 /// The files that are kept.
@@ -45,12 +44,12 @@ impl Prompts {
     }
 
     /// The file, if it is there.
-    pub(crate) fn get(&mut self, key: &PromptKey) -> Option<Arc<Sound>> {
+    pub(crate) fn get(&mut self, key: &PromptKey) -> Option<Wav> {
         self.uses += 1;
         match self.files.get_mut(key)? {
             File::Ready { sound, used } => {
                 *used = self.uses;
-                Some(Arc::clone(sound))
+                Some(sound.clone())
             }
             File::Fetching => None,
         }
@@ -63,15 +62,15 @@ impl Prompts {
 
     fn remove(&mut self, key: &PromptKey) {
         if let Some(File::Ready { sound, .. }) = self.files.remove(key) {
-            self.bytes -= sound.bytes();
+            self.bytes -= bytes_of(&sound);
         }
     }
 
     /// Keeps a file; `false` if there is no room for it even then.
-    fn keep(&mut self, key: PromptKey, sound: Sound) -> bool {
+    fn keep(&mut self, key: PromptKey, sound: Wav) -> bool {
         self.uses += 1;
-        self.bytes += sound.bytes();
-        let file = File::Ready { sound: Arc::new(sound), used: self.uses };
+        self.bytes += bytes_of(&sound);
+        let file = File::Ready { sound, used: self.uses };
         self.files.insert(key.clone(), file);
         while self.bytes > self.bytes_max {
             let oldest = self
@@ -89,6 +88,11 @@ impl Prompts {
         }
         true
     }
+}
+
+/// How much memory a file takes.
+fn bytes_of(sound: &Wav) -> usize {
+    size_of_val(sound.samples())
 }
 
 impl Service {
@@ -163,7 +167,7 @@ impl Service {
         }
     }
 
-    fn read_prompt(&self, outcome: Result<Response, String>) -> Result<Sound, EndResult> {
+    fn read_prompt(&self, outcome: Result<Response, String>) -> Result<Wav, EndResult> {
         let response = outcome.map_err(|reason| EndResult::prompt_not_downloaded(&reason))?;
         if !response.is_success() {
             let status = format!("HTTP {}", response.status);
@@ -174,14 +178,17 @@ impl Service {
             let detail = format!("it has {bytes} bytes; the limit is {most}");
             return Err(EndResult::invalid_prompt_file(&detail));
         }
-        Sound::parse(&response.body).map_err(|error| EndResult::invalid_prompt_file(&error))
+        Wav::parse(&response.body)
+            .map_err(|error| EndResult::invalid_prompt_file(&error.to_string()))
     }
 
     fn fail_those_needing(&mut self, now: Instant, key: &PromptKey, result: &EndResult) {
         let waiting: Vec<(CallId, OperationId)> = self
             .calls
             .values()
-            .flat_map(|call| call.queue.needing(key).into_iter().map(|operation| (call.id, operation)))
+            .flat_map(|call| {
+                call.queue.needing(key).into_iter().map(|operation| (call.id, operation))
+            })
             .collect();
         for (call, operation) in waiting {
             self.fail_work(now, call, operation, result.clone());

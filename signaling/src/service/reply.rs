@@ -12,7 +12,7 @@ use crate::call::state::State;
 use crate::clock;
 use crate::graph::{ErrorBody, ErrorDetail, InnerError, ParseError};
 use crate::http::{Header, Request, Response};
-use crate::id::{AppId, LegId};
+use crate::id::LegId;
 
 /// A good answer.
 #[derive(Clone, Debug, Default)]
@@ -89,11 +89,6 @@ impl ApiError {
         Self::bad_request(format!("{action} is only possible on calls with service-hosted media."))
     }
 
-    pub(crate) fn not_registered(app: &AppId) -> Self {
-        let message = format!("Application is not registered in our store. ({app})");
-        Self::new(403, "7503", message)
-    }
-
     pub(crate) fn insufficient_permissions(needed: &str) -> Self {
         let message =
             format!("Insufficient enterprise tenant permissions: one of {needed} is needed.");
@@ -109,10 +104,7 @@ impl ApiError {
     }
 
     pub(crate) fn too_many(message: impl Into<String>, seconds: u64) -> Self {
-        Self {
-            retry_after_seconds: Some(seconds),
-            ..Self::new(429, "TooManyRequests", message)
-        }
+        Self { retry_after_seconds: Some(seconds), ..Self::new(429, "TooManyRequests", message) }
     }
 
     pub(crate) fn not_implemented(what: &str) -> Self {

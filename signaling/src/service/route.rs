@@ -227,7 +227,7 @@ impl Route {
     }
 }
 
-fn name_of<A: PartialEq>(table: &[(&'static str, A)], action: A) -> &'static str {
+fn name_of<A: Copy + PartialEq>(table: &[(&'static str, A)], action: A) -> &'static str {
     table.iter().find(|(_, known)| *known == action).map_or("", |(name, _)| *name)
 }
 
@@ -309,7 +309,8 @@ fn parse_route(segments: &[&str]) -> Result<Route, RouteError> {
             parse_calls(rest)
         }
         [root, meetings, rest @ ..]
-            if (is(root, "communications") || is(root, "app")) && is(meetings, "onlineMeetings") =>
+            if (is(root, "communications") || is(root, "app"))
+                && is(meetings, "onlineMeetings") =>
         {
             parse_meetings(Owner::Application, rest)
         }

@@ -5,6 +5,8 @@
 use core::time::Duration;
 
 use bytes::Bytes;
+use callrig_media::prompt::{PROMPTS_MAX, Wav};
+use callrig_media::recorder::{self, CompletionReason, Recorded, Recorder};
 use callrig_media::time::Instant;
 
 use super::api::{Asked, checked_context};
@@ -12,7 +14,7 @@ use super::reply::{ApiError, Reply};
 use super::{Service, Timer};
 use crate::attach;
 use crate::call::operation::{Kind, Operation};
-use crate::call::queue::{Entry, PROMPTS_MAX, PromptKey, RecordRules, TONES_MAX, Work};
+use crate::call::queue::{Entry, PromptKey, TONES_MAX, Work};
 use crate::call::result::EndResult;
 use crate::call::state::State;
 use crate::call::{Call, Hosting};
@@ -75,7 +77,13 @@ impl Service {
         self.say(Event::OperationStarted { call: id, operation: operation_id, kind });
         if ended {
             let result = EndResult::action_completed();
-            self.say(Event::OperationEnded { call: id, operation: operation_id, kind, status, result });
+            self.say(Event::OperationEnded {
+                call: id,
+                operation: operation_id,
+                kind,
+                status,
+                result,
+            });
         }
         let rest = format!("/operations/{operation_id}");
         let location = asked.location(&self.config.base_url, id, &rest);
@@ -247,7 +255,7 @@ impl Service {
     fn cancel_queue(&mut self, now: Instant, id: CallId) {
         let queued = self.calls.get(&id).map(|call| call.queue.operations());
         for operation in queued.unwrap_or_default() {
-            self.stop_work(now, id, operation);
+            self.stop_work(id, operation);
             self.say_cancelled(now, id, operation);
         }
     }
@@ -273,7 +281,7 @@ impl Service {
     }
 
     /// Takes an operation's work out of the queue, and stops it if it has begun.
-    pub(super) fn stop_work(&mut self, now: Instant, id: CallId, operation: OperationId) {
+    pub(super) fn stop_work(&mut self, id: CallId, operation: OperationId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if call.queue.remove(operation) == Some(true) {
             self.timers.cancel(Timer::Tones(id, operation));
@@ -292,7 +300,7 @@ impl Service {
         operation: OperationId,
         result: EndResult,
     ) {
-        self.stop_work(now, id, operation);
+        self.stop_work(id, operation);
         if let Some(held) = self.calls.get_mut(&id).and_then(|c| c.operations.get_mut(operation))
             && held.kind == Kind::Record
         {
@@ -314,10 +322,13 @@ impl Service {
         else {
             return;
         };
-        let sounds = entry.work.prompts().iter().filter_map(|key| self.prompts.get(key)).collect();
+        let sounds = entry.work.prompts().iter().filter_map(|key| self.prompts.get(key));
+        let sounds: Vec<Wav> = sounds.collect();
         match &entry.work {
             Work::Play { repeat, .. } => self.media.play(now, leg, sounds, *repeat),
-            Work::Record { rules, .. } => self.media.record(now, leg, sounds, rules.clone()),
+            Work::Record { rules, .. } => {
+                self.media.record(now, leg, sounds.into_iter().next(), rules.clone());
+            },
             Work::Tones { .. } => self.timers.set(Timer::Tones(id, entry.operation), now),
         }
         self.media_moved(leg);
@@ -338,7 +349,8 @@ impl Service {
             return;
         };
         self.timers.set(Timer::Tones(id, operation), now + TONE_LENGTH + pause);
-        if let Some(leg) = self.calls.get(&id).and_then(|call| self.peer_of(call)).map(|(leg, _)| leg)
+        if let Some(leg) =
+            self.calls.get(&id).and_then(|call| self.peer_of(call)).map(|(leg, _)| leg)
         {
             self.media.send_tone(now, leg, &tone, TONE_LENGTH);
             self.media_moved(leg);
@@ -360,6 +372,12 @@ impl Service {
             attach::Event::Tone(tone) => self.tone_heard(now, leg, &tone),
             attach::Event::Played => self.work_done(now, call, EndResult::action_completed()),
             attach::Event::Recorded(recorded) => self.recorded(now, call, recorded),
+            attach::Event::Failed(reason) => {
+                let current = self.calls.get(&call).and_then(|call| call.queue.current());
+                if let Some(operation) = current.map(|entry| entry.operation) {
+                    self.fail_work(now, call, operation, EndResult::prompt_failed(&reason));
+                }
+            }
         }
     }
 
@@ -371,25 +389,8 @@ impl Service {
         self.advance_queue(now, id);
     }
 
-    fn recorded(&mut self, now: Instant, id: CallId, recorded: attach::Recorded) {
-        use attach::RecordEnd as End;
-        use RecordCompletionReason as Reason;
-        let (status, result, reason) = match recorded.end {
-            End::StopTone => {
-                (OperationStatus::Completed, EndResult::stop_tone(), Reason::StopToneDetected)
-            }
-            End::MaxDuration => (
-                OperationStatus::Completed,
-                EndResult::max_record_duration(),
-                Reason::MaxRecordDurationReached,
-            ),
-            End::MaxSilence => {
-                (OperationStatus::Completed, EndResult::max_silence(), Reason::MaxSilenceTimeout)
-            }
-            End::InitialSilence => {
-                (OperationStatus::Failed, EndResult::initial_silence(), Reason::InitialSilenceTimeout)
-            }
-        };
+    fn recorded(&mut self, now: Instant, id: CallId, recorded: Recorded) {
+        let (status, result, reason) = end_of(recorded.reason);
         let completed = status == OperationStatus::Completed;
         let (recording, token) =
             (RecordingId::from_u128(self.random_bits()), format!("{:032x}", self.random_bits()));
@@ -401,10 +402,12 @@ impl Service {
         if let Some(held) = call.operations.get_mut(operation) {
             held.completion_reason = Some(reason.to_string());
             held.recording_location = Some(if completed { location } else { String::new() });
-            held.recording_access_token = Some(if completed { token.clone() } else { String::new() });
+            held.recording_access_token =
+                Some(if completed { token.clone() } else { String::new() });
         }
         if completed {
-            self.keep_recording(recording, Recording { call: id, token, wav: recorded.wav });
+            let wav = recorded.file.unwrap_or_default();
+            self.keep_recording(recording, Recording { call: id, token, wav });
         }
         self.end_operation(now, id, operation, status, result);
         self.advance_queue(now, id);
@@ -468,36 +471,66 @@ impl Service {
     }
 }
 
-fn record_rules(body: &graph::RecordResponse) -> Result<RecordRules, ApiError> {
-    let seconds = |name: &str, value: Option<graph::Number>| match value {
-        None => Ok(Duration::from_secs(5)),
-        Some(graph::Number(number)) if (1..=120).contains(&number) => {
-            Ok(Duration::from_secs(number.unsigned_abs()))
+/// How the API says that a recording ended.
+fn end_of(reason: CompletionReason) -> (OperationStatus, EndResult, RecordCompletionReason) {
+    use OperationStatus::{Completed, Failed};
+    use RecordCompletionReason as Reason;
+    match reason {
+        CompletionReason::StopToneDetected => {
+            (Completed, EndResult::stop_tone(), Reason::StopToneDetected)
         }
-        Some(_) => Err(ApiError::bad_request(format!("{name} is not 1 to 120."))),
-    };
-    let mut stop_tones = Vec::new();
-    for text in body.stop_tones.iter().flatten() {
-        // Old examples name several keys in one string.
-        match Tone::from_key(text) {
-            Some(tone) => stop_tones.push(tone),
-            None => {
-                for key in text.chars() {
-                    let tone = Tone::from_key(&key.to_string());
-                    let unknown = || ApiError::bad_request(format!("'{text}' is no stop tone."));
-                    stop_tones.push(tone.ok_or_else(unknown)?);
-                }
-            }
+        CompletionReason::MaxRecordDurationReached => {
+            (Completed, EndResult::max_record_duration(), Reason::MaxRecordDurationReached)
+        }
+        CompletionReason::MaxSilenceTimeout => {
+            (Completed, EndResult::max_silence(), Reason::MaxSilenceTimeout)
+        }
+        CompletionReason::InitialSilenceTimeout => {
+            (Failed, EndResult::initial_silence(), Reason::InitialSilenceTimeout)
+        }
+        CompletionReason::MediaReceiveTimeout => {
+            (Failed, EndResult::initial_silence(), Reason::MediaReceiveTimeout)
+        }
+        CompletionReason::OperationCanceled => {
+            (Failed, EndResult::action_cancelled(), Reason::OperationCanceled)
+        }
+        CompletionReason::PlayPromptFailed => {
+            (Failed, EndResult::prompt_failed("the prompt"), Reason::PlayPromptFailed)
+        }
+        CompletionReason::PlayBeepFailed => {
+            (Failed, EndResult::prompt_failed("the beep"), Reason::PlayBeepFailed)
+        }
+        CompletionReason::UnspecifiedError => {
+            (Failed, EndResult::prompt_failed("an error"), Reason::UnspecifiedError)
         }
     }
-    Ok(RecordRules {
-        initial_silence: seconds(
+}
+
+/// The rules of a recording, with the documented defaults and bounds.
+fn record_rules(body: &graph::RecordResponse) -> Result<recorder::Config, ApiError> {
+    let seconds = |name: &str, value: Option<graph::Number>| match value {
+        None => Ok(5),
+        Some(graph::Number(number)) => u32::try_from(number)
+            .map_err(|_| ApiError::bad_request(format!("{name} is not 1 to 120."))),
+    };
+    let rules = recorder::Config {
+        initial_silence_timeout_in_seconds: seconds(
             "initialSilenceTimeoutInSeconds",
             body.initial_silence_timeout_in_seconds,
         )?,
-        max_silence: seconds("maxSilenceTimeoutInSeconds", body.max_silence_timeout_in_seconds)?,
-        max_duration: seconds("maxRecordDurationInSeconds", body.max_record_duration_in_seconds)?,
-        beep: body.play_beep.unwrap_or(true),
-        stop_tones,
-    })
+        max_silence_timeout_in_seconds: seconds(
+            "maxSilenceTimeoutInSeconds",
+            body.max_silence_timeout_in_seconds,
+        )?,
+        max_record_duration_in_seconds: seconds(
+            "maxRecordDurationInSeconds",
+            body.max_record_duration_in_seconds,
+        )?,
+        play_beep: body.play_beep.unwrap_or(true),
+        stop_tones: body.stop_tones.clone().unwrap_or_default(),
+    };
+    // It knows its own rules.
+    Recorder::new(rules.clone(), None, attach::sound::RATE)
+        .map_err(|error| ApiError::bad_request(error.to_string()))?;
+    Ok(rules)
 }

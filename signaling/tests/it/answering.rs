@@ -27,7 +27,12 @@ fn a_bot_that_answers_is_told_establishing_established_and_media() {
     world.run_ms(500);
     assert_eq!(
         world.told_states(),
-        ["created incoming", "updated establishing", "updated established", "updated established+media"]
+        [
+            "created incoming",
+            "updated establishing",
+            "updated established",
+            "updated established+media"
+        ]
     );
     let states: Vec<State> = world
         .said
@@ -84,7 +89,8 @@ fn without_any_permission_on_calls_the_caller_stays_hidden() {
     assert!(identity["user"].is_null(), "{identity}");
     assert!(identity["encrypted"]["id"].is_string(), "{identity}");
     // Answering needs no permission all the same.
-    let answer = world.api(Method::Post, &format!("/communications/calls/{call}/answer"), SERVICE_HOSTED);
+    let answer =
+        world.api(Method::Post, &format!("/communications/calls/{call}/answer"), SERVICE_HOSTED);
     assert_eq!(answer.status, 202);
 }
 
@@ -96,7 +102,8 @@ fn a_call_that_nobody_answers_ends_after_fifteen_seconds() {
     assert_eq!(world.api(Method::Get, &format!("/communications/calls/{call}"), "").status, 200);
     world.run_until(Instant::from_millis(15_001));
     assert_eq!(world.ended(), [(408, 10057)]);
-    let late = world.api(Method::Post, &format!("/communications/calls/{call}/answer"), SERVICE_HOSTED);
+    let late =
+        world.api(Method::Post, &format!("/communications/calls/{call}/answer"), SERVICE_HOSTED);
     assert_eq!((late.status, json(&late)["error"]["code"].as_str()), (404, Some("8522")));
     world.run_ms(100);
     assert_eq!(world.told_states(), ["created incoming", "deleted terminated"]);
@@ -182,7 +189,10 @@ fn app_hosted_media_needs_its_permission() {
     let path = format!("/communications/calls/{call}/answer");
     let refused = world.api(Method::Post, &path, &body);
     assert_eq!((refused.status, json(&refused)["error"]["code"].as_str()), (403, Some("7504")));
-    assert_eq!(json(&world.api(Method::Get, &format!("/communications/calls/{call}"), ""))["state"], "incoming");
+    assert_eq!(
+        json(&world.api(Method::Get, &format!("/communications/calls/{call}"), ""))["state"],
+        "incoming"
+    );
 }
 
 #[test]

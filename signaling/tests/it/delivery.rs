@@ -166,7 +166,9 @@ fn in_order(world: &World) -> Result<(), TestCaseError> {
             if let Some((_, before)) = last.get(&call) {
                 prop_assert!(version >= *before || version == 0, "{url} {version} < {before}");
             }
-            if change == callrig_signaling::graph::ChangeType::Deleted && url.matches('/').count() == 3 {
+            if change == callrig_signaling::graph::ChangeType::Deleted
+                && url.matches('/').count() == 3
+            {
                 deleted.push(call.clone());
             }
             last.insert(call, key);

@@ -127,7 +127,11 @@ fn a_call_of_another_app_is_not_there() {
         let response = world.api_as("other", method, &path, SERVICE_HOSTED);
         assert_error(&response, 404, "8522");
     }
-    assert_error(&world.api_as("nobody", Method::Get, &path, ""), 401, "InvalidAuthenticationToken");
+    assert_error(
+        &world.api_as("nobody", Method::Get, &path, ""),
+        401,
+        "InvalidAuthenticationToken",
+    );
     assert_eq!(json(&world.api(Method::Get, &path, ""))["state"], "incoming");
 }
 

@@ -113,7 +113,10 @@ fn creating_answers_201_with_the_call_and_where_it_is() {
 
 #[test]
 fn what_may_not_be_called_is_refused_and_leaves_nothing() {
-    let config = callrig_signaling::service::Config { directory: directory(&[Permission::AccessMedia]), ..config() };
+    let config = callrig_signaling::service::Config {
+        directory: directory(&[Permission::AccessMedia]),
+        ..config()
+    };
     let mut world = World::with_webhook(config, 5, Box::new(accept));
     let body = |target: &str, more: &str| {
         format!(
@@ -132,7 +135,11 @@ fn what_may_not_be_called_is_refused_and_leaves_nothing() {
     ] {
         let response = world.api(Method::Post, "/communications/calls", &body);
         let shown = json(&response);
-        assert_eq!((response.status, shown["error"]["code"].as_str()), (status, Some(code)), "{body}");
+        assert_eq!(
+            (response.status, shown["error"]["code"].as_str()),
+            (status, Some(code)),
+            "{body}"
+        );
     }
     world.assert_nothing_left();
     assert!(world.notifications.is_empty());

@@ -231,13 +231,7 @@ impl World {
         self.api_as("bot", method, path, body)
     }
 
-    pub(crate) fn api_as(
-        &mut self,
-        app: &str,
-        method: Method,
-        path: &str,
-        body: &str,
-    ) -> Response {
+    pub(crate) fn api_as(&mut self, app: &str, method: Method, path: &str, body: &str) -> Response {
         let headers = vec![
             ("Authorization".to_owned(), format!("Bearer {app}")),
             ("Content-Type".to_owned(), "application/json".to_owned()),
