@@ -203,11 +203,11 @@ mod tests {
         let original = sine(240, 1920);
         let mut shorter = original.clone();
         let removed = accelerate(&mut shorter, 0, LAYOUT, Urgency::Patient);
-        assert!(removed > 0 && removed % 240 == 0, "{removed}");
+        assert!(removed > 0 && removed.is_multiple_of(240), "{removed}");
         assert_eq!(shorter.len(), 1920 - removed);
         let mut longer = original.clone();
         let inserted = expand(&mut longer, 0, LAYOUT, Urgency::Patient);
-        assert!(inserted > 0 && inserted % 240 == 0, "{inserted}");
+        assert!(inserted > 0 && inserted.is_multiple_of(240), "{inserted}");
         assert_eq!(longer.len(), 1920 + inserted);
         for changed in [shorter, longer] {
             for (n, sample) in changed.iter().enumerate() {

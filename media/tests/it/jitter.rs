@@ -457,7 +457,7 @@ fn tones_take_their_place_in_the_sequence_and_are_not_called_loss() {
 fn without_decoding_the_timing_and_the_counters_are_the_same() {
     let mut state = 5;
     let mut sent = opus_stream(&opus::Config::default(), 20, 10_000);
-    sent.retain(|_| random(&mut state) % 20 != 0);
+    sent.retain(|_| !random(&mut state).is_multiple_of(20));
     let end = end_of(&sent);
     let unstretched = Config { stretch: false, ..Config::default() };
     let heard = play(&unstretched, sent.clone(), end);
