@@ -199,7 +199,7 @@ fn reception_reports(evidence: &Evidence<'_>) -> Judgement {
         let compounds = reports::sent(evidence.trace, from, to);
         for stream in receiver.streams(evidence.subject) {
             let whole = Reception::of(&receiver.packets, stream.ssrc, stream.clock_rate);
-            if !whole.one_run {
+            if !whole.one_run || !view::has_one_clock(evidence.subject, stream.ssrc) {
                 continue;
             }
             let blocks = blocks_about(&compounds, stream.ssrc);
@@ -251,22 +251,18 @@ fn judge_blocks(
     let first = first.map_or(0, |packet| i64::from(packet.sequence_number));
     for (at, block) in blocks {
         // What arrives in the very moment of sending may be counted or not.
-        let until =
-            |strictly: bool| -> Reception {
-                let count = packets.partition_point(|packet| {
-                    if strictly { packet.at < *at } else { packet.at <= *at }
-                });
-                Reception::of(&packets[..count], ssrc, clock_rate)
-            };
-        let candidates = [until(false), until(true)];
-        let matching = candidates.iter().find(|reception| {
-            let Some(highest) = reception.packets.iter().map(|packet| packet.sequence).max() else {
-                return false;
-            };
-            i64::from(block.highest) == first + highest && i64::from(block.lost) == reception.lost()
+        let before = packets.partition_point(|packet| packet.at < *at);
+        let until = packets.partition_point(|packet| packet.at <= *at);
+        let matching = (before..=until).rev().find_map(|count| {
+            let reception = Reception::of(&packets[..count], ssrc, clock_rate);
+            let highest = reception.packets.iter().map(|packet| packet.sequence).max()?;
+            let agrees = i64::from(block.highest) == first + highest
+                && i64::from(block.lost) == reception.lost();
+            agrees.then_some(reception)
         });
         let Some(reception) = matching else {
-            findings.push(mismatch(who, *at, block, &candidates[0], first));
+            let seen = Reception::of(&packets[..until], ssrc, clock_rate);
+            findings.push(mismatch(who, *at, block, &seen, first));
             break;
         };
         let (expected, received) = (reception.expected as i64, reception.received as i64);

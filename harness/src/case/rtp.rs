@@ -305,6 +305,9 @@ fn report_loss(stream: &Inbound, reception: &Reception, judgement: &mut Judgemen
 
 fn jitter(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = each_stream(evidence, |receiver, stream, reception, judgement| {
+        if !view::has_one_clock(evidence.subject, stream.ssrc) {
+            return;
+        }
         let whose = whose(receiver, stream);
         let source = &stream.source;
         for (what, expected, actual) in [
@@ -338,7 +341,7 @@ fn jitter(evidence: &Evidence<'_>) -> Judgement {
 fn said_jitter(evidence: &Evidence<'_>, bot: &Receiver<'_>) -> Option<Finding> {
     for stream in bot.streams(evidence.subject) {
         let reception = Reception::of(&bot.packets, stream.ssrc, stream.clock_rate);
-        if !reception.one_run {
+        if !reception.one_run || !view::has_one_clock(evidence.subject, stream.ssrc) {
             continue;
         }
         let wrong = reception
@@ -592,15 +595,18 @@ fn truth(evidence: &Evidence<'_>) -> Judgement {
     for stream in platform.streams(evidence.subject) {
         let flow = evidence.subject.flows.iter().find(|flow| flow.ssrc == stream.ssrc);
         let Some(truth) = flow.and_then(|flow| flow.truth.as_ref()) else { continue };
-        if truth.restarts.unwrap_or(0) > 0 {
-            continue;
-        }
         let source = &stream.source;
+        // A jump is believed only with its second packet: the first one counts as arrived all
+        // the same, but what lies between two runs is not lost (RFC 3550 A.1).
+        let arrived =
+            source.packets_received + source.packets_beyond_limits + source.packets_on_probation;
+        let restarted = evidence.subject.truth.restarts.unwrap_or(0) > 0;
+        let within_run = |count: Option<u64>| count.filter(|_| !restarted);
         for (what, expected, actual) in [
-            ("packets", truth.packets, source.packets_received),
-            ("missing packets", truth.lost, source.packets_missing),
-            ("reordered packets", truth.reordered, source.packets_reordered),
-            ("duplicates", truth.duplicates, source.packets_duplicated),
+            ("packets", truth.packets, arrived),
+            ("missing packets", within_run(truth.lost), source.packets_missing),
+            ("reordered packets", within_run(truth.reordered), source.packets_reordered),
+            ("duplicates", within_run(truth.duplicates), source.packets_duplicated),
         ] {
             if let Some(expected) = expected {
                 let what = format!("{}: {what}", whose(&platform, stream));

@@ -102,6 +102,18 @@ pub fn is_regular(subject: &Subject) -> bool {
     subject.kind != "hostile"
 }
 
+/// Whether all payload types of a source count time alike. Where they do not, RFC 7160
+/// lets jitter start afresh, and the formula over all packets has no meaning.
+#[must_use]
+pub fn has_one_clock(subject: &Subject, ssrc: u32) -> bool {
+    let flow = subject.flows.iter().find(|flow| flow.ssrc == ssrc);
+    flow.is_none_or(|flow| {
+        let mut rates = flow.payloads.iter().map(|payload| payload.clock_rate);
+        let first = rates.next();
+        rates.all(|rate| Some(rate) == first)
+    })
+}
+
 /// Whether anything is lost, delayed by chance, or reordered on this network.
 #[must_use]
 pub fn is_clean(evidence: &Evidence<'_>) -> bool {
