@@ -27,6 +27,7 @@ use crate::network::Network;
 use crate::said::Said;
 use crate::stage::Stage;
 use crate::subject::Subject;
+use crate::trace::Heard;
 
 /// All cases of this file.
 pub const CASES: &[Case] = &[
@@ -72,6 +73,10 @@ pub const CASES: &[Case] = &[
     },
 ];
 
+/// A sender whose packets come this evenly is played without being touched: it is less than
+/// the least delay of the jitter buffer.
+const EVEN_SECONDS_MAX: f64 = 0.015;
+
 const FORWARD: Rule = Rule::must(
     "audio/in-order/forward",
     "RFC 3550 section 5.1",
@@ -115,7 +120,7 @@ const BOUNDED: Rule = Rule::must(
 const NONE_ON_CLEAN: Rule = Rule::must(
     "audio/concealment-only-for-loss/none-on-clean",
     "webrtc-stats concealedSamples",
-    "Without loss and delay nothing is made up between the first and the last packet.",
+    "Without loss and delay nothing is made up between the first and the last packet, but for the sender's pauses.",
 );
 const GIVEN_UP: Rule = Rule::must(
     "audio/late-packets-not-played/given-up",
@@ -269,7 +274,9 @@ fn in_order(evidence: &Evidence<'_>) -> Judgement {
     each_sound(evidence, |sound, judgement| {
         // Without one clock all through, only the beginnings of frames can be compared.
         let ticks = sound.plain(evidence.subject).map_or(1, |_| sound.clock_rate / 50);
-        let jumps = sound.count(|playout| playout.discontinuities) as usize;
+        // A sender whose clock goes back is played in the order of its numbers.
+        let counted = sound.count(|playout| playout.discontinuities) as usize;
+        let jumps = counted.max(turns(sound));
         for playback in &sound.playbacks {
             let steps = heard::steps_back(&playback.frames, ticks);
             if steps.len() > jumps {
@@ -289,6 +296,13 @@ fn in_order(evidence: &Evidence<'_>) -> Judgement {
             }
         }
     })
+}
+
+/// How often the sender's own timestamps go back, in the order of its numbers.
+fn turns(sound: &Sound<'_>) -> usize {
+    let packets = payloads::in_sequence(&sound.delivered, sound.ssrc);
+    let stamps: Vec<u32> = packets.iter().map(|(_, one)| one.packet.timestamp).collect();
+    stamps.windows(2).filter(|pair| pair[1].wrapping_sub(pair[0]).cast_signed() < 0).count()
 }
 
 fn conservation(evidence: &Evidence<'_>) -> Judgement {
@@ -431,9 +445,11 @@ fn report_exactness(
     // A sender's pause is filled by design.
     let touched = |kind: Kind| kind != Kind::Played && kind != Kind::Comfort;
     let spoken = plain.playback.spoken();
-    let touched = spoken.iter().filter(|(_, heard)| touched(heard.kind)).count();
-    if touched > 0 && is_undamaged(evidence.subject) {
-        let first = spoken.iter().find(|(_, heard)| heard.kind != Kind::Played);
+    let touched = |(_, heard): &&(Instant, Heard)| touched(heard.kind);
+    let first = spoken.iter().find(touched);
+    let touched = spoken.iter().filter(touched).count();
+    let paused = excuses(evidence, sound, plain).paused > 0.0;
+    if touched > 0 && !paused && is_even(evidence, sound, plain) {
         let line = first.map(|(at, heard)| {
             format!(
                 "{:?} at {:.3} ms, timestamp {:?}",
@@ -485,11 +501,14 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What the network did to the sound of one source, in seconds of it.
+/// Why sound may have been made up, in seconds of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Excuses {
     /// Between packets that were played, where one is missing.
     lost: f64,
+    /// Between packets of sound that the sender meant to be apart: it paused without saying
+    /// so, or pressed a key. A receiver cannot tell until it is over.
+    paused: f64,
     /// By how much the slowest packet was behind the fastest.
     waiting: f64,
     /// What was taken out to catch up, and may have to be waited for again.
@@ -499,40 +518,70 @@ struct Excuses {
 impl Excuses {
     /// The most that may be made up: all of it, and a frame at each end.
     fn seconds(&self) -> f64 {
-        self.lost + self.waiting + self.removed + 0.04
+        self.lost + self.paused + self.waiting + self.removed + 0.04
     }
 }
 
-/// Seconds of sound between packets that can be played, where numbers are missing in
-/// between. `packets` are number, timestamp and ticks of each, ascending.
-fn lost_seconds(packets: &[(i64, u32, i64)], clock_rate: u32) -> f64 {
-    let ticks: i64 = packets
-        .windows(2)
-        .filter(|pair| pair[1].0 - pair[0].0 > 1)
-        .map(|pair| i64::from(pair[1].1.wrapping_sub(pair[0].1).cast_signed()) - pair[0].2)
-        .map(|gap| gap.max(0))
-        .sum();
-    ticks as f64 / f64::from(clock_rate.max(1))
+/// A packet of sound that can be played.
+#[derive(Clone, Copy, Debug)]
+struct Usable {
+    number: i64,
+    timestamp: u32,
+    ticks: i64,
+}
+
+/// Seconds without sound between packets, where a number is missing in between and where
+/// none is. `numbers` are those of which anything arrived; both ascend.
+fn gaps(packets: &[Usable], numbers: &[i64], clock_rate: u32) -> (f64, f64) {
+    let (mut lost, mut paused) = (0, 0);
+    for pair in packets.windows(2) {
+        let step = i64::from(pair[1].timestamp.wrapping_sub(pair[0].timestamp).cast_signed());
+        let gap = (step - pair[0].ticks).max(0);
+        let between = (pair[1].number - pair[0].number - 1) as usize;
+        let from = numbers.partition_point(|number| *number <= pair[0].number);
+        let to = numbers.partition_point(|number| *number < pair[1].number);
+        *(if to - from == between { &mut paused } else { &mut lost }) += gap;
+    }
+    let seconds = |ticks: i64| ticks as f64 / f64::from(clock_rate.max(1));
+    (seconds(lost), seconds(paused))
 }
 
 fn excuses(evidence: &Evidence<'_>, sound: &Sound<'_>, plain: &Plain<'_, '_>) -> Excuses {
     let given_up: Vec<u16> = late(evidence, sound.ssrc).iter().map(|(_, number)| *number).collect();
-    let packets = payloads::in_sequence(&sound.delivered, sound.ssrc);
+    let cast = evidence.cast;
+    let all = payloads::delivered(evidence.trace, cast.platform, cast.bot);
+    let is_usable = |one: &Carried| !given_up.contains(&one.packet.sequence_number);
+    let all = payloads::in_sequence(&all, sound.ssrc);
+    let numbers: Vec<i64> =
+        all.iter().filter(|(_, one)| is_usable(one)).map(|(number, _)| *number).collect();
     let arrived: Vec<Arrived> = sound.delivered.iter().map(|one| one.packet).collect();
-    let usual = Capture::of(&arrived, sound.ssrc, sound.clock_rate);
-    let usable: Vec<(i64, u32, i64)> = packets
+    let ticks = Capture::of(&arrived, sound.ssrc, sound.clock_rate).step();
+    let is_sound =
+        |one: &Carried| view::codec(evidence.subject, one.packet.payload_type) == Some(plain.codec);
+    let usable: Vec<Usable> = all
         .iter()
-        .filter(|(_, one)| !given_up.contains(&one.packet.sequence_number))
-        .map(|(number, one)| (*number, one.packet.timestamp, usual.step()))
+        .filter(|(_, one)| is_usable(one) && is_sound(one))
+        .map(|(number, one)| Usable { number: *number, timestamp: one.packet.timestamp, ticks })
         .collect();
-    let variation = plain.reception.delay_variation_nanos(sound.clock_rate);
+    let (lost, paused) = gaps(&usable, &numbers, sound.clock_rate);
     let rate = f64::from(plain.playback.track.rate);
     let removed = sound.count(|playout| playout.removed_samples_for_acceleration);
-    Excuses {
-        lost: lost_seconds(&usable, sound.clock_rate),
-        waiting: variation.iter().max().copied().unwrap_or(0) as f64 / 1e9,
-        removed: removed as f64 / rate,
-    }
+    let waiting = variation_seconds(sound, plain);
+    Excuses { lost, paused, waiting, removed: removed as f64 / rate }
+}
+
+/// By how much the slowest packet was behind the fastest.
+fn variation_seconds(sound: &Sound<'_>, plain: &Plain<'_, '_>) -> f64 {
+    let variation = plain.reception.delay_variation_nanos(sound.clock_rate);
+    variation.iter().max().copied().unwrap_or(0) as f64 / 1e9
+}
+
+/// The recording has no damage, and its sender kept time well enough for a jitter buffer of
+/// the least delay: then there is no reason to touch anything.
+fn is_even(evidence: &Evidence<'_>, sound: &Sound<'_>, plain: &Plain<'_, '_>) -> bool {
+    view::is_clean(evidence)
+        && is_undamaged(evidence.subject)
+        && variation_seconds(sound, plain) <= EVEN_SECONDS_MAX
 }
 
 fn concealment(evidence: &Evidence<'_>) -> Judgement {
@@ -569,10 +618,13 @@ fn concealment(evidence: &Evidence<'_>) -> Judgement {
                     .with_evidence([format!("{excuses:?}")]),
             );
         }
-        if samples > 0 && view::is_clean(evidence) && is_undamaged(evidence.subject) {
-            judgement
-                .findings
-                .push(NONE_ON_CLEAN.broken(format!("{label}: nothing"), format!("{seconds:.3} s")));
+        // Half a millisecond is less than anybody conceals.
+        if seconds > excuses.paused + 0.000_5 && is_even(evidence, sound, &plain) {
+            let paused = excuses.paused;
+            judgement.findings.push(NONE_ON_CLEAN.broken(
+                format!("{label}: no more than {paused:.3} s, in the sender's own pauses"),
+                format!("{seconds:.3} s"),
+            ));
         }
     })
 }
@@ -640,17 +692,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_where_a_number_is_missing_sound_is_lost() {
-        // 20 ms packets at 8 kHz; number 3 is missing, and a pause of 100 ms follows 4.
-        let packets = [(1, 0, 160), (2, 160, 160), (4, 480, 160), (5, 1_440, 160)];
-        assert!((lost_seconds(&packets, 8_000) - 0.02).abs() < 1e-9);
-        assert_eq!(lost_seconds(&packets[..2], 8_000), 0.0);
-        assert_eq!(lost_seconds(&[], 8_000), 0.0);
+    fn a_loss_is_told_from_a_pause_and_from_a_key_press() {
+        // 20 ms packets at 8 kHz. Number 3 is missing; a pause of 100 ms follows 4; 6 and 7
+        // are telephone events of 40 ms.
+        let usable = |number, timestamp| Usable { number, timestamp, ticks: 160 };
+        let packets =
+            [usable(1, 0), usable(2, 160), usable(4, 480), usable(5, 1_440), usable(8, 1_920)];
+        let numbers = [1, 2, 4, 5, 6, 7, 8];
+        let (lost, paused) = gaps(&packets, &numbers, 8_000);
+        assert!((lost - 0.02).abs() < 1e-9, "{lost}");
+        assert!((paused - 0.14).abs() < 1e-9, "{paused}");
+        assert_eq!(gaps(&packets[..2], &numbers, 8_000), (0.0, 0.0));
+        assert_eq!(gaps(&[], &[], 8_000), (0.0, 0.0));
     }
 
     #[test]
     fn excuses_add_up() {
-        let excuses = Excuses { lost: 0.02, waiting: 0.1, removed: 0.01 };
-        assert!((excuses.seconds() - 0.17).abs() < 1e-9);
+        let excuses = Excuses { lost: 0.02, paused: 0.03, waiting: 0.1, removed: 0.01 };
+        assert!((excuses.seconds() - 0.2).abs() < 1e-9);
     }
 }

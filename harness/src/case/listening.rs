@@ -350,19 +350,18 @@ fn likeness(plain: &Plain<'_, '_>, decoded: &Decoded) -> SegmentalSnr {
     let playback = plain.playback;
     let reference = channel(&decoded.samples, decoded.channels);
     let mut snr = SegmentalSnr::default();
-    let (mut near, mut next) = (0, None);
+    // The RTP clock of a frame; nothing has begun yet.
+    let ticks = i64::from(plain.codec.clock_rate() / 50);
+    let mut near = -ticks;
     for (_, heard) in playback.spoken() {
-        let place = match heard.timestamp {
-            Some(timestamp) => {
-                near = decoded.extend(timestamp, near);
-                decoded.index_of(near)
-            }
-            None => next,
+        near = match heard.timestamp {
+            Some(timestamp) => decoded.extend(timestamp, near),
+            None => near + ticks,
         };
-        let Some(place) = place else { continue };
+        // Into a pause the sender put nothing to compare with.
+        let Some(place) = decoded.index_of(near) else { continue };
         let played = channel(playback.samples(heard), playback.track.channels);
         snr.push(&reference, place, &played, playback.track.rate);
-        next = Some(place + playback.frame() as usize);
     }
     snr
 }
@@ -387,14 +386,14 @@ fn from_source(
     };
     let to = plain.playback.track.rate;
     let Some(source) = brought_to(&channel(samples, *channels), *rate, to) else { return };
-    let sent = channel(&decoded.samples, decoded.channels);
+    let sent = channel(&decoded.with_holes(), decoded.channels);
     let Some(lag) = align::lag(&source, &sent, to) else { return };
     let mut snr = SegmentalSnr::default();
     let mut near = 0;
     for (_, heard) in plain.playback.spoken() {
         let Some(timestamp) = heard.timestamp else { continue };
         near = decoded.extend(timestamp, near);
-        let place = decoded.index_of(near).and_then(|index| index.checked_add_signed(-lag));
+        let place = decoded.place_of(near).and_then(|place| place.checked_add_signed(-lag));
         let Some(place) = place else { continue };
         let played = channel(plain.playback.samples(heard), plain.playback.track.channels);
         snr.push(&source, place, &played, to);

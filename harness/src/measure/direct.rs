@@ -90,6 +90,36 @@ impl Decoded {
         (within < *count).then_some(start + within)
     }
 
+    /// Where the sample with this timestamp lies in the sender's time: samples per channel
+    /// from the first packet on, pauses and losses included. `None` before it.
+    #[must_use]
+    pub fn place_of(&self, extended: i64) -> Option<usize> {
+        let ticks = usize::try_from(extended).ok()?;
+        Some(ticks * self.factor as usize / self.clock as usize)
+    }
+
+    /// The sound in the sender's time, with silence where there is none: at most half as
+    /// much again as there is sound, since timestamps may lie.
+    #[must_use]
+    pub fn with_holes(&self) -> Vec<i16> {
+        let width = usize::from(self.channels);
+        let longest = self.samples.len() / width * 3 / 2;
+        let mut out = Vec::new();
+        for (place, (start, count)) in &self.places {
+            let Some(place) = self.place_of(*place) else { continue };
+            if place + count > longest {
+                break;
+            }
+            // A resampler may have cut the last packet short.
+            let Some(sound) = self.samples.get(start * width..(start + count) * width) else {
+                break;
+            };
+            out.resize(out.len().max((place + count) * width), 0);
+            out[place * width..(place + count) * width].copy_from_slice(sound);
+        }
+        out
+    }
+
     /// A timestamp relative to the first packet, without wraps.
     #[must_use]
     pub fn extend(&self, timestamp: u32, near: i64) -> i64 {
@@ -196,6 +226,10 @@ mod tests {
         assert_eq!(decoded.at(extended, 2), Some(&[mu_law(10), mu_law(11)][..]));
         assert_eq!(decoded.at(decoded.extend(160, 170), 2), None, "never sent");
         assert_eq!(decoded.index_of(decoded.extend(485, 170)), Some(325));
+        assert_eq!(decoded.place_of(decoded.extend(485, 170)), Some(645));
+        let timeline = decoded.with_holes();
+        assert_eq!(timeline.len(), 480, "the third packet lies beyond what is believed");
+        assert_eq!(timeline[170], mu_law(10));
     }
 
     #[test]
