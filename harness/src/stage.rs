@@ -120,6 +120,8 @@ pub struct Performance {
     pub downlink: link::Counters,
     /// Why the world stopped.
     pub stop: Stop,
+    /// Who still waited for what when it stopped.
+    pub waiting: Vec<(ActorId, Instant)>,
     /// What the steps of each actor cost in real time, by actor.
     pub costs: Vec<Stopwatch>,
 }
@@ -133,7 +135,17 @@ impl Performance {
         }
         match self.stop {
             Stop::Quiet => None,
-            Stop::Limit => Some("the world did not come to rest".to_owned()),
+            Stop::Limit => {
+                let waiting = self.waiting.iter().map(|(who, until)| {
+                    format!(
+                        "{} until {:.3} s",
+                        self.trace.actor(*who),
+                        until.elapsed().as_secs_f64()
+                    )
+                });
+                let waiting: Vec<String> = waiting.collect();
+                Some(format!("the world did not come to rest: {}", waiting.join(", ")))
+            }
             Stop::Stuck(who) => Some(format!("{} does not let time pass", self.trace.actor(who))),
         }
     }
@@ -176,8 +188,9 @@ pub fn perform(
     let stop = world.run(Instant::ZERO + patience);
     let uplink = world.link(cast.user, cast.platform).unwrap_or_default();
     let downlink = world.link(cast.platform, cast.user).unwrap_or_default();
+    let waiting = world.waiting().collect();
     let (trace, costs) = world.finish();
-    Ok(Performance { trace, cast, uplink, downlink, stop, costs })
+    Ok(Performance { trace, cast, uplink, downlink, stop, waiting, costs })
 }
 
 fn set(

@@ -66,7 +66,9 @@ fn crossed_value(crossed: &Crossed) -> Value {
         Fate::Dropped(cause) => value["dropped"] = json!(cause),
     }
     // For people: what finds the packet in Wireshark.
-    if let Ok(packet) = rtp::Packet::parse(crossed.payload.clone()) {
+    if rtp::demultiplex(&crossed.payload) == rtp::Demultiplexed::Rtp
+        && let Ok(packet) = rtp::Packet::parse(crossed.payload.clone())
+    {
         let header = &packet.header;
         value["rtp"] = json!({
             "ssrc": header.ssrc,

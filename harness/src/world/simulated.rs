@@ -277,6 +277,12 @@ impl World {
         self.links.get(&(from, to)).map(Link::counters)
     }
 
+    /// Who still waits for a moment, and for which one.
+    pub fn waiting(&self) -> impl Iterator<Item = (ActorId, Instant)> + '_ {
+        let residents = self.residents.iter().enumerate();
+        residents.filter_map(|(index, resident)| Some((ActorId(index as u16), resident.deadline?)))
+    }
+
     /// What happened, and how long each actor's steps took by the wall clock.
     #[must_use]
     pub fn finish(self) -> (Trace, Vec<Stopwatch>) {
