@@ -7,6 +7,10 @@ pub mod datagram;
 pub mod description;
 pub mod dtmf;
 pub mod event;
+#[cfg(feature = "faults")]
+pub mod fault;
+#[cfg(not(feature = "faults"))]
+mod fault;
 pub mod jitter;
 pub mod payload;
 pub mod prompt;

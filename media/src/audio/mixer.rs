@@ -4,6 +4,7 @@
 //! is clipped to 16 bits.
 
 use super::level;
+use crate::fault::{self, Fault};
 
 /// The most participants of one mix. Their sum cannot overflow 32 bits.
 pub const PARTICIPANTS_MAX: usize = 4_096;
@@ -138,7 +139,10 @@ impl Mixer {
         }
         for (own, &index) in self.order.iter().enumerate() {
             let frame = frame_of(&self.frames, self.config.frame, &self.participants[index]);
-            let rest = self.sum.iter().zip(frame).map(|(sum, own)| clip(sum - i32::from(*own)));
+            let rest = self.sum.iter().zip(frame).map(|(sum, own)| match own {
+                _ if fault::is(Fault::OneselfHeard) => clip(*sum),
+                own => clip(sum - i32::from(*own)),
+            });
             self.own.extend(rest);
             self.participants[index].own = own;
         }

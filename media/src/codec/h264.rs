@@ -15,6 +15,7 @@ use openh264::formats::{YUVSlices, YUVSource};
 use openh264::{OpenH264API, Timestamp};
 use thiserror::Error;
 
+use crate::fault::{self, Fault};
 use crate::video::Picture;
 use crate::video::nal::{self, Header};
 
@@ -104,6 +105,9 @@ impl Decoded<'_> {
         copy_plane(self.image.y(), strides.0, width, height, &mut picture.y);
         copy_plane(self.image.u(), strides.1, width / 2, height / 2, &mut picture.u);
         copy_plane(self.image.v(), strides.2, width / 2, height / 2, &mut picture.v);
+        if fault::is(Fault::PlanesSwapped) {
+            core::mem::swap(&mut picture.u, &mut picture.v);
+        }
     }
 
     /// Copies it out.

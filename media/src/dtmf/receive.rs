@@ -9,6 +9,7 @@ use core::time::Duration;
 use arrayvec::ArrayVec;
 
 use super::{Tone, ToneEvent};
+use crate::fault::{self, Fault};
 use crate::payload::dtmf::{ParseError, TelephoneEvent};
 use crate::rtp;
 use crate::time::Instant;
@@ -180,14 +181,22 @@ impl Receiver {
     /// What is held has ended, or must have.
     fn finish(&mut self, end_lost: bool) {
         if let Some(held) = self.held.take() {
-            self.report(held, end_lost);
+            if end_lost && fault::is(Fault::LostEndNeverReported) {
+                return;
+            }
+            self.report(held, end_lost || fault::is(Fault::EndAlwaysLost));
+            if fault::is(Fault::DigitAgainAtEachEnd) {
+                return;
+            }
             self.remember(self.finished.len(), held);
         }
     }
 
     fn report(&mut self, held: Held, end_lost: bool) {
         let ticks = held.segment.wrapping_sub(held.start) + u32::from(held.duration);
-        let nanos = u64::from(ticks) * 1_000_000_000 / u64::from(self.clock_rate);
+        let rate =
+            if fault::is(Fault::TicksTakenForMilliseconds) { 1_000 } else { self.clock_rate };
+        let nanos = u64::from(ticks) * 1_000_000_000 / u64::from(rate);
         let event = ToneEvent {
             tone: held.tone,
             timestamp: held.start,

@@ -11,6 +11,7 @@ use crate::audio::{Kind, frame_samples};
 use crate::codec::g711::{self, Law};
 use crate::codec::opus;
 use crate::description::Codec;
+use crate::fault::{self, Fault};
 use crate::time::Instant;
 
 /// Ticks of the timeline in a second.
@@ -116,7 +117,8 @@ impl Sound {
             _ if !self.decode => Decoder::None,
             Codec::Opus { .. } => opus::Decoder::new(self.layout.rate, self.layout.channels)
                 .map_or(Decoder::None, |decoder| Decoder::Opus(Box::new(decoder))),
-            Codec::Pcmu => Decoder::G711(Law::Mu, Box::default()),
+            Codec::Pcmu if !fault::is(Fault::LawsSwapped) => Decoder::G711(Law::Mu, Box::default()),
+            Codec::Pcma if fault::is(Fault::LawsSwapped) => Decoder::G711(Law::Mu, Box::default()),
             _ => Decoder::G711(Law::A, Box::default()),
         };
     }
@@ -148,9 +150,16 @@ impl Sound {
         if !decoded {
             return false;
         }
+        let width = usize::from(self.layout.channels);
+        if fault::is(Fault::PlayedOneTooLoud) && self.decode {
+            let fresh = &mut self.samples[length * width..];
+            fresh.iter_mut().for_each(|sample| *sample = sample.saturating_add(1));
+        }
+        if fault::is(Fault::ChannelsSwapped) && self.decode && width == 2 {
+            self.samples[length * width..].chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
+        }
         let skipped = self.samples(skipped).min(total);
         if skipped > 0 {
-            let width = usize::from(self.layout.channels);
             if self.decode {
                 self.samples.drain(length * width..(length + skipped) * width);
             }

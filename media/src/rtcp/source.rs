@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ReportBlock;
 use crate::event::Order;
+use crate::fault::{self, Fault};
 use crate::rtp::sequence::{Limits, Sequenced, TimestampUnwrapper, Unwrapper};
 use crate::time::{Instant, NtpTime};
 
@@ -68,8 +69,12 @@ impl Jitter {
         if let Some(before) = self.before {
             let step = timestamp.wrapping_sub(before.timestamp).cast_signed();
             let spacing = arrival.signed_nanos_since(before.arrival) as f64;
-            let difference = spacing * f64::from(clock_rate) / 1e9 - f64::from(step);
-            self.exact += (difference.abs() - self.exact) / 16.0;
+            let mut difference = spacing * f64::from(clock_rate) / 1e9 - f64::from(step);
+            if fault::is(Fault::JitterInMilliseconds) {
+                difference *= 1e3 / f64::from(clock_rate);
+            }
+            let divisor = if fault::is(Fault::JitterDivisorEight) { 8.0 } else { 16.0 };
+            self.exact += (difference.abs() - self.exact) / divisor;
             let whole = transit.wrapping_sub(before.transit).cast_signed().unsigned_abs();
             let decay = self.scaled.wrapping_add(8) >> 4;
             self.scaled = self.scaled.saturating_add(whole).saturating_sub(decay);
@@ -149,7 +154,8 @@ impl LossRun {
             self.received += 1;
             return;
         }
-        if self.lost == 0 || self.received >= GAP_MIN {
+        let gap_min = if fault::is(Fault::GapMinHalved) { GAP_MIN / 2 } else { GAP_MIN };
+        if self.lost == 0 || self.received >= gap_min {
             self.settle();
             self.lost = 1;
             self.span = 1;
@@ -366,6 +372,10 @@ impl Source {
         self.jitter_sum += self.jitter.exact;
         self.stats.jitter_ticks_max = self.stats.jitter_ticks_max.max(self.jitter.exact);
         let transit = self.transit(now, timestamp);
+        let sequence = match fault::is(Fault::WrapNotCounted) {
+            true => self.run_base & !0xffff | sequence & 0xffff,
+            false => sequence,
+        };
         Ok(Reception { sequence, order, restarted, jitter: self.jitter.exact, transit })
     }
 
@@ -395,6 +405,10 @@ impl Source {
 
     fn behind(&mut self, sequence: u64, highest: u64) -> Order {
         if self.seen.mark(sequence) {
+            if fault::is(Fault::DuplicateCountedReordered) {
+                self.stats.packets_reordered += 1;
+                return Order::Reordered;
+            }
             self.stats.packets_duplicated += 1;
             return Order::Duplicate;
         }
@@ -459,18 +473,28 @@ impl Source {
         let received_now = received - self.received_prior;
         (self.expected_prior, self.received_prior) = (expected, received);
         let lost_now = expected_now.saturating_sub(received_now);
-        let fraction = (lost_now << 8).checked_div(expected_now).unwrap_or(0);
+        let whole = if fault::is(Fault::FractionLostInPercent) { 100 } else { 1 << 8 };
+        let fraction = (lost_now * whole).checked_div(expected_now).unwrap_or(0);
         let (last, delay) = match self.sender_report {
+            Some((compact, arrived)) if fault::is(Fault::DelaySinceReportInMilliseconds) => {
+                (compact, now.since(arrived).as_millis() as u32)
+            }
             Some((compact, arrived)) => (compact, compact_duration(now.since(arrived))),
             None => (0, 0),
         };
-        let lost = self.packets_lost().clamp(i64::from(i32::MIN), i64::from(i32::MAX));
+        let lost = self.packets_lost() - i64::from(fault::is(Fault::ExpectedOffByOne));
+        let lost = lost.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
+        let mut highest_sequence = self.unwrapper.highest_since_first_cycle();
+        if fault::is(Fault::ReportedHighestWithoutCycles) {
+            highest_sequence &= 0xffff;
+        }
+        let jitter_shift = if fault::is(Fault::ReportedJitterUnscaled) { 0 } else { 4 };
         ReportBlock {
             ssrc: self.ssrc,
             fraction_lost: fraction.min(255) as u8,
             packets_lost: lost as i32,
-            highest_sequence: self.unwrapper.highest_since_first_cycle(),
-            jitter: self.jitter.scaled >> 4,
+            highest_sequence,
+            jitter: self.jitter.scaled >> jitter_shift,
             last_sender_report: last,
             delay_since_last_sender_report: delay,
         }
@@ -489,13 +513,24 @@ impl Source {
     /// Everything counted so far. Walks the window: not meant for each packet.
     #[must_use]
     pub fn stats(&self) -> SourceStats {
-        let unique = self.stats.packets_received - self.stats.packets_duplicated;
+        let mut unique = self.stats.packets_received - self.stats.packets_duplicated;
+        if fault::is(Fault::ReorderedCountedMissing) {
+            unique -= self.stats.packets_reordered;
+        }
         let received = self.stats.packets_received;
+        let packets_lost = match fault::is(Fault::LossIgnoresDuplicates) {
+            true => self.packets_lost() + self.stats.packets_duplicated.cast_signed(),
+            false => self.packets_lost(),
+        };
+        let seconds_rate = match fault::is(Fault::JitterSecondsAtEightKilohertz) {
+            true => 8_000,
+            false => self.clock_rate,
+        };
         SourceStats {
-            packets_lost: self.packets_lost(),
+            packets_lost,
             packets_missing: (self.earlier_span + self.run_span()).saturating_sub(unique),
             jitter_ticks: self.jitter.exact,
-            jitter: self.jitter.exact / f64::from(self.clock_rate),
+            jitter: self.jitter.exact / f64::from(seconds_rate),
             jitter_ticks_mean: if received == 0 { 0.0 } else { self.jitter_sum / received as f64 },
             loss: self.settled_losses().settled,
             ..self.stats

@@ -12,6 +12,7 @@ use super::receive::{Inbound, Receiver, Track};
 use super::send::{Outbound, Resent, Sender};
 use super::{Config, SendError};
 use crate::event::{DropReason, Event, RemoteReport};
+use crate::fault::{self, Fault};
 use crate::rtcp::feedback::FullIntraEntry;
 use crate::rtcp::interval::{Conditions, Expiry, Interval};
 use crate::rtcp::report::{COUNT_MAX, Chunk, Item};
@@ -20,7 +21,7 @@ use crate::rtcp::{
     self, Bye, FullIntraRequest, Nack, Packet, PictureLoss, ReceiverReport, ReportBlock, Rules,
     SenderReport, SourceDescription,
 };
-use crate::time::{Epoch, Instant};
+use crate::time::{Epoch, Instant, NtpTime};
 
 /// Bytes that a compound of ours is expected to need; it grows where it must.
 const COMPOUND_BYTES: usize = 512;
@@ -77,6 +78,9 @@ impl Control {
     /// Starts the clock of the reports, if it stands still.
     pub(super) fn start(&mut self, now: Instant, parts: &mut Parts<'_>) {
         if self.interval.is_none() {
+            if fault::is(Fault::GoodbyeTooEarly) {
+                self.send_bye(now, parts);
+            }
             let conditions = parts.conditions();
             let minimum = self.report_interval_min;
             let interval = Interval::new(now, self.bandwidth, minimum, conditions, parts.random);
@@ -95,7 +99,8 @@ impl Control {
         if interval.next() > now {
             return;
         }
-        if interval.expire(now, parts.conditions(), parts.random) == Expiry::Send {
+        let expiry = interval.expire(now, parts.conditions(), parts.random);
+        if expiry == Expiry::Send && !fault::is(Fault::ReportsNeverSent) {
             let length = self.send_compound(now, parts, Vec::new());
             for stream in &mut parts.sender.streams {
                 stream.active_reports = stream.active_reports.saturating_sub(1);
@@ -149,6 +154,9 @@ impl Control {
 
     /// Says that all our streams end.
     pub(super) fn send_bye(&mut self, now: Instant, parts: &mut Parts<'_>) {
+        if fault::is(Fault::GoodbyeForgotten) {
+            return;
+        }
         let sources = parts.sender.streams.iter().map(|stream| stream.ssrc).collect();
         self.send_compound(now, parts, vec![Packet::Bye(Bye { sources, reason: None })]);
     }
@@ -168,7 +176,11 @@ impl Control {
             .map(|stream| stream.source.report(now))
             .collect();
         let mut packets = self.reports(now, parts.sender, &blocks);
-        packets.push(self.description(parts.sender));
+        if fault::is(Fault::ReportNotFirst) {
+            packets.insert(0, self.description(parts.sender));
+        } else if !fault::is(Fault::CanonicalNameMissing) {
+            packets.push(self.description(parts.sender));
+        }
         packets.extend(more);
         self.compounds_sent += 1;
         parts.out.send(COMPOUND_BYTES, |bytes| rtcp::write(&packets, bytes))
@@ -198,12 +210,20 @@ impl Control {
     }
 
     fn sender_report(&self, now: Instant, stream: &Outbound) -> Option<SenderReport> {
+        let mut ntp = self.epoch.ntp_at(now);
+        if fault::is(Fault::SenderReportASecondLate) {
+            ntp = NtpTime::from_bits(ntp.to_bits() - (1 << 32));
+        }
+        let mut octets = stream.payload_bytes;
+        if fault::is(Fault::OctetsWithHeaders) {
+            octets += 12 * stream.packets;
+        }
         Some(SenderReport {
             ssrc: stream.ssrc,
-            ntp: self.epoch.ntp_at(now),
+            ntp,
             rtp_timestamp: stream.timestamp_at(now)?,
             packet_count: stream.packets as u32,
-            octet_count: stream.payload_bytes as u32,
+            octet_count: octets as u32,
             reports: Vec::new(),
             extension: Bytes::new(),
         })

@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 
+use crate::fault::{self, Fault};
 use crate::time::Instant;
 
 /// Between two requests for a packet while the round-trip time is not known.
@@ -60,13 +61,13 @@ impl NackList {
     ) -> impl Iterator<Item = u16> + '_ {
         let again = now + round_trip.unwrap_or(ROUND_TRIP_UNKNOWN).max(RETRY_MIN);
         let max = self.retries_max;
-        self.missing.iter_mut().filter(move |m| m.asked < max && m.next <= now).map(
-            move |missing| {
-                missing.asked += 1;
-                missing.next = again;
-                missing.sequence as u16
-            },
-        )
+        let flood = fault::is(Fault::AskedForWithoutEnd);
+        let is_due = move |m: &&mut Missing| flood || m.asked < max && m.next <= now;
+        self.missing.iter_mut().filter(is_due).map(move |missing| {
+            missing.asked = missing.asked.saturating_add(1);
+            missing.next = again;
+            missing.sequence as u16
+        })
     }
 }
 

@@ -8,6 +8,7 @@ use super::Output;
 use crate::audio::Audio;
 use crate::datagram::Datagram;
 use crate::event::{DropReason, Dropped, Event};
+use crate::fault::{self, Fault};
 use crate::rtp;
 use crate::time::Instant;
 
@@ -73,6 +74,9 @@ impl Outbox {
         sequence_number: Option<u16>,
     ) {
         self.dropped[reason.index()] += 1;
+        if fault::is(Fault::DropNotSaid) {
+            return;
+        }
         self.event(Event::Dropped(Dropped { reason, ssrc, sequence_number, arrived: now }));
     }
 

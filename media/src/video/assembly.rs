@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::builder::{Builder, Piece};
 use super::reorder::{Pending, Place, Window};
 use super::{DropCause, Frame};
+use crate::fault::{self, Fault};
 use crate::payload::h264::{DepacketizeError, PacketizationMode};
 use crate::rtp;
 use crate::time::Instant;
@@ -247,7 +248,9 @@ impl Assembler {
     pub fn missing(&self) -> impl Iterator<Item = u64> + '_ {
         let next = self.window.next();
         let numbered = (next..).zip(self.window.queue());
-        numbered.filter(|(_, entry)| entry.is_none()).map(|(sequence, _)| sequence)
+        numbered
+            .filter(|(_, entry)| entry.is_none() || fault::is(Fault::ReceivedAskedFor))
+            .map(|(sequence, _)| sequence)
     }
 
     /// Where every packet and every unit went.

@@ -11,6 +11,7 @@ use super::assembly::{Assembled, Config, Stats};
 use super::gate::Gate;
 use super::nal::{Header, UnitType};
 use super::{DropCause, Frame};
+use crate::fault::{self, Fault};
 use crate::payload::h264::{DepacketizeError, Depacketizer, first_unit};
 use crate::time::Instant;
 
@@ -113,6 +114,9 @@ impl Builder {
     /// Packets are missing here, for good.
     pub(crate) fn gap(&mut self, missing: u64, cause: DropCause) {
         self.stats.packets_missing += missing;
+        if fault::is(Fault::GapIgnored) {
+            return;
+        }
         match &mut self.open {
             Some(open) => open.gap = Some(cause),
             None => {
@@ -145,7 +149,7 @@ impl Builder {
             self.begin(&piece);
         }
         self.append(&piece);
-        if piece.marker && self.trusts_markers {
+        if piece.marker && self.trusts_markers && !fault::is(Fault::MarkerIgnored) {
             self.close(Boundary::Marker(piece.timestamp));
         }
     }
@@ -170,11 +174,12 @@ impl Builder {
     }
 
     /// A stream has to begin somewhere. Only a delimiter proves that nothing came before, but
-    /// senders without delimiters begin with parameter sets; or, if those came by another
-    /// way, with whatever may begin a unit.
+    /// senders without delimiters begin with parameter sets, or with messages (SEI) before
+    /// them, as x264 does: if sets were lost there, none are known yet, and the gate refuses
+    /// the unit. Or, if those came by another way, with whatever may begin a unit.
     pub(crate) fn may_begin_stream(&self, payload: &[u8]) -> bool {
         first_unit(payload).is_some_and(|first| match first.0.unit_type() {
-            UnitType::DELIMITER | UnitType::SPS => true,
+            UnitType::DELIMITER | UnitType::SPS | UnitType::SEI => true,
             _ => self.gate.has_provided_sets && may_begin_unit(first),
         })
     }
@@ -231,6 +236,10 @@ impl Builder {
         if open.damage.is_some() {
             return;
         }
+        let is_set = matches!(header.unit_type(), UnitType::SPS | UnitType::PPS);
+        if fault::is(Fault::ParameterSetsDropped) && is_set {
+            return;
+        }
         match self.depacketizer.push(piece.payload, &mut self.buffer) {
             Err(fault) => self.damage(DropCause::Malformed, Some(fault)),
             Ok(()) if self.buffer.len() > self.config.frame_bytes_max => {
@@ -278,7 +287,7 @@ impl Builder {
                 self.stats.packets_used += open.packets;
                 self.stats.frames_emitted += 1;
                 self.stats.key_frames += u64::from(passed.key_frame);
-                self.ready.push_back(Assembled::Frame(Frame {
+                let frame = Frame {
                     ssrc: self.ssrc,
                     timestamp: open.timestamp,
                     data,
@@ -288,7 +297,11 @@ impl Builder {
                     arrived_first: open.arrived_first,
                     arrived_last: open.arrived_last,
                     resolution: passed.resolution,
-                }));
+                };
+                if fault::is(Fault::FrameTwice) {
+                    self.ready.push_back(Assembled::Frame(frame.clone()));
+                }
+                self.ready.push_back(Assembled::Frame(frame));
             }
             Err(cause) => {
                 self.buffer.clear();
@@ -312,7 +325,7 @@ impl Builder {
         fault: Option<DepacketizeError>,
     ) {
         self.stats.frames_dropped.add(cause, 1);
-        if self.ready.len() < READY_MAX {
+        if self.ready.len() < READY_MAX && !fault::is(Fault::FrameLostSilently) {
             self.ready.push_back(Assembled::Dropped { timestamp, first_sequence, cause, fault });
         }
     }

@@ -11,6 +11,7 @@ use super::access_unit::SliceStart;
 use super::assembly::Gate as Policy;
 use super::nal::{self, UnitType};
 use super::parameter_sets::ParameterSets;
+use crate::fault::{self, Fault};
 use crate::payload::h264::Unit;
 use crate::time::Instant;
 
@@ -77,7 +78,7 @@ impl Gate {
     /// Something that others may refer to was lost.
     pub(crate) fn lose(&mut self) {
         self.wants_key_frame = true;
-        if self.policy != Policy::Open {
+        if self.policy != Policy::Open && !fault::is(Fault::LostReferenceIgnored) {
             self.closed.get_or_insert(DropCause::ReferenceLost);
         }
     }
@@ -151,7 +152,8 @@ impl Gate {
     /// Whether to ask for a key frame now, at most once per `interval`.
     pub(crate) fn wants_key_frame(&mut self, now: Instant, interval: Duration) -> bool {
         let is_due = self.requested.is_none_or(|requested| now.since(requested) >= interval);
-        let asks = self.wants_key_frame && is_due;
+        let is_due = is_due || fault::is(Fault::KeyFrameAskedForAlways);
+        let asks = self.wants_key_frame && is_due && !fault::is(Fault::KeyFrameNeverAskedFor);
         if asks {
             self.requested = Some(now);
         }

@@ -5,6 +5,7 @@ use bytes::{BufMut, BytesMut};
 use thiserror::Error;
 
 use super::{FU_A, FU_END, FU_OVERHEAD, FU_START, PacketizationMode, STAP_A, STAP_LENGTH};
+use crate::fault::{self, Fault};
 use crate::video::nal::{Header, START_CODE, UnitType};
 
 /// How many NAL units an access unit may hold: far beyond one per macroblock row, and few
@@ -164,6 +165,9 @@ impl Depacketizer {
                 return Err(DepacketizeError::UnknownType(header.unit_type().value()));
             }
             self.push_unit(unit, out)?;
+            if fault::is(Fault::AggregateCut) {
+                break;
+            }
             rest = behind;
         }
         Ok(())
@@ -199,7 +203,9 @@ impl Depacketizer {
                 Some(_) => {}
             }
         }
-        out.put_slice(body);
+        if !(fault::is(Fault::FragmentEndDropped) && fu_header & FU_END != 0) {
+            out.put_slice(body);
+        }
         self.fragmented = if fu_header & FU_END == 0 { Some(unit_type) } else { None };
         Ok(())
     }
