@@ -31,6 +31,7 @@ use crate::audio::Audio;
 use crate::datagram::Datagram;
 use crate::dtmf::Tone;
 use crate::event::{DropReason, Event};
+use crate::fault::{self, Fault};
 use crate::payload::h264::PacketizeError;
 use crate::rtp::{self, Demultiplexed, demultiplex};
 use crate::stats::Stats;
@@ -182,6 +183,9 @@ impl Session {
             }
             Demultiplexed::Rtcp => {
                 self.counts.rtcp += 1;
+                if fault::is(Fault::DatagramNotCounted) {
+                    self.counts.datagrams -= 1;
+                }
                 let (control, mut parts) = self.split();
                 control.receive(now, &datagram.payload, &mut parts);
             }

@@ -22,6 +22,7 @@ use callrig_media::stats::Stats;
 use callrig_media::time::{Epoch, Instant};
 
 use crate::event::RelayDropReason;
+use crate::fault::{self, Fault};
 use crate::graph::Tone;
 use crate::id::LegId;
 
@@ -442,6 +443,9 @@ impl Attachments {
         let mut packets = Vec::new();
         while let Some(packet) = open.session.poll_packet() {
             packets.push(packet);
+        }
+        if fault::is(Fault::MediaNotRelayed) {
+            packets.clear();
         }
         let Some(relay) = open.relay.clone() else { return };
         if packets.is_empty() && key_frames.is_empty() {

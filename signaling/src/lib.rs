@@ -9,6 +9,10 @@ pub mod call;
 mod clock;
 pub mod event;
 pub mod exchange;
+#[cfg(feature = "faults")]
+pub mod fault;
+#[cfg(not(feature = "faults"))]
+mod fault;
 pub mod graph;
 pub mod http;
 pub mod id;

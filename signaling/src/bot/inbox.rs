@@ -6,6 +6,7 @@ use callrig_media::time::Instant;
 
 use super::{Bot, DropReason, EARLY_MAX, Event, Output, What};
 use crate::call::state::State;
+use crate::fault::{self, Fault};
 use crate::graph::{
     self, CallState, ChangeType, CommsNotification, CommsNotifications, MediaState,
 };
@@ -74,7 +75,8 @@ impl Bot {
             Method::Post => graph::parse::<CommsNotifications>(&request.body).ok(),
             _ => None,
         };
-        let status = if envelope.is_some() { 202 } else { 400 };
+        let taken = envelope.is_some() && !fault::is(Fault::NotificationRefused);
+        let status = if taken { 202 } else { 400 };
         let response = Response { status, headers, ..Response::empty(request.id, status) };
         self.outputs.push_back(Output::Response(response));
         match envelope {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{ActionId, Bot, DropReason, Event, Output, Pending, Timer, What};
 use crate::attach::blob;
+use crate::fault::{self, Fault};
 use crate::graph;
 use crate::http::{Method, Request, RequestId, Response};
 use crate::id::{CallId, LegId, OperationId, UserId};
@@ -122,6 +123,10 @@ impl Bot {
             media_config: Some(media.to_graph()),
             ..graph::Answer::default()
         };
+        if fault::is(Fault::AnswerNeverSent) {
+            self.actions += 1;
+            return Ok(ActionId(self.actions));
+        }
         self.act(now, call, "answer", What::Other, |_| body)
     }
 

@@ -5,10 +5,12 @@ use callrig_media::time::Instant;
 
 use super::conference::{Conversation, Party};
 use super::{Service, Timer};
+use crate::call::operation::Kind;
 use crate::call::result::EndResult;
 use crate::call::state::{State, Trigger};
 use crate::call::{Call, Hosting, NewCall};
 use crate::event::Event;
+use crate::fault::{self, Fault};
 use crate::graph::{self, ChangeType, MediaState, OperationStatus};
 use crate::id::{AppId, CallId, ConversationId, LegId, OperationId};
 
@@ -79,7 +81,14 @@ impl Service {
             let Some(call) = self.calls.get_mut(&id) else { continue };
             call.media_active = true;
             call.version += 1;
-            self.notify_call(now, id, ChangeType::Updated, |shown| {
+            if fault::is(Fault::MediaActiveNeverSaid) {
+                continue;
+            }
+            let change = match fault::is(Fault::EndToldTooEarly) {
+                true => ChangeType::Deleted,
+                false => ChangeType::Updated,
+            };
+            self.notify_call(now, id, change, |shown| {
                 shown.media_state = Some(graph::CallMediaState {
                     audio: Some(MediaState::Active),
                     ..graph::CallMediaState::typed()
@@ -120,7 +129,7 @@ impl Service {
             return;
         }
         if let Some(call) = self.calls.get_mut(&id) {
-            call.result = Some(result.clone());
+            call.result = (!fault::is(Fault::EndWithoutResult)).then(|| result.clone());
             call.media_active = false;
         }
         self.notify_call(now, id, ChangeType::Deleted, shape);
@@ -180,6 +189,12 @@ impl Service {
         shown.other.insert("@odata.etag".into(), format!("W/\"{}\"", call.version).into());
         let data = serde_json::to_value(shown).expect("the API's types have string keys");
         self.say(Event::OperationEnded { call: id, operation, kind, status, result });
+        if fault::is(Fault::PromptEndLost) && kind == Kind::PlayPrompt {
+            return;
+        }
+        if fault::is(Fault::OperationEndsTwice) {
+            self.notify(now, id, ChangeType::Deleted, &path, data.clone());
+        }
         self.notify(now, id, ChangeType::Deleted, &path, data);
     }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{Output, Service, Timer, UriPolicy, Waiting};
 use crate::call::result::EndResult;
 use crate::event::Event;
+use crate::fault::{self, Fault};
 use crate::graph::{ChangeType, CommsNotification, CommsNotifications};
 use crate::http::{Method, Request, Response};
 use crate::id::{CallId, ConversationId, LegId};
@@ -119,15 +120,21 @@ impl Service {
     ) {
         let Some(held) = self.calls.get(&call) else { return };
         let uri = held.callback_uri.clone();
-        let item = CommsNotification {
+        let mut item = CommsNotification {
             change_type: Some(change),
             resource_url: Some(format!("/communications/calls/{call}{path}")),
             resource: Some(format!("/app/calls/{call}{path}")),
             resource_data: Some(data),
             ..CommsNotification::typed()
         };
-        let envelope =
+        if fault::is(Fault::ResourceUnnamed) {
+            item.resource_url = None;
+        }
+        let mut envelope =
             CommsNotifications { value: Some(vec![item]), ..CommsNotifications::typed() };
+        if fault::is(Fault::EnvelopeUntyped) {
+            envelope.odata_type = None;
+        }
         let body = serde_json::to_vec(&envelope).expect("the API's types have string keys");
         let backlog_max = self.config.delivery.backlog_max;
         let Some(outbox) = self.outboxes.get_mut(&call).filter(|outbox| !outbox.closed) else {
@@ -156,10 +163,14 @@ impl Service {
 
     fn deliver_next(&mut self, now: Instant, call: CallId) {
         let Some(outbox) = self.outboxes.get_mut(&call) else { return };
-        if outbox.flight.is_some() {
+        if outbox.flight.is_some() && !fault::is(Fault::NextBeforeAnswer) {
             return;
         }
-        match outbox.queue.pop_front() {
+        let next = match fault::is(Fault::NotificationsOutOfOrder) {
+            true => outbox.queue.pop_back(),
+            false => outbox.queue.pop_front(),
+        };
+        match next {
             Some(pending) => {
                 outbox.flight = Some(Flight { pending, attempt: 0, redirects: 0, request: None });
                 self.attempt(now, call);

@@ -10,6 +10,7 @@ use super::Service;
 use super::route::RouteError;
 use crate::call::state::State;
 use crate::clock;
+use crate::fault::{self, Fault};
 use crate::graph::{ErrorBody, ErrorDetail, InnerError, ParseError};
 use crate::http::{Header, Request, Response};
 use crate::id::LegId;
@@ -171,7 +172,8 @@ impl Service {
         headers.push(("x-ms-ags-diagnostic".into(), diagnostic));
         let (status, body) = match outcome {
             Ok(reply) => {
-                if let Some(location) = reply.location {
+                let location = reply.location.filter(|_| !fault::is(Fault::LocationMissing));
+                if let Some(location) = location {
                     headers.push(("Location".into(), location));
                 }
                 if let Some(content_type) = reply.content_type {

@@ -19,6 +19,7 @@ use crate::call::result::EndResult;
 use crate::call::state::State;
 use crate::call::{Call, Hosting};
 use crate::event::Event;
+use crate::fault::{self, Fault};
 use crate::graph::{self, ChangeType, OperationStatus, RecordCompletionReason, Tone};
 use crate::id::{CallId, LegId, OperationId, RecordingId};
 
@@ -197,6 +198,9 @@ impl Service {
             return Err(ApiError::new(500, "9999", message));
         }
         self.service_hosted(asked, id)?;
+        if fault::is(Fault::SubscriptionRefused) {
+            return Err(ApiError::call_not_found());
+        }
         let reply = self.complete_at_once(asked, id, Kind::SubscribeToTone, context)?;
         if let Some(call) = self.calls.get_mut(&id) {
             call.tones.subscribed = true;
@@ -462,8 +466,15 @@ impl Service {
         }
         call.tones.told += 1;
         call.version += 1;
+        let mut number = call.tones.told;
+        if fault::is(Fault::ToneNotTold) && number % 2 == 0 {
+            return;
+        }
+        if fault::is(Fault::ToneNumberStandsStill) {
+            number = 1;
+        }
         let info = graph::ToneInfo {
-            sequence_id: Some(graph::Number(call.tones.told)),
+            sequence_id: Some(graph::Number(number)),
             tone: Some(tone.clone()),
             ..graph::ToneInfo::typed()
         };
