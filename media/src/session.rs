@@ -6,6 +6,7 @@
 
 mod config;
 mod control;
+mod encode;
 mod lines;
 mod nack;
 mod outbox;
@@ -13,6 +14,7 @@ mod receive;
 mod send;
 mod summary;
 mod tones;
+mod track;
 
 use core::time::Duration;
 
@@ -335,6 +337,15 @@ impl Session {
     /// Gives a sound back, so that its memory is used again.
     pub fn recycle(&mut self, audio: Box<Audio>) {
         self.out.recycle(audio);
+    }
+}
+
+/// The earlier of two moments, of those that come at all.
+#[inline]
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 

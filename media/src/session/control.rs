@@ -8,8 +8,9 @@ use rand_pcg::Pcg64Mcg;
 
 use super::lines::Lines;
 use super::outbox::Outbox;
-use super::receive::{Inbound, Receiver, Track};
+use super::receive::{Inbound, Receiver};
 use super::send::{Outbound, Resent, Sender};
+use super::track::Track;
 use super::{Config, SendError};
 use crate::event::{DropReason, Event, RemoteReport};
 use crate::fault::{self, Fault};

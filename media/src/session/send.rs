@@ -9,13 +9,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
+use super::encode::Encoder;
 use super::lines::{Line, Lines};
 use super::outbox::Outbox;
 use super::tones::{Start, TONES_MAX, Tones};
 use super::{Config, SendError};
 use crate::audio::level::Level;
-use crate::audio::resample::Resampler;
-use crate::codec::{g711::Law, opus};
 use crate::description::{Codec, MediaKind, Payload};
 use crate::dtmf::Tone;
 use crate::dtmf::send::Report;
@@ -24,9 +23,6 @@ use crate::payload::h264::{Fragment, PacketizationMode, Packetizer};
 use crate::rtp::extension::AudioLevel;
 use crate::rtp::{self, Extensions, FIXED_HEADER_LENGTH};
 use crate::time::Instant;
-
-/// The most bytes that Opus makes of a packet (RFC 6716 section 3.4, one frame).
-const OPUS_BYTES_MAX: usize = 1_275;
 
 /// A pause of so long between two calls moves the timestamps by the clock.
 const PAUSE: Duration = Duration::from_millis(60);
@@ -178,21 +174,6 @@ fn write(header: &rtp::Header, head: &[u8], body: &[u8], bytes: &mut BytesMut) {
 fn ticks(duration: Duration, rate: u64) -> u32 {
     let fraction = u64::from(duration.subsec_nanos()) * rate / 1_000_000_000;
     duration.as_secs().wrapping_mul(rate).wrapping_add(fraction) as u32
-}
-
-/// Turns 20 ms of samples into a payload.
-#[derive(Debug)]
-enum Encoder {
-    Opus(opus::Encoder),
-    G711(Box<G711>),
-}
-
-#[derive(Debug)]
-struct G711 {
-    law: Law,
-    resampler: Option<Resampler>,
-    /// The samples at 8 kHz.
-    samples: Vec<i16>,
 }
 
 /// Our sound: one clock for samples, prompts and tones.
@@ -544,72 +525,4 @@ fn packetizer(line: &Line, mtu: usize) -> Option<Packetizer> {
     let Codec::H264 { packetization_mode } = line.preferred()?.codec else { return None };
     let mode = PacketizationMode::from_number(packetization_mode)?;
     Packetizer::new(mode, mtu - FIXED_HEADER_LENGTH).ok()
-}
-
-impl Encoder {
-    fn new(payload: &Payload, rate: u32) -> Result<Self, SendError> {
-        let failed = |error: String| SendError::Encoder(error);
-        let law = match payload.codec {
-            Codec::Pcmu => Law::Mu,
-            Codec::Pcma => Law::A,
-            Codec::Opus { .. } => {
-                let config = opus::Config {
-                    rate,
-                    fec: payload.in_band_fec,
-                    dtx: payload.discontinuous,
-                    ..opus::Config::default()
-                };
-                let config = match payload.bitrate_max {
-                    Some(max) => opus::Config {
-                        bitrate: config.bitrate.map(|bitrate| bitrate.min(max)),
-                        ..config
-                    },
-                    None => config,
-                };
-                return opus::Encoder::new(&config)
-                    .map(Self::Opus)
-                    .map_err(|error| failed(error.to_string()));
-            }
-            Codec::TelephoneEvent { .. } | Codec::H264 { .. } => {
-                return Err(SendError::NotNegotiated);
-            }
-        };
-        let resampler = (rate != crate::codec::g711::RATE)
-            .then(|| Resampler::new(rate, crate::codec::g711::RATE, 1))
-            .transpose()
-            .map_err(|error| failed(error.to_string()))?;
-        Ok(Self::G711(Box::new(G711 { law, resampler, samples: Vec::new() })))
-    }
-
-    /// The payload; none when the codec would rather send nothing.
-    fn encode(&mut self, samples: &[i16], out: &mut Outbox) -> Result<Option<Bytes>, SendError> {
-        let failed = |error: String| SendError::Encoder(error);
-        match self {
-            Self::Opus(encoder) => {
-                let mut packet = [0; OPUS_BYTES_MAX];
-                let length = encoder
-                    .encode(samples, &mut packet)
-                    .map_err(|error| failed(error.to_string()))?;
-                let packet = &packet[..length];
-                Ok((length > 2).then(|| out.write(length, |bytes| bytes.put_slice(packet))))
-            }
-            Self::G711(g711) => {
-                let G711 { law, resampler, samples: converted } = &mut **g711;
-                let samples = match resampler {
-                    None => samples,
-                    Some(resampler) => {
-                        converted.clear();
-                        resampler
-                            .push(samples, converted)
-                            .map_err(|error| failed(error.to_string()))?;
-                        converted
-                    }
-                };
-                let law = *law;
-                Ok(Some(out.write(samples.len(), |bytes| {
-                    bytes.extend(samples.iter().map(|sample| law.encode(*sample)));
-                })))
-            }
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! The statistics of a session, gathered from its parts.
 
 use super::receive::{self, Receiver};
-use super::{Session, send};
+use super::{Session, send, track};
 use crate::event::DropReason;
 use crate::stats::{Inbound, Outbound, Pictures, RemoteInbound, Stats, Track, seconds};
 
@@ -44,22 +44,22 @@ pub(super) fn inbound(stream: &receive::Inbound) -> Inbound {
         nack_count: stream.nacks_sent,
         pli_count: stream.plis_sent,
         fir_count: stream.firs_sent,
-        track: track(&stream.track),
+        track: fate(&stream.track),
     }
 }
 
-fn track(track: &receive::Track) -> Track {
+fn fate(track: &track::Track) -> Track {
     match track {
-        receive::Track::Pending => Track::Pending,
-        receive::Track::Relayed { packets, overflowed } => {
+        track::Track::Pending => Track::Pending,
+        track::Track::Relayed { packets, overflowed } => {
             Track::Relayed { packets: *packets, overflowed: *overflowed }
         }
-        receive::Track::Sound(track) => Track::Sound {
+        track::Track::Sound(track) => Track::Sound {
             playout: track.playout.stats(),
             tone_packets: track.tone_packets,
             malformed_tone_packets: track.malformed_tone_packets,
         },
-        receive::Track::Pictures(track) => Track::Pictures(Pictures {
+        track::Track::Pictures(track) => Track::Pictures(Pictures {
             frames_decoded: track.frames_decoded,
             decode_errors: track.decode_errors,
             ..Pictures::of(&track.assembler.stats())

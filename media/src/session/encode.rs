@@ -1,0 +1,99 @@
+//! Sound into payloads, in whichever codec the peer likes best.
+
+use bytes::{BufMut, Bytes};
+
+use super::SendError;
+use super::outbox::Outbox;
+use crate::audio::resample::Resampler;
+use crate::codec::{g711, opus};
+use crate::description::{Codec, Payload};
+
+/// The most bytes that Opus makes of a packet (RFC 6716 section 3.4, one frame).
+const OPUS_BYTES_MAX: usize = 1_275;
+
+/// Turns 20 ms of samples into a payload.
+#[derive(Debug)]
+pub(super) enum Encoder {
+    Opus(opus::Encoder),
+    G711(Box<G711>),
+}
+
+#[derive(Debug)]
+pub(super) struct G711 {
+    law: g711::Law,
+    resampler: Option<Resampler>,
+    /// The samples at 8 kHz.
+    samples: Vec<i16>,
+}
+
+impl Encoder {
+    pub(super) fn new(payload: &Payload, rate: u32) -> Result<Self, SendError> {
+        let failed = |error: String| SendError::Encoder(error);
+        let law = match payload.codec {
+            Codec::Pcmu => g711::Law::Mu,
+            Codec::Pcma => g711::Law::A,
+            Codec::Opus { .. } => {
+                let config = opus::Config {
+                    rate,
+                    fec: payload.in_band_fec,
+                    dtx: payload.discontinuous,
+                    ..opus::Config::default()
+                };
+                let config = match payload.bitrate_max {
+                    Some(max) => opus::Config {
+                        bitrate: config.bitrate.map(|bitrate| bitrate.min(max)),
+                        ..config
+                    },
+                    None => config,
+                };
+                return opus::Encoder::new(&config)
+                    .map(Self::Opus)
+                    .map_err(|error| failed(error.to_string()));
+            }
+            Codec::TelephoneEvent { .. } | Codec::H264 { .. } => {
+                return Err(SendError::NotNegotiated);
+            }
+        };
+        let resampler = (rate != g711::RATE)
+            .then(|| Resampler::new(rate, g711::RATE, 1))
+            .transpose()
+            .map_err(|error| failed(error.to_string()))?;
+        Ok(Self::G711(Box::new(G711 { law, resampler, samples: Vec::new() })))
+    }
+
+    /// The payload; none when the codec would rather send nothing.
+    pub(super) fn encode(
+        &mut self,
+        samples: &[i16],
+        out: &mut Outbox,
+    ) -> Result<Option<Bytes>, SendError> {
+        let failed = |error: String| SendError::Encoder(error);
+        match self {
+            Self::Opus(encoder) => {
+                let mut packet = [0; OPUS_BYTES_MAX];
+                let length = encoder
+                    .encode(samples, &mut packet)
+                    .map_err(|error| failed(error.to_string()))?;
+                let packet = &packet[..length];
+                Ok((length > 2).then(|| out.write(length, |bytes| bytes.put_slice(packet))))
+            }
+            Self::G711(g711) => {
+                let G711 { law, resampler, samples: converted } = &mut **g711;
+                let samples = match resampler {
+                    None => samples,
+                    Some(resampler) => {
+                        converted.clear();
+                        resampler
+                            .push(samples, converted)
+                            .map_err(|error| failed(error.to_string()))?;
+                        converted
+                    }
+                };
+                let law = *law;
+                Ok(Some(out.write(samples.len(), |bytes| {
+                    bytes.extend(samples.iter().map(|sample| law.encode(*sample)));
+                })))
+            }
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What is behind a stream: a jitter buffer and ears for tones, or an assembler and perhaps
+//! a decoder.
+
+use super::nack::NackList;
+use super::outbox::Outbox;
+use super::receive::ReceiverConfig;
+use super::{Decode, earlier};
+use crate::audio::Audio;
+use crate::codec;
+use crate::description::Codec;
+use crate::dtmf;
+use crate::event::{DropReason, Event};
+use crate::jitter::{self, Playout};
+use crate::payload::h264::PacketizationMode;
+use crate::rtcp::source::Reception;
+use crate::rtp;
+use crate::time::Instant;
+use crate::video::assembly::{self, Assembled, Assembler};
+
+/// How many ticks of a playout one timeout may make up for: 20 s of them.
+const TICKS_MAX: usize = 1_000;
+
+/// What is behind a stream.
+#[derive(Debug)]
+pub(super) enum Track {
+    /// Not yet known to be a real source.
+    Pending,
+    /// Handed to the owner packet by packet.
+    Relayed {
+        packets: u64,
+        overflowed: u64,
+    },
+    Sound(Box<SoundTrack>),
+    Pictures(Box<PictureTrack>),
+}
+
+#[derive(Debug)]
+pub(super) struct SoundTrack {
+    pub(super) playout: Playout,
+    /// From the first telephone event on, with its clock rate.
+    tones: Option<(u32, dtmf::receive::Receiver)>,
+    listener: Option<Listener>,
+    pub(super) tone_packets: u64,
+    pub(super) malformed_tone_packets: u64,
+}
+
+/// Listens for tones in the sound.
+#[derive(Debug, Default)]
+struct Listener {
+    /// From the first sound on, with its channels.
+    detector: Option<(u8, dtmf::detect::Detector)>,
+    clock_rate: u32,
+    /// Timestamp of the next sound, should it not say.
+    timestamp: u32,
+}
+
+impl Listener {
+    fn hear(&mut self, sound: &Audio, out: &mut Outbox) {
+        let channels = sound.channels;
+        let (_, detector) = match &mut self.detector {
+            Some(known) if known.0 == channels => known,
+            other => other.insert((channels, dtmf::detect::Detector::new(sound.rate, channels))),
+        };
+        let timestamp = sound.timestamp.unwrap_or(self.timestamp);
+        self.timestamp = timestamp.wrapping_add(self.clock_rate / 50);
+        detector.push(&sound.samples, timestamp, self.clock_rate);
+        while let Some(tone) = detector.poll() {
+            out.event(Event::Tone(tone));
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct PictureTrack {
+    pub(super) assembler: Assembler,
+    pub(super) nacks: NackList,
+    decoder: Option<codec::h264::Decoder>,
+    pub(super) frames_decoded: u64,
+    pub(super) decode_errors: u64,
+    pub(super) wants_key_frame: bool,
+}
+
+impl Track {
+    pub(super) fn new(ssrc: u32, codec: Codec, nack: bool, config: &ReceiverConfig) -> Self {
+        if config.relay {
+            return Self::Relayed { packets: 0, overflowed: 0 };
+        }
+        let Codec::H264 { packetization_mode } = codec else {
+            let playout = Playout::new(&config.playout, ssrc)
+                .expect("the same configuration was accepted when the session was built");
+            let listens = config.in_band_tones && config.playout.decode;
+            return Self::Sound(Box::new(SoundTrack {
+                playout,
+                tones: None,
+                listener: listens.then(Listener::default),
+                tone_packets: 0,
+                malformed_tone_packets: 0,
+            }));
+        };
+        let mode = PacketizationMode::from_number(packetization_mode).unwrap_or_default();
+        let assembly = assembly::Config { mode, ..config.assembly.clone() };
+        let decodes = config.decode == Decode::Everything;
+        let retries_max = if nack { config.nack_retries_max } else { 0 };
+        Self::Pictures(Box::new(PictureTrack {
+            assembler: Assembler::new(ssrc, assembly),
+            nacks: NackList::new(config.nack_delay, retries_max),
+            // OpenH264 refuses only for want of memory; access units still go out then.
+            decoder: if decodes { codec::h264::Decoder::new().ok() } else { None },
+            frames_decoded: 0,
+            decode_errors: 0,
+            wants_key_frame: false,
+        }))
+    }
+}
+
+impl SoundTrack {
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        reception: &Reception,
+        packet: &rtp::Packet,
+        codec: Codec,
+        out: &mut Outbox,
+    ) {
+        if let Codec::TelephoneEvent { clock_rate } = codec {
+            self.playout.skip(now, reception.sequence);
+            return self.take_tone(now, packet, clock_rate, out);
+        }
+        if let Some(listener) = &mut self.listener {
+            listener.clock_rate = codec.clock_rate();
+        }
+        let reason = match self.playout.push(now, reception.sequence, packet, codec) {
+            jitter::Push::Queued => return,
+            jitter::Push::Late => DropReason::Late,
+            jitter::Push::Duplicate => DropReason::Duplicate,
+            jitter::Push::Discarded(cause) => match cause {
+                jitter::Cause::Malformed | jitter::Cause::NotAudio | jitter::Cause::Undecodable => {
+                    DropReason::MalformedPayload
+                }
+                jitter::Cause::Timestamp => DropReason::Discontinuity,
+                jitter::Cause::Overflow | jitter::Cause::Excess | jitter::Cause::Reset => {
+                    DropReason::Overflow
+                }
+            },
+        };
+        out.drop_packet(now, reason, &packet.header);
+    }
+
+    fn take_tone(&mut self, now: Instant, packet: &rtp::Packet, clock_rate: u32, out: &mut Outbox) {
+        // Who signals tones may send them in the sound as well: each counts once.
+        self.listener = None;
+        self.tone_packets += 1;
+        let (_, tones) = match &mut self.tones {
+            Some(known) if known.0 == clock_rate => known,
+            other => other.insert((clock_rate, dtmf::receive::Receiver::new(clock_rate))),
+        };
+        if tones.push(now, packet).is_err() {
+            self.malformed_tone_packets += 1;
+            out.drop_packet(now, DropReason::MalformedPayload, &packet.header);
+        }
+        self.drain_tones(out);
+    }
+
+    fn drain_tones(&mut self, out: &mut Outbox) {
+        let Some((_, tones)) = &mut self.tones else { return };
+        while let Some(tone) = tones.poll() {
+            out.event(Event::Tone(tone));
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let tones = self.tones.as_ref().and_then(|(_, tones)| tones.poll_timeout());
+        earlier(self.playout.poll_timeout(), tones)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
+        if let Some((_, tones)) = &mut self.tones {
+            tones.handle_timeout(now);
+            self.drain_tones(out);
+        }
+        for _ in 0..TICKS_MAX {
+            let Some(due) = self.playout.poll_timeout().filter(|due| *due <= now) else { break };
+            let mut sound = out.take_sound();
+            if self.playout.pull(due, &mut sound) {
+                if let Some(listener) = &mut self.listener {
+                    listener.hear(&sound, out);
+                }
+                out.event(Event::Audio(sound));
+            } else {
+                out.recycle(sound);
+            }
+        }
+    }
+
+    /// A tone that still sounds has ended, as far as anybody will know.
+    pub(super) fn finish(&mut self, now: Instant, out: &mut Outbox) {
+        if let Some((_, tones)) = &mut self.tones {
+            tones.handle_timeout(now + dtmf::receive::SILENCE_MAX);
+            self.drain_tones(out);
+        }
+    }
+}
+
+impl PictureTrack {
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        reception: &Reception,
+        packet: &rtp::Packet,
+        out: &mut Outbox,
+    ) {
+        let reason = match self.assembler.push(now, reception.sequence, packet) {
+            assembly::Push::Taken => None,
+            assembly::Push::Late => Some(DropReason::Late),
+            assembly::Push::Duplicate => Some(DropReason::Duplicate),
+        };
+        if let Some(reason) = reason {
+            out.drop_packet(now, reason, &packet.header);
+        }
+        self.drain(now, packet.header.ssrc, out);
+    }
+
+    pub(super) fn drain(&mut self, now: Instant, ssrc: u32, out: &mut Outbox) {
+        while let Some(assembled) = self.assembler.poll() {
+            self.hand_out(assembled, ssrc, out);
+        }
+        self.wants_key_frame |= self.assembler.wants_key_frame(now);
+        self.nacks.update(now, self.assembler.missing());
+    }
+
+    fn hand_out(&mut self, assembled: Assembled, ssrc: u32, out: &mut Outbox) {
+        match assembled {
+            Assembled::Frame(frame) => {
+                let picture = self.decoder.as_mut().map(|decoder| {
+                    let decoded = decoder.decode(&frame.data, frame.timestamp);
+                    decoded.map(|decoded| decoded.map(|decoded| Box::new(decoded.to_picture())))
+                });
+                out.event(Event::Frame(frame));
+                match picture {
+                    None | Some(Ok(None)) => {}
+                    Some(Ok(Some(picture))) => {
+                        self.frames_decoded += 1;
+                        out.event(Event::Picture(picture));
+                    }
+                    Some(Err(_)) => {
+                        self.decode_errors += 1;
+                        self.wants_key_frame = true;
+                    }
+                }
+            }
+            Assembled::Dropped { timestamp, cause, .. } => {
+                out.event(Event::FrameDropped { ssrc, timestamp, cause });
+            }
+        }
+    }
+
+    /// Gives up what is not whole, and hands out the pictures that the decoder held back.
+    pub(super) fn finish(&mut self, ssrc: u32, out: &mut Outbox) {
+        self.assembler.finish();
+        while let Some(assembled) = self.assembler.poll() {
+            self.hand_out(assembled, ssrc, out);
+        }
+        let Some(decoder) = &mut self.decoder else { return };
+        match decoder.finish() {
+            Ok(pictures) => {
+                for picture in pictures {
+                    self.frames_decoded += 1;
+                    out.event(Event::Picture(Box::new(picture.to_picture())));
+                }
+            }
+            Err(_) => self.decode_errors += 1,
+        }
+    }
+}
