@@ -73,12 +73,19 @@ pub fn mean_square(samples: &[i16]) -> f64 {
 /// Sum of the squares; exact.
 #[must_use]
 pub fn sum_of_squares(samples: &[i16]) -> u64 {
-    // Two squares fit 32 bits unsigned, so the inner loop stays narrow and vectorises.
+    // The halves of the squares are summed apart, so that 32 bits hold both sums of so
+    // many samples and the compiler finds vectors to do it in.
+    const CHUNK: usize = 4_096;
     samples
-        .chunks(2)
-        .map(|pair| {
-            let sum: u32 = pair.iter().map(|s| u32::from(s.unsigned_abs()).pow(2)).sum();
-            u64::from(sum)
+        .chunks(CHUNK)
+        .map(|chunk| {
+            let (mut high, mut low) = (0_u32, 0_u32);
+            for &sample in chunk {
+                let square = u32::from(sample.unsigned_abs()).pow(2);
+                high += square >> 16;
+                low += square & 0xffff;
+            }
+            (u64::from(high) << 16) + u64::from(low)
         })
         .sum()
 }
@@ -131,6 +138,13 @@ mod tests {
         assert_eq!(Level::of(&[32_767, -32_767]).minus_dbov(), 0);
         assert_eq!(Level::of(&[0; 320]), Level::SILENCE);
         assert_eq!(Level::of(&[]), Level::SILENCE);
+    }
+
+    #[test]
+    fn the_sum_of_squares_is_exact_at_the_ends_of_the_scale() {
+        let samples = [i16::MIN; 10_000];
+        assert_eq!(sum_of_squares(&samples), 10_000 << 30);
+        assert_eq!(sum_of_squares(&[i16::MAX, -3, 0]), 32_767 * 32_767 + 9);
     }
 
     #[test]
