@@ -4,7 +4,7 @@
     make.py ID... | all      make these recordings (ID may end in '*') and bring manifest.toml up to date
     make.py --list           what there is to make, with the first words of each origin
     make.py --needs          what is missing on this machine
-    make.py --check          judge what lies in recordings/ again, without making anything
+    make.py --check          judge what lies in recordings/ again (digests, recipes, one timestamp per frame), making nothing
 
 The table is recipes.toml (sent and elementary recordings) and kit/hostile.py (recordings written byte by byte). Arrival times
 are real, so a recording made again has another digest; the manifest follows, and everything else in it should not change.
@@ -307,6 +307,7 @@ def verify(recipe, streams, count, path, log, ports, work):
     faults = against_twin(recipe, streams, count)
     for stream, _ in streams:
         flow = count.flows[stream["ssrc"]]
+        faults += judge.stamping(stream["ssrc"], flow, stream.get("payload_type"), codec_of(stream)[0] or "telephone-event")
         if "link" in stream:
             faults += judge.against_log(count, stream["ssrc"], log["links"][stream["link"]])
         elif flow.lost() or flow.duplicates or flow.reordered:
@@ -319,6 +320,9 @@ def verify(recipe, streams, count, path, log, ports, work):
             sent, came = bitstreams.digest(annexb), bitstreams.digest(again)
             if sent != came:
                 faults.append(f"what was captured decodes to {came}, what was sent to {sent}")
+            stamps = len(flow.timestamps[stream["payload_type"]])
+            if stamps != sent[1]:
+                faults.append(f"{sent[1]} frames were sent under {stamps} timestamps")
             print(f"    packets: {judge.shapes(flow)}, {sent[1]} frames of {sent[2]}")
         elif codec_of(stream)[0] == "opus":
             shapes = judge.opus_shapes(flow) if "event_type" not in stream else {}
@@ -453,6 +457,12 @@ def check(recipes):
         if ident not in recipes:
             print(f"{ident}: no recipe")
             faults += 1
+        elif recipes[ident].get("kind", "sent") in ("sent", "call"):
+            count = judge.Count(path)
+            for flow in entry["flows"]:
+                for fault in judge.stamping(flow["ssrc"], count.flows[flow["ssrc"]], flow["payload_type"], flow["codec"]):
+                    print(f"{ident}: {fault}")
+                    faults += 1
     for ident in set(recipes) - set(entries):
         print(f"{ident}: a recipe, but no recording")
         faults += 1

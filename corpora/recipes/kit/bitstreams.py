@@ -64,7 +64,7 @@ def join(work, video, stem):
             for part in parts:
                 out.write(open(part, "rb").read())
     annexb = sources.cached(work, stem + ".264", glue)
-    # No container: a header with one set of parameters would be a lie. The sender reads the bytes and the frame rate.
+    # No container: a header with one set of parameters would be a lie. The sender takes the parts' own, for their times.
     return None, annexb, fps
 
 

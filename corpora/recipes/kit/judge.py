@@ -166,6 +166,19 @@ def digits_of(packets):
     return "".join(names[event] if event < len(names) else "?" for event in seen.values())
 
 
+def stamping(ssrc, flow, payload_type, codec):
+    """A sentence if a sender did not stamp each frame: two video frames (by their marker bit, RFC 6184 section 5.1), or two
+    audio packets, under one RTP timestamp. A telephone-event keeps its timestamp while it lasts, so it is not asked.
+    Holds for damaged recordings too: what is lost takes its stamp along, and a copy has the number of its original."""
+    if codec == "telephone-event":
+        return []
+    ends = [packet.timestamp for packet in flow.payloads.values()
+            if packet.payload_type == payload_type and (packet.marker or codec != "h264")]
+    if len(set(ends)) == len(ends):
+        return []
+    return [f"0x{ssrc:08x}: {len(ends)} frames under {len(set(ends))} timestamps, payload type {payload_type}"]
+
+
 def annexb_of(flow):
     """The NAL units of an H.264 flow in order of sequence numbers, as Annex B (RFC 6184: single, STAP-A, FU-A)."""
     out, fragment = bytearray(), None

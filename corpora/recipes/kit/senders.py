@@ -99,24 +99,27 @@ def gst_g711(work, stream, target):
 
 def gst_h264(work, stream, target):
     """h264parse and rtph264pay on a bitstream encoded before. Keys: video (see bitstreams), pay = {property: value}."""
-    matroska, annexb, fps = bitstreams.encode(work, stream["video"])
     options = " ".join(f"{key}={value}" for key, value in stream.get("pay", {}).items())
-    if matroska:
-        read = f"filesrc location={matroska} ! matroskademux"
-    else:
-        read = f"filesrc location={annexb} ! video/x-h264,framerate=(fraction){fps}/1"
+    parts = stream["video"].get("parts", [stream["video"]])
+    files = [bitstreams.encode(work, part)[0] for part in parts]
     # Parameter sets come from the parser, once per access unit: the payloader's own config-interval=-1 puts them in front of
     # every slice of a key frame, even between the slices of one picture. In `byte-stream` the parser adds delimiters.
     form = stream.get("stream_format", "avc")
-    parse = f"h264parse config-interval=-1 ! video/x-h264,stream-format={form},alignment=au"
-    chain = f"{read} ! {parse} ! rtph264pay {numbers(stream)} {options}"
+    parse = f"matroskademux ! h264parse config-interval=-1 ! video/x-h264,stream-format={form},alignment=au"
+    if len(files) == 1:
+        chain = f"filesrc location={files[0]} ! {parse}"
+    else:
+        # Each part from its own file, since only a container has times: the parser gives none to bare bytes, whatever their
+        # frame rate, and the payloader would then stamp all of them alike and send them at once.
+        chain = "concat name=parts " + " ".join(f"filesrc location={file} ! {parse} ! parts." for file in files) + " parts."
+    chain += f" ! rtph264pay {numbers(stream)} {options}"
     return gst(with_rtcp(stream, target, chain)), f"{origin_of_video(stream['video'])}; sent by GStreamer {version('gst')}"
 
 
 def origin_of_video(video):
     """Words for a bitstream."""
     if "parts" in video:
-        return "two bitstreams one after another: " + "; then ".join(origin_of_video(part) for part in video["parts"])
+        return f"{len(video['parts'])} bitstreams one after another: " + "; then ".join(origin_of_video(part) for part in video["parts"])
     source, encoder = video["source"], video["encoder"]
     name = {"x264": f"x264 {version('x264')}" if encoder == "x264" else "",
             "libx264": f"libx264 by ffmpeg {version('ffmpeg')}",
