@@ -1,9 +1,10 @@
-//! Whose datagrams are whose: a capture taken between two hosts holds both directions,
-//! and a call has a phone on one side. All that one host sends to another is one phone;
-//! where everything happens on one host, all that goes to one port (and to its RTCP
-//! neighbour) is.
+//! Whose datagrams are whose: a capture of a call holds both directions, and a call has
+//! a phone on one side. All that one host sends to another is one phone. Where everything
+//! happens on one host, all that flows one way is: ports that receive are not its own.
+//! Streams that use one payload type for two things cannot share a phone's one port, so
+//! they get a phone each.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use callrig_corpora::flow::{self, Confidence, FlowId};
 use callrig_corpora::manifest::Entry;
@@ -21,47 +22,78 @@ pub struct Phone {
     only_flows: bool,
 }
 
-/// What tells phones apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Key {
-    Hosts(IpAddr, IpAddr),
-    Port(SocketAddr),
-}
-
-impl Key {
-    fn of(route: Route) -> Self {
-        let (from, to) = (route.source, route.destination);
-        if from.ip() != to.ip() {
-            return Self::Hosts(from.ip(), to.ip());
-        }
-        // RTCP runs on the odd port above its RTP (RFC 3550 section 11).
-        let mut even = to;
-        even.set_port(to.port() & !1);
-        Self::Port(even)
-    }
-}
-
 /// The phones that send RTP, in order of their first packet; with `only`, those that send
 /// these sources.
 #[must_use]
 pub fn of(recording: &Recording, only: &[u32]) -> Vec<Phone> {
-    let mut phones: Vec<(Key, Phone)> = Vec::new();
+    let mut phones: Vec<Phone> = Vec::new();
     let wanted = |flow: &&flow::Flow| only.is_empty() || only.contains(&flow.ssrc);
     for flow in recording.flows.iter().filter(wanted) {
-        let key = Key::of(recording.route(flow.route));
-        if let Some((_, phone)) = phones.iter_mut().find(|(known, _)| *known == key) {
-            phone.flows.push(flow.id);
-            continue;
+        let route = recording.route(flow.route);
+        let fits = |phone: &&mut Phone| {
+            phone.sends_like(recording, route)
+                && phone.sent(recording).all(|other| is_compatible(flow, other))
+        };
+        match phones.iter_mut().find(fits) {
+            Some(phone) => {
+                phone.flows.push(flow.id);
+                if !phone.routes.contains(&flow.route) {
+                    phone.routes.push(flow.route);
+                }
+            }
+            None => phones.push(Phone {
+                routes: vec![flow.route],
+                flows: vec![flow.id],
+                only_flows: !only.is_empty(),
+            }),
         }
-        let belongs = |index: &u16| Key::of(recording.route(RouteId(*index))) == key;
-        let routes = (0..recording.routes.len() as u16).filter(belongs).map(RouteId).collect();
-        let phone = Phone { routes, flows: vec![flow.id], only_flows: !only.is_empty() };
-        phones.push((key, phone));
     }
-    phones.into_iter().map(|(_, phone)| phone).collect()
+    for index in 0..recording.routes.len() as u16 {
+        let route = RouteId(index);
+        if !recording.flows.iter().any(|flow| flow.route == route)
+            && let Some(phone) =
+                phones.iter_mut().find(|phone| phone.accompanies(recording, recording.route(route)))
+        {
+            phone.routes.push(route);
+        }
+    }
+    phones
+}
+
+/// Whether two streams can share a port: no payload type means two things.
+fn is_compatible(one: &flow::Flow, other: &flow::Flow) -> bool {
+    one.payloads.iter().all(|payload| {
+        other.payloads.iter().all(|theirs| {
+            theirs.payload_type != payload.payload_type
+                || (&theirs.codec, theirs.clock_rate) == (&payload.codec, payload.clock_rate)
+        })
+    })
 }
 
 impl Phone {
+    /// Whether what takes this route may come from this phone.
+    fn sends_like(&self, recording: &Recording, route: Route) -> bool {
+        let hosts = |route: Route| (route.source.ip(), route.destination.ip());
+        self.routes.iter().map(|known| recording.route(*known)).all(|known| {
+            hosts(known) == hosts(route)
+                && (route.source.ip() != route.destination.ip()
+                    || (known.source != route.destination && known.destination != route.source))
+        })
+    }
+
+    /// Whether this route goes along with one of its own: the same ports, or those of RTCP
+    /// above them (RFC 3550 section 11).
+    fn accompanies(&self, recording: &Recording, route: Route) -> bool {
+        let even = |mut address: SocketAddr| {
+            address.set_port(address.port() & !1);
+            address
+        };
+        self.routes.iter().map(|known| recording.route(*known)).any(|known| {
+            known.source.ip() == route.source.ip()
+                && even(known.destination) == even(route.destination)
+        })
+    }
+
     /// The flows that it sends, in order of their first packet.
     pub fn sent<'a>(
         &'a self,

@@ -233,6 +233,10 @@ impl World {
         }
         let mut steps = 0;
         while let Some(&Reverse(due)) = self.due.peek() {
+            if self.is_forgotten(due) {
+                self.due.pop();
+                continue;
+            }
             if due.at > limit {
                 self.now = limit;
                 return Stop::Limit;
@@ -290,11 +294,23 @@ impl World {
         (self.trace, costs)
     }
 
+    /// Whether nobody waits for this any more: deadlines move and are taken back, and
+    /// leave their wakes behind in the queue.
+    fn is_forgotten(&mut self, due: Due) -> bool {
+        let What::Wake(actor) = due.what else { return false };
+        let resident = &mut self.residents[usize::from(actor.0)];
+        if resident.scheduled != Some(due.at) {
+            return true;
+        }
+        if resident.deadline.is_none() {
+            resident.scheduled = None;
+            return true;
+        }
+        false
+    }
+
     fn wake(&mut self, actor: ActorId, at: Instant) {
         let resident = &mut self.residents[usize::from(actor.0)];
-        if resident.scheduled != Some(at) {
-            return;
-        }
         resident.scheduled = None;
         match resident.deadline {
             Some(deadline) if deadline <= at => self.step(actor, Input::Timeout),
@@ -607,6 +623,32 @@ mod tests {
         let mut world = World::new(Config::default(), Seed::new(1));
         let id = world.place("restless", Box::new(Restless), Clock::TRUE).expect("room");
         assert_eq!(world.run(Instant::from_millis(1)), Stop::Stuck(id));
+    }
+
+    #[test]
+    fn a_deadline_that_was_taken_back_holds_nobody_up() {
+        /// Wants to be woken in an hour, until a datagram comes.
+        struct Fickle(Option<Instant>);
+        impl Actor for Fickle {
+            fn handle_input(&mut self, _: Instant, _: Input) {
+                self.0 = None;
+            }
+            fn poll_output(&mut self) -> Option<Output> {
+                None
+            }
+            fn poll_timeout(&self) -> Option<Instant> {
+                self.0
+            }
+        }
+        let mut world = World::new(Config::default(), Seed::new(1));
+        let fickle = Box::new(Fickle(Some(Instant::from_millis(3_600_000))));
+        let fickle = world.place("fickle", fickle, Clock::TRUE).expect("there is room");
+        let (me, peer) = (address("10.0.0.1:1"), address("10.0.0.2:2"));
+        world.give_address(fickle, peer).expect("the address is free");
+        let ticker = Ticker { me, peer, count: 1, sent: 0, output: Vec::new() };
+        world.place("ticker", Box::new(ticker), Clock::TRUE).expect("there is room");
+        assert_eq!(world.run(Instant::from_millis(1_000)), Stop::Quiet);
+        assert_eq!(world.waiting().count(), 0);
     }
 
     #[test]
