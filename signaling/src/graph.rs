@@ -25,4 +25,4 @@ pub use meeting::*;
 pub use notification::*;
 pub use operation::*;
 pub use participant::*;
-pub use shape::{BODY_BYTES_MAX, Number, ParseError, parse, same_type};
+pub use shape::{BODY_BYTES_MAX, Code, Number, ParseError, parse, same_type};

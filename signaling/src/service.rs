@@ -28,6 +28,7 @@ mod calls;
 mod conference;
 pub mod directory;
 mod life;
+mod meetings;
 mod notify;
 mod people;
 mod prompts;
@@ -256,6 +257,7 @@ pub struct Service {
     media: Attachments,
     prompts: prompts::Prompts,
     recordings: BTreeMap<RecordingId, sound::Recording>,
+    meetings: meetings::Meetings,
 }
 
 impl Service {
@@ -300,6 +302,7 @@ impl Service {
             media,
             prompts,
             recordings: BTreeMap::new(),
+            meetings: meetings::Meetings::default(),
         })
     }
 

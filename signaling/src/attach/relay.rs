@@ -97,7 +97,7 @@ impl Relay {
 
     fn translate_extensions(&self, extensions: &Extensions) -> Extensions {
         let mut elements: Vec<(u8, Vec<u8>)> = Vec::new();
-        for (id, data) in extensions.iter() {
+        for (id, data) in extensions {
             let known = self.extensions.iter().find(|(here, _, _)| *here == id);
             if let Some((_, extension, Some(there))) = known {
                 let data = match extension {

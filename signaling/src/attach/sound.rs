@@ -20,7 +20,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// What a leg does.
 #[derive(Debug)]
 enum Task {
-    Play(Player),
+    Play(Box<Player>),
     Record(Box<Recorder>),
 }
 
@@ -49,7 +49,7 @@ impl Doing {
 
     /// Plays.
     pub(super) fn play(now: Instant, sounds: Vec<Wav>, repeat: bool) -> Result<Self, PlayError> {
-        Ok(Self::new(now, Task::Play(Player::new(sounds, repeat, RATE)?)))
+        Ok(Self::new(now, Task::Play(Box::new(Player::new(sounds, repeat, RATE)?))))
     }
 
     /// Announces, then records.

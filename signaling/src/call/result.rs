@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::graph::{Number, ResultInfo};
+use crate::graph::{Code, ResultInfo};
 
 /// How something ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +29,8 @@ impl EndResult {
     #[must_use]
     pub fn to_graph(&self) -> ResultInfo {
         ResultInfo {
-            code: Some(Number(i64::from(self.code))),
-            subcode: Some(Number(i64::from(self.subcode))),
+            code: Some(Code::Number(i64::from(self.code))),
+            subcode: Some(Code::Number(i64::from(self.subcode))),
             message: Some(self.message.clone()),
             ..ResultInfo::typed()
         }

@@ -1,16 +1,16 @@
 //! Operations: what an action on a call started, and how it ended.
 
 use super::shape::graph_struct;
-use super::{InvitationParticipantInfo, Number, OperationStatus};
+use super::{Code, InvitationParticipantInfo, OperationStatus};
 
 graph_struct! {
     /// How something ended: 2xx well, 4xx by a fault of the caller, 5xx of the service.
     ResultInfo("resultInfo") {
         /// The class.
-        code: Option<Number>,
+        code: Option<Code>,
         /// The case.
         #[serde(alias = "subCode")]
-        subcode: Option<Number>,
+        subcode: Option<Code>,
         /// In words.
         message: Option<String>,
     }

@@ -75,6 +75,50 @@ impl<'de> Deserialize<'de> for Number {
     }
 }
 
+/// A code of a result: a number, which some bodies write as a string; 2018's wrote words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// As the metadata has it.
+    Number(i64),
+    /// A word.
+    Word(String),
+}
+
+impl Code {
+    /// The number, if it is one.
+    #[must_use]
+    pub const fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Word(_) => None,
+        }
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => serializer.serialize_i64(*number),
+            Self::Word(word) => serializer.serialize_str(word),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(i64),
+            Text(String),
+        }
+        match Either::deserialize(deserializer).map_err(|_| D::Error::custom("expected a code"))? {
+            Either::Number(number) => Ok(Self::Number(number)),
+            Either::Text(text) => Ok(text.trim().parse().map_or(Self::Word(text), Self::Number)),
+        }
+    }
+}
+
 /// `null` is the same as absent, for every property.
 pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use callrig_media::time::Instant;
 
 use super::reply::{ApiError, Reply};
-use super::route::{self, Action, Located, Route};
+use super::route::{self, Action, Located, Route, Version};
 use super::{Authentication, Output, Service};
 use crate::call::Call;
 use crate::event::Event;
@@ -31,6 +31,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) body: &'a Bytes,
     /// Whether the path began with `/app`.
     pub(crate) old_root: bool,
+    /// In which language texts for people are wanted.
+    pub(crate) language: Option<&'a str>,
 }
 
 impl Asked<'_> {
@@ -48,6 +50,12 @@ impl Asked<'_> {
             Err(graph::ParseError::Empty) => Ok(T::default()),
             other => Ok(other?),
         }
+    }
+
+    /// Whether it is asked as in 2018: operations then began with 202 and a `Location`
+    /// alone, and were told of when they ended, however soon that was.
+    pub(crate) fn is_old(&self) -> bool {
+        self.old_root && self.located.version == Version::Beta
     }
 
     /// Where a resource of a call is, as `Location` names it.
@@ -104,7 +112,9 @@ impl Service {
         check_content_type(request)?;
         let old_root = request.uri.split('/').any(|segment| segment.eq_ignore_ascii_case("app"));
         let method = request.method;
-        let asked = Asked { now, caller, located, method, body: &request.body, old_root };
+        let language = request.header("accept-language");
+        let body = &request.body;
+        let asked = Asked { now, caller, located, method, body, old_root, language };
         self.dispatch(&asked)
     }
 
@@ -143,11 +153,15 @@ impl Service {
                 self.owned(asked, *call)?;
                 Err(ApiError::not_implemented(asked.located.route.name()))
             }
-            (Route::LogDeviceQuality, _)
-            | (Route::Meetings(_), _)
-            | (Route::MeetingCreateOrGet(_), _)
-            | (Route::Meeting(..), _)
-            | (Route::Recording(_), _) => {
+            (Route::Meetings(owner), Method::Post) => self.create_meeting(asked, owner),
+            (Route::Meetings(owner), _) => self.find_meetings(asked, owner),
+            (Route::MeetingCreateOrGet(owner), _) => self.create_or_get_meeting(asked, owner),
+            (Route::Meeting(owner, id), method) => match method {
+                Method::Get => self.get_meeting(asked, owner, id),
+                Method::Patch => self.update_meeting(asked, owner, id),
+                _ => self.delete_meeting(asked, owner, id),
+            },
+            (Route::LogDeviceQuality, _) | (Route::Recording(_), _) => {
                 Err(ApiError::not_implemented(asked.located.route.name()))
             }
         }

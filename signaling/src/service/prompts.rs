@@ -2,7 +2,7 @@
 //! 16 kHz), kept under the app's `resourceId` for the next time. Bounded in bytes; what
 //! was used longest ago makes room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use callrig_media::prompt::Wav;
@@ -21,8 +21,14 @@ use crate::id::{AppId, CallId, OperationId};
 /// A file, or the wait for it.
 #[derive(Debug)]
 enum File {
-    Fetching,
-    Ready { sound: Wav, used: u64 },
+    /// Which calls need it.
+    Fetching {
+        calls: BTreeSet<CallId>,
+    },
+    Ready {
+        sound: Wav,
+        used: u64,
+    },
 }
 
 /// The files that are kept.
@@ -39,8 +45,32 @@ impl Prompts {
         Self { files: BTreeMap::new(), bytes: 0, bytes_max, uses: 0 }
     }
 
-    fn contains(&self, key: &PromptKey) -> bool {
-        self.files.contains_key(key)
+    /// Says that a call needs a file; whether it has to be asked for.
+    fn want(&mut self, key: &PromptKey, call: CallId) -> bool {
+        match self.files.get_mut(key) {
+            Some(File::Ready { .. }) => false,
+            Some(File::Fetching { calls }) => {
+                calls.insert(call);
+                false
+            }
+            None => {
+                let calls = BTreeSet::from([call]);
+                self.files.insert(key.clone(), File::Fetching { calls });
+                true
+            }
+        }
+    }
+
+    /// The wait for a file is over: which calls needed it.
+    fn stop_waiting(&mut self, key: &PromptKey) -> BTreeSet<CallId> {
+        match self.files.remove(key) {
+            Some(File::Fetching { calls }) => calls,
+            Some(ready) => {
+                self.files.insert(key.clone(), ready);
+                BTreeSet::new()
+            }
+            None => BTreeSet::new(),
+        }
     }
 
     /// The file, if it is there.
@@ -51,7 +81,7 @@ impl Prompts {
                 *used = self.uses;
                 Some(sound.clone())
             }
-            File::Fetching => None,
+            File::Fetching { .. } => None,
         }
     }
 
@@ -67,7 +97,7 @@ impl Prompts {
     }
 
     /// Keeps a file; `false` if there is no room for it even then.
-    fn keep(&mut self, key: PromptKey, sound: Wav) -> bool {
+    fn keep(&mut self, key: &PromptKey, sound: Wav) -> bool {
         self.uses += 1;
         self.bytes += bytes_of(&sound);
         let file = File::Ready { sound, used: self.uses };
@@ -77,7 +107,7 @@ impl Prompts {
                 .files
                 .iter()
                 .filter_map(|(other, file)| match file {
-                    File::Ready { used, .. } if *other != key => Some((*used, other.clone())),
+                    File::Ready { used, .. } if other != key => Some((*used, other.clone())),
                     _ => None,
                 })
                 .min();
@@ -116,11 +146,10 @@ impl Service {
     }
 
     /// Asks for a file, unless it is there or on its way.
-    pub(super) fn fetch_prompt(&mut self, now: Instant, key: PromptKey, uri: String) {
-        if self.prompts.contains(&key) {
+    pub(super) fn fetch_prompt(&mut self, now: Instant, call: CallId, key: PromptKey, uri: String) {
+        if !self.prompts.want(&key, call) {
             return;
         }
-        self.prompts.files.insert(key.clone(), File::Fetching);
         let id = self.next_request();
         let headers = vec![("Accept".to_owned(), "audio/wav, audio/x-wav, */*".to_owned())];
         let request = Request { id, method: Method::Get, uri, headers, body: Bytes::new() };
@@ -139,7 +168,7 @@ impl Service {
         // Without a resource id nothing could find the file again.
         for info in files.iter().filter(|info| info.resource_id.is_some()) {
             if let Ok((key, uri)) = self.prompt_key(&app, OperationId::from_u128(0), info) {
-                self.fetch_prompt(now, key, uri);
+                self.fetch_prompt(now, call, key, uri);
             }
         }
     }
@@ -151,18 +180,23 @@ impl Service {
         key: &PromptKey,
         outcome: Result<Response, String>,
     ) {
+        let calls = self.prompts.stop_waiting(key);
         match self.read_prompt(outcome) {
             Ok(sound) => {
-                if !self.prompts.keep(key.clone(), sound) {
+                if !self.prompts.keep(key, sound) {
                     self.say(Event::Dropped { reason: DropReason::PromptCacheFull });
                 }
-                for call in self.calls.keys().copied().collect::<Vec<_>>() {
+                for call in calls {
                     self.advance_queue(now, call);
                 }
             }
             Err(result) => {
-                self.prompts.files.remove(key);
-                self.fail_those_needing(now, key, &result);
+                for call in calls {
+                    let needing = self.calls.get(&call).map(|held| held.queue.needing(key));
+                    for operation in needing.unwrap_or_default() {
+                        self.fail_work(now, call, operation, result.clone());
+                    }
+                }
             }
         }
     }
@@ -180,18 +214,5 @@ impl Service {
         }
         Wav::parse(&response.body)
             .map_err(|error| EndResult::invalid_prompt_file(&error.to_string()))
-    }
-
-    fn fail_those_needing(&mut self, now: Instant, key: &PromptKey, result: &EndResult) {
-        let waiting: Vec<(CallId, OperationId)> = self
-            .calls
-            .values()
-            .flat_map(|call| {
-                call.queue.needing(key).into_iter().map(|operation| (call.id, operation))
-            })
-            .collect();
-        for (call, operation) in waiting {
-            self.fail_work(now, call, operation, result.clone());
-        }
     }
 }

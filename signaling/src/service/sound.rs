@@ -88,10 +88,12 @@ impl Service {
         }
         let rest = format!("/operations/{operation_id}");
         let location = asked.location(&self.config.base_url, id, &rest);
-        Ok(Reply::json(200, &shown).at(location))
+        let reply = if asked.is_old() { Reply::empty(202) } else { Reply::json(200, &shown) };
+        Ok(reply.at(location))
     }
 
-    /// An operation that is done as soon as it is asked for: no notification follows.
+    /// An operation that is done as soon as it is asked for: its answer says so, and no
+    /// notification follows.
     pub(super) fn complete_at_once(
         &mut self,
         asked: &Asked<'_>,
@@ -99,7 +101,14 @@ impl Service {
         kind: Kind,
         context: Option<String>,
     ) -> Result<Reply, ApiError> {
-        let mut operation = Operation::running(self.new_operation_id(), kind, context);
+        let operation_id = self.new_operation_id();
+        let mut operation = Operation::running(operation_id, kind, context);
+        if asked.is_old() {
+            let reply = self.begin_operation(asked, id, operation)?;
+            let (status, result) = (OperationStatus::Completed, EndResult::action_completed());
+            self.end_operation(asked.now, id, operation_id, status, result);
+            return Ok(reply);
+        }
         operation.status = OperationStatus::Completed;
         self.begin_operation(asked, id, operation)
     }
@@ -118,7 +127,7 @@ impl Service {
         let running = Operation::running(operation, Kind::PlayPrompt, context);
         let reply = self.begin_operation(asked, id, running)?;
         let repeat = body.repeat.unwrap_or(false);
-        let prompts = self.fetch_all(asked.now, files);
+        let prompts = self.fetch_all(asked.now, id, files);
         self.enqueue(asked.now, id, operation, Work::Play { prompts, repeat });
         Ok(reply)
     }
@@ -145,10 +154,15 @@ impl Service {
         Ok(files)
     }
 
-    fn fetch_all(&mut self, now: Instant, files: Vec<(PromptKey, String)>) -> Vec<PromptKey> {
+    fn fetch_all(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        files: Vec<(PromptKey, String)>,
+    ) -> Vec<PromptKey> {
         let mut keys = Vec::with_capacity(files.len());
         for (key, uri) in files {
-            self.fetch_prompt(now, key.clone(), uri);
+            self.fetch_prompt(now, call, key.clone(), uri);
             keys.push(key);
         }
         keys
@@ -169,7 +183,7 @@ impl Service {
     ) -> Result<Reply, ApiError> {
         let body: graph::RecordResponse = asked.parse_or_default()?;
         let context = checked_context(body.client_context.clone())?;
-        let rules = record_rules(&body)?;
+        let rules = record_rules(&body, asked.is_old())?;
         self.service_hosted(asked, id)?;
         let operation = self.new_operation_id();
         let prompts = body.prompts.unwrap_or_default();
@@ -179,7 +193,7 @@ impl Service {
         if body.barge_in_allowed.unwrap_or(false) {
             self.cancel_queue(asked.now, id);
         }
-        let prompts = self.fetch_all(asked.now, files);
+        let prompts = self.fetch_all(asked.now, id, files);
         self.enqueue(asked.now, id, operation, Work::Record { prompts, rules });
         Ok(reply)
     }
@@ -332,7 +346,7 @@ impl Service {
             Work::Play { repeat, .. } => self.media.play(now, leg, sounds, *repeat),
             Work::Record { rules, .. } => {
                 self.media.record(now, leg, sounds.into_iter().next(), rules.clone());
-            },
+            }
             Work::Tones { .. } => self.timers.set(Timer::Tones(id, entry.operation), now),
         }
         self.media_moved(leg);
@@ -517,10 +531,14 @@ fn end_of(reason: CompletionReason) -> (OperationStatus, EndResult, RecordComple
     }
 }
 
-/// The rules of a recording, with the documented defaults and bounds.
-fn record_rules(body: &graph::RecordResponse) -> Result<recorder::Config, ApiError> {
+/// The rules of a recording, with the documented defaults and bounds. In 2018 recordings
+/// could be longer; such a wish is cut to what is possible now.
+fn record_rules(body: &graph::RecordResponse, is_old: bool) -> Result<recorder::Config, ApiError> {
     let seconds = |name: &str, value: Option<graph::Number>| match value {
         None => Ok(5),
+        Some(graph::Number(number)) if is_old => {
+            Ok(number.clamp(1, i64::from(recorder::SECONDS_MAX)) as u32)
+        }
         Some(graph::Number(number)) => u32::try_from(number)
             .map_err(|_| ApiError::bad_request(format!("{name} is not 1 to 120."))),
     };

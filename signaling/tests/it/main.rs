@@ -3,8 +3,10 @@
 mod answering;
 mod delivery;
 mod determinism;
+mod examples;
 mod input;
 mod media;
+mod meetings;
 mod model;
 mod outgoing;
 mod world;

@@ -42,8 +42,8 @@ fn completed(world: &World) -> Vec<(OperationStatus, i64, i64)> {
                 let result = operation.result_info.clone().unwrap_or_default();
                 Some((
                     operation.status.clone().unwrap_or(OperationStatus::NotStarted),
-                    result.code.unwrap_or_default().0,
-                    result.subcode.unwrap_or_default().0,
+                    result.code.and_then(|code| code.number()).unwrap_or_default(),
+                    result.subcode.and_then(|code| code.number()).unwrap_or_default(),
                 ))
             }
             _ => None,
@@ -276,7 +276,7 @@ fn keys_that_the_bot_presses_reach_the_caller() {
 }
 
 /// Ann calls with this offer; the bot handles media with that one.
-fn app_hosted(seed: u64, offer: Description, bot_side: Description) -> (World, CallId) {
+fn app_hosted(seed: u64, offer: &Description, bot_side: Description) -> (World, CallId) {
     let mut world = World::new(seed);
     let (call, _) = world.ring_with(offer);
     world.run_ms(50);
@@ -308,7 +308,7 @@ fn packets_are_relayed_under_each_sides_numbers() {
     };
     let offer = Description { address: ann, media: vec![MediaDescription::audio("a")] };
     let bot_side = Description { address: ([127, 0, 0, 3], 5000).into(), media: vec![opus(96)] };
-    let (mut world, call) = app_hosted(10, offer, bot_side);
+    let (mut world, call) = app_hosted(10, &offer, bot_side);
     world.person(ann).speaks = true;
     world.run_ms(1000);
     assert_eq!(streams(&world), [(96, Codec::Opus { stereo: false })]);
@@ -343,7 +343,7 @@ fn sides_without_a_codec_in_common_do_not_come_together() {
     let offer = Description { address: ann, media: vec![only(0, Codec::Pcmu)] };
     let bot_side =
         Description { address: ([127, 0, 0, 3], 5000).into(), media: vec![only(8, Codec::Pcma)] };
-    let (world, _) = app_hosted(11, offer, bot_side);
+    let (world, _) = app_hosted(11, &offer, bot_side);
     let refused = world.bot_said.iter().find_map(|(_, event)| match event {
         bot::Event::Refused { status, .. } => Some(*status),
         _ => None,

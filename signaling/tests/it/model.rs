@@ -212,9 +212,10 @@ impl ReferenceStateMachine for Model {
                 }
                 expected
             }
-            Step::Play(index) | Step::Record(index) | Step::Cancel(index) | Step::Subscribe(index) => {
-                state.status(index, is_established, 200)
-            }
+            Step::Play(index)
+            | Step::Record(index)
+            | Step::Cancel(index)
+            | Step::Subscribe(index) => state.status(index, is_established, 200),
             Step::Nonsense(index) => state.status(index, |_| true, 400),
             Step::Foreign(_) => Some(404),
             Step::HangUp(index) => {
@@ -261,7 +262,8 @@ fn answer_of(webhook: &Cell<Webhook>, request: &Request) -> Option<Response> {
     Some(Response::empty(request.id, status))
 }
 
-const PROMPT: &str = r#"{"prompts":[{"mediaInfo":{"uri":"https://files.test/a.wav","resourceId":"a"}}]}"#;
+const PROMPT: &str =
+    r#"{"prompts":[{"mediaInfo":{"uri":"https://files.test/a.wav","resourceId":"a"}}]}"#;
 
 impl StateMachineTest for Rig {
     type SystemUnderTest = Self;
@@ -373,7 +375,8 @@ impl StateMachineTest for Rig {
                 let call = url.split('/').nth(3).expect("it names a call").to_owned();
                 assert!(!deleted.contains(&call), "{url} is told of after its call's end");
                 let etag = data["@odata.etag"].as_str().expect("it has a number");
-                let version = etag.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("it is one");
+                let version =
+                    etag.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("it is one");
                 let before = last.insert(call.clone(), version);
                 assert!(before.is_none_or(|before| before < version), "{url} is out of order");
                 if change == ChangeType::Deleted && url.matches('/').count() == 3 {

@@ -24,7 +24,7 @@ fn call_ben(world: &mut World, media: &AnswerMedia) -> std::net::SocketAddr {
     let (leg, offer) = rung(world);
     let address = world.address();
     let answer = Description::audio(address).answer(&offer);
-    world.add_person(leg, answer.clone());
+    world.add_person(leg, &answer);
     world.service.answer(world.now, leg, answer).expect("it rings");
     world.drain();
     address

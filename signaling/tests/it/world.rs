@@ -30,12 +30,12 @@ pub(crate) const WIRE: Duration = Duration::from_millis(20);
 pub(crate) const API: &str = "https://graph.test/v1.0";
 pub(crate) const WEBHOOK: &str = "https://bot.test/api/calls";
 
-/// What is on its way.
+/// What is on its way, by whom it is for.
 #[derive(Debug)]
 enum Crossing {
-    ToService(Input),
-    ToBot(Input),
-    ToPerson(SocketAddr, Datagram),
+    Service(Input),
+    Bot(Input),
+    Person(SocketAddr, Datagram),
 }
 
 /// What a raw bot (one that is a test's) does with a notification.
@@ -168,10 +168,10 @@ impl World {
     /// Ann calls the bot.
     pub(crate) fn ring(&mut self) -> (CallId, SocketAddr) {
         let address = self.address();
-        self.ring_with(Description::audio(address))
+        self.ring_with(&Description::audio(address))
     }
 
-    pub(crate) fn ring_with(&mut self, offer: Description) -> (CallId, SocketAddr) {
+    pub(crate) fn ring_with(&mut self, offer: &Description) -> (CallId, SocketAddr) {
         let address = offer.address;
         let (ann, bot) = (UserId::new("ann"), AppId::new("bot"));
         let rings = self.service.ring_bot(self.now, &ann, &bot, offer.clone());
@@ -181,7 +181,7 @@ impl World {
         (rings.call, address)
     }
 
-    pub(crate) fn add_person(&mut self, leg: LegId, local: Description) {
+    pub(crate) fn add_person(&mut self, leg: LegId, local: &Description) {
         let person = Person {
             leg,
             session: None,
@@ -287,7 +287,7 @@ impl World {
                 let status = if self.files.contains_key(&request.uri) { 200 } else { 404 };
                 let body = self.files.get(&request.uri).cloned().unwrap_or_default();
                 let response = Response { body, ..Response::empty(request.id, status) };
-                self.cross(self.now + HTTP * 2, Crossing::ToService(Input::Response(response)));
+                self.cross(self.now + HTTP * 2, Crossing::Service(Input::Response(response)));
             }
             Output::Request(request) => {
                 self.notifications.push((self.now, request.clone()));
@@ -301,17 +301,17 @@ impl World {
                                 }),
                                 _ => Input::Response(response),
                             };
-                            self.cross(self.now + HTTP * 2, Crossing::ToService(input));
+                            self.cross(self.now + HTTP * 2, Crossing::Service(input));
                         }
                     }
-                    None => self.cross(self.now + HTTP, Crossing::ToBot(Input::Request(request))),
+                    None => self.cross(self.now + HTTP, Crossing::Bot(Input::Request(request))),
                 }
             }
             Output::Response(response) => {
                 if response.id.0 > 1 << 32 {
                     self.answers.insert(response.id, response);
                 } else {
-                    self.cross(self.now + HTTP, Crossing::ToBot(Input::Response(response)));
+                    self.cross(self.now + HTTP, Crossing::Bot(Input::Response(response)));
                 }
             }
             Output::Datagram(datagram) => self.send(datagram),
@@ -329,10 +329,10 @@ impl World {
     fn take_bot(&mut self, output: bot::Output) {
         match output {
             Output::Request(request) => {
-                self.cross(self.now + HTTP, Crossing::ToService(Input::Request(request)));
+                self.cross(self.now + HTTP, Crossing::Service(Input::Request(request)));
             }
             Output::Response(response) => {
-                self.cross(self.now + HTTP, Crossing::ToService(Input::Response(response)));
+                self.cross(self.now + HTTP, Crossing::Service(Input::Response(response)));
             }
             Output::Datagram(datagram) => self.send(datagram),
             Output::Event(event) => self.bot_said.push((self.now, event)),
@@ -342,11 +342,11 @@ impl World {
     fn send(&mut self, datagram: Datagram) {
         let to = datagram.destination;
         let crossing = if self.people.contains_key(&to) {
-            Crossing::ToPerson(to, datagram)
+            Crossing::Person(to, datagram)
         } else if to.ip() == SocketAddr::from(([127, 0, 0, 1], 0)).ip() {
-            Crossing::ToService(Input::Datagram(datagram))
+            Crossing::Service(Input::Datagram(datagram))
         } else {
-            Crossing::ToBot(Input::Datagram(datagram))
+            Crossing::Bot(Input::Datagram(datagram))
         };
         self.cross(self.now + WIRE, crossing);
     }
@@ -369,13 +369,13 @@ impl World {
             let due = self.queue.first_key_value().is_some_and(|((at, _), _)| *at <= self.now);
             if due && let Some((_, crossing)) = self.queue.pop_first() {
                 match crossing {
-                    Crossing::ToService(input) => self.service.handle_input(self.now, input),
-                    Crossing::ToBot(input) => {
+                    Crossing::Service(input) => self.service.handle_input(self.now, input),
+                    Crossing::Bot(input) => {
                         if let Some(bot) = self.bot.as_mut() {
                             bot.handle_input(self.now, input);
                         }
                     }
-                    Crossing::ToPerson(address, datagram) => {
+                    Crossing::Person(address, datagram) => {
                         let person = self.people.get_mut(&address).expect("it is a person's");
                         if let Some(session) = person.session.as_mut() {
                             session.handle_input(self.now, session::Input::Datagram(datagram));
