@@ -9,9 +9,11 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod emit;
 pub mod estimate;
 pub mod playout;
 mod queue;
+mod shape;
 mod sound;
 mod timeline;
 
@@ -141,6 +143,17 @@ pub enum Cause {
     Undecodable,
     /// Its timestamp contradicts its sequence number: what it covers was played already.
     Timestamp,
+}
+
+/// A packet that was queued and then not played after all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Its extended sequence number, as it was pushed.
+    pub sequence: u64,
+    /// Its RTP timestamp.
+    pub timestamp: u32,
+    /// Why.
+    pub cause: Cause,
 }
 
 /// Packets that came in time and were not played, by [`Cause`].

@@ -11,20 +11,19 @@
 //! planned; if a later one comes instead, the loss in between is taken to be covered.
 
 use core::time::Duration;
-
-use bytes::Bytes;
+use std::collections::VecDeque;
 
 use super::estimate::Estimator;
 use super::queue::{Queue, Runs, Seen, Waiting};
-use super::sound::{CONCEALED_STEP, Run, Sound};
-use super::timeline::{Timeline, nanos, ticks};
-use super::{Cause, Config, ConfigError, Push, Stats};
+use super::shape::Shape;
+use super::sound::{CONCEALED_STEP, Sound};
+use super::timeline::{TICKS_PER_SECOND, Timeline, nanos, ticks};
+use super::{Cause, Config, ConfigError, GivenUp, Push, Stats};
 use crate::audio::resample::Resampler;
 use crate::audio::stretch::Urgency;
-use crate::audio::{Audio, FRAME, Kind, frame_samples};
+use crate::audio::{Audio, FRAME, Kind};
 use crate::description::Codec;
 use crate::fault::{self, Fault};
-use crate::payload::{g711, opus};
 use crate::rtp;
 use crate::time::Instant;
 
@@ -61,18 +60,19 @@ enum Phase {
 /// The jitter buffer of one stream.
 #[derive(Debug)]
 pub struct Playout {
-    config: Config,
+    pub(super) config: Config,
     ssrc: u32,
     phase: Phase,
-    estimator: Estimator,
+    pub(super) estimator: Estimator,
     timeline: Timeline,
     runs: Runs,
     queue: Queue,
     seen: Seen,
-    sound: Sound,
-    resampler: Option<Resampler>,
-    scratch: Vec<i16>,
-    stats: Stats,
+    pub(super) sound: Sound,
+    pub(super) resampler: Option<Resampler>,
+    pub(super) scratch: Vec<i16>,
+    pub(super) stats: Stats,
+    given_up: VecDeque<GivenUp>,
     last_arrival: Instant,
     /// Media time of what is to be decoded next.
     next: i64,
@@ -87,7 +87,7 @@ pub struct Playout {
     /// The packet that was used for its error correction and waits to be played.
     recovered: Option<u64>,
     /// Whether what was played last was concealed.
-    concealing: bool,
+    pub(super) concealing: bool,
     rest: u32,
 }
 
@@ -111,6 +111,7 @@ impl Playout {
             resampler: None,
             scratch: Vec::new(),
             stats: Stats::default(),
+            given_up: VecDeque::new(),
             last_arrival: Instant::ZERO,
             next: 0,
             owed: 0,
@@ -156,7 +157,8 @@ impl Playout {
     }
 
     fn admit(&mut self, now: Instant, sequence: u64, packet: &rtp::Packet, codec: Codec) -> Push {
-        let (sequence, never_sent) = self.runs.place(sequence);
+        let number = sequence;
+        let (sequence, never_sent) = self.runs.place(number);
         if self.phase == Phase::Idle && self.seen.is_empty() {
             self.queue.advance(sequence.saturating_sub(BEFORE_FIRST));
         }
@@ -169,13 +171,15 @@ impl Playout {
         if self.queue.contains(sequence) || self.seen.insert(sequence) {
             return Push::Duplicate;
         }
-        for number in never_sent {
-            self.queue.skip(number);
+        for between in never_sent {
+            self.queue.skip(between);
         }
         let shape = match Shape::parse(&packet.payload, codec) {
             Ok(shape) => shape,
             Err(cause) => {
-                self.queue.skip(sequence);
+                if cause == Cause::NotAudio {
+                    self.queue.skip(sequence);
+                }
                 return Push::Discarded(cause);
             }
         };
@@ -201,6 +205,7 @@ impl Playout {
         self.stats.fec_packets_received += u64::from(shape.reach > 0);
         self.queue.push(Waiting {
             sequence,
+            number,
             media: place.media,
             ticks: shape.ticks,
             reach: shape.reach,
@@ -218,6 +223,7 @@ impl Playout {
         let Ok(shape) = Shape::parse(&packet.payload, codec) else { return false };
         let waiting = Waiting {
             sequence: 0,
+            number: 0,
             media: 0,
             ticks: shape.ticks,
             reach: 0,
@@ -323,9 +329,25 @@ impl Playout {
         {
             self.next = packet.end();
             self.owed = 0;
-            self.discard(Cause::Excess);
-            self.drop_error_correction(&packet);
+            self.give_up(&packet, Cause::Excess);
         }
+    }
+
+    /// A packet that waited is not played.
+    fn give_up(&mut self, packet: &Waiting, cause: Cause) {
+        self.discard(cause);
+        self.drop_error_correction(packet);
+        if self.given_up.len() == PACKETS_MAX {
+            self.given_up.pop_front();
+        }
+        let (sequence, timestamp) = (packet.number, packet.timestamp);
+        self.given_up.push_back(GivenUp { sequence, timestamp, cause });
+    }
+
+    /// A packet that was queued and then not played after all; at most [`PACKETS_MAX`] are
+    /// remembered.
+    pub fn poll_given_up(&mut self) -> Option<GivenUp> {
+        self.given_up.pop_front()
     }
 
     /// Notes that a packet went, if its error correction was not needed.
@@ -351,8 +373,7 @@ impl Playout {
         let (gap, reach) = (front.media - self.next, front.reach);
         if front.end() <= self.next {
             if let Some(packet) = self.queue.pop() {
-                self.discard(Cause::Timestamp);
-                self.drop_error_correction(&packet);
+                self.give_up(&packet, Cause::Timestamp);
             }
             return;
         }
@@ -388,13 +409,13 @@ impl Playout {
         self.owed = 0;
         self.next = packet.end();
         self.pause = packet.pause;
-        self.drop_error_correction(&packet);
         if self.sound.decode(&packet, skipped) {
+            self.drop_error_correction(&packet);
             self.stats.played += 1;
             self.packet_ticks = packet.ticks;
             self.made_up = 0;
         } else {
-            self.discard(Cause::Undecodable);
+            self.give_up(&packet, Cause::Undecodable);
             self.conceal(packet.ticks - skipped);
         }
     }
@@ -452,7 +473,7 @@ impl Playout {
     }
 
     /// The delay to aim at, in nanoseconds.
-    fn target(&self) -> i64 {
+    pub(super) fn target(&self) -> i64 {
         if fault::is(Fault::JitterNotFollowed) {
             return self.config.delay_min.as_nanos() as i64;
         }
@@ -513,74 +534,7 @@ impl Playout {
 
     /// Samples per channel, at the rate played, of so many ticks.
     fn played_samples(&self, ticks: i64) -> u64 {
-        (ticks * i64::from(self.config.rate) / super::timeline::TICKS_PER_SECOND).unsigned_abs()
-    }
-
-    fn emit(&mut self, now: Instant, audio: &mut Audio) {
-        let layout = self.sound.layout();
-        let frame = self.sound.frame();
-        let rate = u64::from(self.config.rate);
-        audio.rate = self.config.rate;
-        audio.channels = layout.channels;
-        audio.kind = Kind::Played;
-        audio.concealed = 0;
-        audio.timestamp = self.sound.runs().front().and_then(|run| run.timestamp);
-        let target = self.target() as f64 / 1e9;
-        let minimum = self.estimator.delay().as_secs_f64();
-        let (stats, concealing) = (&mut self.stats, &mut self.concealing);
-        let mut position = 0;
-        let mut played = |run: Run| {
-            // In samples at the rate played, so that the parts add up to the whole.
-            let at = |position: usize| position as u64 * rate / u64::from(layout.rate);
-            let samples = at(position + run.samples) - at(position);
-            position += run.samples;
-            audio.kind = audio.kind.max(run.kind);
-            let lost = matches!(run.kind, Kind::Concealed | Kind::Silence);
-            if lost {
-                stats.concealed_samples += samples;
-                stats.silent_concealed_samples +=
-                    if run.kind == Kind::Silence { samples } else { 0 };
-                stats.concealment_events += u64::from(!*concealing);
-                audio.concealed += samples as u32;
-            } else if run.kind == Kind::Comfort {
-                stats.comfort_samples += samples;
-                audio.concealed += samples as u32;
-            } else {
-                let count = samples as f64;
-                stats.jitter_buffer_delay += now.since(run.arrived).as_secs_f64() * count;
-                stats.jitter_buffer_target_delay += target * count;
-                stats.jitter_buffer_minimum_delay += minimum * count;
-                stats.jitter_buffer_emitted_count += samples;
-                stats.recovered_samples += if run.kind == Kind::Recovered { samples } else { 0 };
-            }
-            *concealing = lost;
-        };
-        audio.samples.clear();
-        if layout.rate == self.config.rate {
-            self.sound.take(frame, &mut audio.samples, &mut played);
-        } else {
-            self.scratch.clear();
-            self.sound.take(frame, &mut self.scratch, &mut played);
-            self.resample(audio);
-        }
-        if fault::is(Fault::SamplesUncounted) && audio.concealed > 0 {
-            return;
-        }
-        self.stats.total_samples_received += frame_samples(self.config.rate) as u64;
-    }
-
-    /// G.711 has its own rate; the owner asked for another.
-    fn resample(&mut self, audio: &mut Audio) {
-        if self.scratch.is_empty() {
-            return;
-        }
-        let (from, to) = (self.sound.layout().rate, self.config.rate);
-        if self.resampler.is_none() {
-            self.resampler = Resampler::new(from, to, 1).ok();
-        }
-        if let Some(resampler) = &mut self.resampler {
-            resampler.push(&self.scratch, &mut audio.samples).expect("a frame is 20 ms");
-        }
+        (ticks * i64::from(self.config.rate) / TICKS_PER_SECOND).unsigned_abs()
     }
 
     /// When to pull next, if the stream plays. An owner with a tick of its own (a
@@ -597,8 +551,7 @@ impl Playout {
     /// discarded.
     pub fn reset(&mut self) {
         while let Some(packet) = self.queue.pop() {
-            self.discard(Cause::Reset);
-            self.drop_error_correction(&packet);
+            self.give_up(&packet, Cause::Reset);
         }
         self.queue.restart(0);
         self.runs = Runs::default();
@@ -618,34 +571,5 @@ impl Playout {
     #[must_use]
     pub const fn stats(&self) -> Stats {
         Stats { queued: self.queue.len() as u64, ..self.stats }
-    }
-}
-
-/// What a payload says of itself before it is decoded.
-struct Shape {
-    ticks: i64,
-    reach: i64,
-    pause: bool,
-}
-
-impl Shape {
-    fn parse(payload: &Bytes, codec: Codec) -> Result<Self, Cause> {
-        match codec {
-            Codec::Opus { .. } => {
-                let packet = opus::Packet::parse(payload).map_err(|_| Cause::Malformed)?;
-                let reach =
-                    if packet.has_error_correction() { packet.toc().frame_ticks() } else { 0 };
-                Ok(Self {
-                    ticks: i64::from(packet.ticks()),
-                    reach: i64::from(reach),
-                    pause: packet.is_pause(),
-                })
-            }
-            Codec::Pcmu | Codec::Pcma => {
-                let samples = g711::ticks(payload).map_err(|_| Cause::Malformed)?;
-                Ok(Self { ticks: i64::from(samples) * 6, reach: 0, pause: false })
-            }
-            Codec::TelephoneEvent { .. } | Codec::H264 { .. } => Err(Cause::NotAudio),
-        }
     }
 }

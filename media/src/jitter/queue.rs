@@ -11,7 +11,9 @@ use crate::time::Instant;
 /// A packet that waits.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
+    /// Its place among all, and the number it came with.
     pub(super) sequence: u64,
+    pub(super) number: u64,
     /// Its place on the stream's own timeline, in ticks of 1/48000 s.
     pub(super) media: i64,
     /// How long it lasts, in the same ticks.

@@ -7,7 +7,7 @@ use callrig_media::audio::{Audio, Kind};
 use callrig_media::codec::g711::Law;
 use callrig_media::codec::opus::{self, Decoder, Encoder};
 use callrig_media::description::Codec;
-use callrig_media::jitter::{Cause, Config, Playout, Push, Stats};
+use callrig_media::jitter::{Cause, Config, GivenUp, Playout, Push, Stats};
 use callrig_media::rtp;
 use callrig_media::time::Instant;
 use proptest::prelude::*;
@@ -75,6 +75,7 @@ fn g711_stream(law: Law, milliseconds: usize) -> Vec<Sent> {
 
 struct Played {
     frames: Vec<Audio>,
+    given_up: Vec<GivenUp>,
     stats: Stats,
 }
 
@@ -109,7 +110,8 @@ fn play(config: &Config, mut sent: Vec<Sent>, end: Instant) -> Played {
         }
         assert!(playout.stats().is_conserved(), "{:?}", playout.stats());
     }
-    Played { frames, stats: playout.stats() }
+    let given_up = core::iter::from_fn(|| playout.poll_given_up()).collect();
+    Played { frames, given_up, stats: playout.stats() }
 }
 
 fn end_of(sent: &[Sent]) -> Instant {
@@ -217,6 +219,15 @@ fn a_loss_is_recovered_from_the_next_packet_as_libopus_recovers_it() {
 }
 
 #[test]
+fn a_packet_that_is_none_counts_as_lost_sound() {
+    let mut sent = opus_stream(&opus::Config::default(), 20, 1_000);
+    sent[20].packet.payload = Bytes::from_static(&[0x0b, 0x07, 0]);
+    let end = end_of(&sent);
+    let stats = play(&Config::default(), sent, end).stats;
+    assert_eq!((stats.discarded.malformed, stats.concealed_samples), (1, 960), "{stats:?}");
+}
+
+#[test]
 fn clean_g711_is_played_bit_for_bit() {
     for law in [Law::A, Law::Mu] {
         let sent = g711_stream(law, 2_000);
@@ -309,6 +320,8 @@ fn after_an_outage_the_delay_returns() {
     let played = play(&Config::default(), sent, end);
     let stats = played.stats;
     assert!(stats.discarded.excess > 0 && stats.discarded.excess < 50, "{stats:?}");
+    assert_eq!(played.given_up.len() as u64, stats.discarded.excess);
+    assert!(played.given_up.iter().all(|g| g.cause == Cause::Excess && g.sequence >= 1_250));
     assert!(stats.removed_samples_for_acceleration > 48 * 100, "{stats:?}");
     let last = played.frames.last().expect("played");
     let media = last.timestamp.expect("played").wrapping_sub(5_000);
