@@ -14,11 +14,13 @@ pub mod audio;
 pub mod calls;
 pub mod cost;
 pub mod dtmf;
+mod excuses;
 pub mod hostile;
 pub mod listening;
 pub mod rtcp;
 pub mod rtp;
 pub mod rule;
+mod sound;
 pub mod video;
 pub mod view;
 
@@ -47,8 +49,7 @@ pub struct Case {
     pub judge: fn(&Evidence<'_>) -> Judgement,
 }
 
-static ALL: LazyLock<Vec<Case>> =
-    LazyLock::new(|| {
+static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
     [
         calls::CASES,
         rtp::CASES,
@@ -109,6 +110,8 @@ pub struct Judgement {
     pub unsupported: Option<String>,
     /// *We* could not judge, and why.
     pub error: Option<String>,
+    /// Why its findings are known and do not fail (see [`crate::deviation`]).
+    pub known: Option<String>,
 }
 
 impl Judgement {
@@ -121,12 +124,13 @@ impl Judgement {
     /// The result of `case` that it amounts to.
     #[must_use]
     pub fn into_result(self, case: &Case, subject: &Subject, network: &Network) -> CaseResult {
-        let result = match (self.error, self.unsupported) {
-            (Some(reason), _) => {
+        let result = match (self.error, self.unsupported, self.known) {
+            (Some(reason), ..) => {
                 CaseResult { findings: self.findings, ..CaseResult::error(case.id, reason) }
             }
-            (None, Some(reason)) => CaseResult::unsupported(case.id, reason),
-            (None, None) => CaseResult::judged(case.id, self.findings),
+            (None, Some(reason), _) => CaseResult::unsupported(case.id, reason),
+            (None, None, Some(reason)) => CaseResult::known(case.id, self.findings, reason),
+            (None, None, None) => CaseResult::judged(case.id, self.findings),
         };
         CaseResult {
             metrics: self.metrics,

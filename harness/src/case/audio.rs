@@ -4,27 +4,23 @@
 //! is told by `listening`.
 
 use callrig_media::audio::Kind;
-use callrig_media::description::Codec;
-use callrig_media::event::{DropReason, Event};
 use callrig_media::jitter;
-use callrig_media::stats::{Inbound, Track};
 use callrig_media::time::Instant;
 use callrig_reports::metric::registry as metrics;
-use callrig_reports::{Mark, MarkKind, Metric, mark};
+use callrig_reports::{Mark, MarkKind, Metric};
 use sha1::Digest as _;
 
+use super::excuses::{excuses, is_untouched};
 use super::rule::{Rule, requirements};
-use super::view;
-use super::{Case, Evidence, Judgement};
+use super::sound::{Plain, Sound, each_sound, late, milliseconds};
+use super::{Case, Evidence, Judgement, view};
 use crate::measure::arrivals::Arrived;
 use crate::measure::direct::Decoded;
+use crate::measure::exact::{self, Exactness};
 use crate::measure::heard::{self, Playback};
 use crate::measure::latency::Capture;
-use crate::measure::payloads::{self, Carried};
-use crate::measure::reception::Reception;
-use crate::measure::{exact, exact::Exactness};
+use crate::measure::payloads;
 use crate::network::Network;
-use crate::said::Said;
 use crate::stage::Stage;
 use crate::subject::Subject;
 use crate::trace::Heard;
@@ -72,10 +68,6 @@ pub const CASES: &[Case] = &[
         judge: late_packets,
     },
 ];
-
-/// A sender whose packets come this evenly is played without being touched: it is less than
-/// the least delay of the jitter buffer.
-const EVEN_SECONDS_MAX: f64 = 0.015;
 
 const FORWARD: Rule = Rule::must(
     "audio/in-order/forward",
@@ -134,140 +126,6 @@ fn applies(subject: &Subject, _: &Network) -> bool {
 
 fn regular(subject: &Subject, network: &Network) -> bool {
     applies(subject, network) && view::is_regular(subject)
-}
-
-/// The recording was made without damage.
-pub(super) fn is_undamaged(subject: &Subject) -> bool {
-    let tagged = |word: &str| subject.tags.iter().any(|tag| tag == word);
-    // What was put into packets here had no network yet.
-    let made_here = subject.flows.iter().all(|flow| flow.source == "file");
-    !tagged("damaged") && (tagged("clean") || made_here)
-}
-
-/// One source that the bot listened to.
-pub(super) struct Sound<'a> {
-    /// Its synchronisation source.
-    pub ssrc: u32,
-    /// Ticks of its RTP clock in a second.
-    pub clock_rate: u32,
-    /// What was played of it, by layout.
-    pub playbacks: Vec<Playback<'a>>,
-    /// What the bot's session said about it; twice, if it ended and came back.
-    pub inbound: Vec<&'a Inbound>,
-    /// Its packets of sound that reached the bot, as they arrived.
-    pub delivered: Vec<Carried>,
-}
-
-/// A source with one codec, one layout and one run of numbers: all but the recordings that
-/// are about changes.
-pub(super) struct Plain<'s, 'a> {
-    pub codec: Codec,
-    pub playback: &'s Playback<'a>,
-    pub reception: Reception,
-}
-
-impl<'a> Sound<'a> {
-    pub(super) fn label(&self) -> String {
-        format!("{:#010x}", self.ssrc)
-    }
-
-    /// A counter of the playout.
-    pub(super) fn count(&self, counter: impl Fn(&jitter::Stats) -> u64) -> u64 {
-        self.playouts().map(counter).sum()
-    }
-
-    pub(super) fn playouts(&self) -> impl Iterator<Item = &'a jitter::Stats> + '_ {
-        self.inbound.iter().filter_map(|stream| match &stream.track {
-            Track::Sound { playout, .. } => Some(playout),
-            _ => None,
-        })
-    }
-
-    pub(super) fn plain(&self, subject: &Subject) -> Option<Plain<'_, 'a>> {
-        let codec = view::codec(subject, self.delivered.first()?.packet.payload_type)?;
-        let same = |carried: &Carried| view::codec(subject, carried.packet.payload_type);
-        let [playback] = &self.playbacks[..] else { return None };
-        if self.delivered.iter().any(|carried| same(carried) != Some(codec)) {
-            return None;
-        }
-        let packets: Vec<Arrived> = self.delivered.iter().map(|one| one.packet).collect();
-        let reception = Reception::of(&packets, self.ssrc, self.clock_rate);
-        reception.one_run.then_some(Plain { codec, playback, reception })
-    }
-}
-
-/// Everything that the bot listened to, or why that cannot be known.
-pub(super) fn sounds<'a>(evidence: &Evidence<'a>) -> Result<Vec<Sound<'a>>, String> {
-    let stats = view::bot_stats(evidence).ok_or("the bot's session gave no account of itself")?;
-    let cast = evidence.cast;
-    let delivered = payloads::delivered(evidence.trace, cast.platform, cast.bot);
-    let is_sound = |carried: &&Carried| {
-        let codec = view::codec(evidence.subject, carried.packet.payload_type);
-        codec.is_some_and(Codec::is_audio)
-    };
-    let mut list: Vec<Sound<'a>> = Vec::new();
-    for stream in &stats.inbound {
-        if !matches!(stream.track, Track::Sound { .. }) {
-            continue;
-        }
-        if let Some(sound) = list.iter_mut().find(|sound| sound.ssrc == stream.ssrc) {
-            sound.inbound.push(stream);
-            continue;
-        }
-        let of_it = |carried: &&Carried| carried.packet.ssrc == stream.ssrc;
-        list.push(Sound {
-            ssrc: stream.ssrc,
-            clock_rate: stream.clock_rate,
-            playbacks: Vec::new(),
-            inbound: vec![stream],
-            delivered: delivered.iter().filter(is_sound).filter(of_it).cloned().collect(),
-        });
-    }
-    for playback in heard::by(evidence.trace, cast.bot) {
-        match list.iter_mut().find(|sound| sound.ssrc == playback.track.ssrc) {
-            Some(sound) => sound.playbacks.push(playback),
-            None => {
-                return Err(format!("no stream has what was heard of {}", playback.track.ssrc));
-            }
-        }
-    }
-    Ok(list)
-}
-
-/// Judges each source by `check`.
-pub(super) fn each_sound(
-    evidence: &Evidence<'_>,
-    mut check: impl FnMut(&Sound<'_>, &mut Judgement),
-) -> Judgement {
-    let sounds = match sounds(evidence) {
-        Ok(sounds) => sounds,
-        Err(reason) => return Judgement::error(reason),
-    };
-    let mut judgement = Judgement::default();
-    for sound in &sounds {
-        check(sound, &mut judgement);
-    }
-    judgement.marks = mark::bounded(core::mem::take(&mut judgement.marks), Mark::MAX_PER_KIND);
-    judgement
-}
-
-/// Packets that the bot's session dropped as late: when, and their numbers.
-pub(super) fn late(evidence: &Evidence<'_>, ssrc: u32) -> Vec<(Instant, u16)> {
-    let dropped = evidence.trace.said_by(evidence.cast.bot).filter_map(|(at, said)| match said {
-        Said::Media(_, event) => match &**event {
-            Event::Dropped(dropped) if dropped.ssrc == Some(ssrc) => Some((at, *dropped)),
-            _ => None,
-        },
-        _ => None,
-    });
-    dropped
-        .filter(|(_, dropped)| dropped.reason == DropReason::Late)
-        .filter_map(|(at, dropped)| Some((at, dropped.sequence_number?)))
-        .collect()
-}
-
-pub(super) fn milliseconds(at: Instant) -> f64 {
-    at.as_nanos() as f64 / 1e6
 }
 
 fn in_order(evidence: &Evidence<'_>) -> Judgement {
@@ -371,9 +229,30 @@ fn report_playout(sound: &Sound<'_>, judgement: &mut Judgement) {
     ];
     let counts =
         counters.into_iter().map(|(metric, counter)| Metric::new(metric, sound.count(counter)));
+    report_discarded(sound, judgement);
     let recovered = Metric::new(&metrics::FEC_RECOVERED, recovered(sound));
     let all = delays.into_iter().chain(counts).chain([recovered]);
     judgement.metrics.extend(all.map(|metric| metric.labelled(sound.label())));
+}
+
+/// What came in time and was not played, by cause.
+fn report_discarded(sound: &Sound<'_>, judgement: &mut Judgement) {
+    let causes: [(_, fn(&jitter::Discarded) -> u64); 7] = [
+        ("overflow", |discarded| discarded.overflow),
+        ("malformed", |discarded| discarded.malformed),
+        ("notAudio", |discarded| discarded.not_audio),
+        ("excess", |discarded| discarded.excess),
+        ("reset", |discarded| discarded.reset),
+        ("undecodable", |discarded| discarded.undecodable),
+        ("timestamp", |discarded| discarded.timestamp),
+    ];
+    for (cause, counter) in causes {
+        let count = sound.count(|playout| counter(&playout.discarded));
+        if count > 0 {
+            let label = format!("{} {cause}", sound.label());
+            judgement.metrics.push(Metric::new(&metrics::PACKETS_DISCARDED, count).labelled(label));
+        }
+    }
 }
 
 /// Packets whose sound came out of their successors.
@@ -449,7 +328,7 @@ fn report_exactness(
     let first = spoken.iter().find(touched);
     let touched = spoken.iter().filter(touched).count();
     let paused = excuses(evidence, sound, plain).paused > 0.0;
-    if touched > 0 && !paused && is_even(evidence, sound, plain) {
+    if touched > 0 && !paused && is_untouched(evidence, sound, plain) {
         let line = first.map(|(at, heard)| {
             format!(
                 "{:?} at {:.3} ms, timestamp {:?}",
@@ -501,89 +380,6 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Why sound may have been made up, in seconds of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Excuses {
-    /// Between packets that were played, where one is missing.
-    lost: f64,
-    /// Between packets of sound that the sender meant to be apart: it paused without saying
-    /// so, or pressed a key. A receiver cannot tell until it is over.
-    paused: f64,
-    /// By how much the slowest packet was behind the fastest.
-    waiting: f64,
-    /// What was taken out to catch up, and may have to be waited for again.
-    removed: f64,
-}
-
-impl Excuses {
-    /// The most that may be made up: all of it, and a frame at each end.
-    fn seconds(&self) -> f64 {
-        self.lost + self.paused + self.waiting + self.removed + 0.04
-    }
-}
-
-/// A packet of sound that can be played.
-#[derive(Clone, Copy, Debug)]
-struct Usable {
-    number: i64,
-    timestamp: u32,
-    ticks: i64,
-}
-
-/// Seconds without sound between packets, where a number is missing in between and where
-/// none is. `numbers` are those of which anything arrived; both ascend.
-fn gaps(packets: &[Usable], numbers: &[i64], clock_rate: u32) -> (f64, f64) {
-    let (mut lost, mut paused) = (0, 0);
-    for pair in packets.windows(2) {
-        let step = i64::from(pair[1].timestamp.wrapping_sub(pair[0].timestamp).cast_signed());
-        let gap = (step - pair[0].ticks).max(0);
-        let between = (pair[1].number - pair[0].number - 1) as usize;
-        let from = numbers.partition_point(|number| *number <= pair[0].number);
-        let to = numbers.partition_point(|number| *number < pair[1].number);
-        *(if to - from == between { &mut paused } else { &mut lost }) += gap;
-    }
-    let seconds = |ticks: i64| ticks as f64 / f64::from(clock_rate.max(1));
-    (seconds(lost), seconds(paused))
-}
-
-fn excuses(evidence: &Evidence<'_>, sound: &Sound<'_>, plain: &Plain<'_, '_>) -> Excuses {
-    let given_up: Vec<u16> = late(evidence, sound.ssrc).iter().map(|(_, number)| *number).collect();
-    let cast = evidence.cast;
-    let all = payloads::delivered(evidence.trace, cast.platform, cast.bot);
-    let is_usable = |one: &Carried| !given_up.contains(&one.packet.sequence_number);
-    let all = payloads::in_sequence(&all, sound.ssrc);
-    let numbers: Vec<i64> =
-        all.iter().filter(|(_, one)| is_usable(one)).map(|(number, _)| *number).collect();
-    let arrived: Vec<Arrived> = sound.delivered.iter().map(|one| one.packet).collect();
-    let ticks = Capture::of(&arrived, sound.ssrc, sound.clock_rate).step();
-    let is_sound =
-        |one: &Carried| view::codec(evidence.subject, one.packet.payload_type) == Some(plain.codec);
-    let usable: Vec<Usable> = all
-        .iter()
-        .filter(|(_, one)| is_usable(one) && is_sound(one))
-        .map(|(number, one)| Usable { number: *number, timestamp: one.packet.timestamp, ticks })
-        .collect();
-    let (lost, paused) = gaps(&usable, &numbers, sound.clock_rate);
-    let rate = f64::from(plain.playback.track.rate);
-    let removed = sound.count(|playout| playout.removed_samples_for_acceleration);
-    let waiting = variation_seconds(sound, plain);
-    Excuses { lost, paused, waiting, removed: removed as f64 / rate }
-}
-
-/// By how much the slowest packet was behind the fastest.
-fn variation_seconds(sound: &Sound<'_>, plain: &Plain<'_, '_>) -> f64 {
-    let variation = plain.reception.delay_variation_nanos(sound.clock_rate);
-    variation.iter().max().copied().unwrap_or(0) as f64 / 1e9
-}
-
-/// The recording has no damage, and its sender kept time well enough for a jitter buffer of
-/// the least delay: then there is no reason to touch anything.
-fn is_even(evidence: &Evidence<'_>, sound: &Sound<'_>, plain: &Plain<'_, '_>) -> bool {
-    view::is_clean(evidence)
-        && is_undamaged(evidence.subject)
-        && variation_seconds(sound, plain) <= EVEN_SECONDS_MAX
-}
-
 fn concealment(evidence: &Evidence<'_>) -> Judgement {
     each_sound(evidence, |sound, judgement| {
         let label = sound.label();
@@ -619,7 +415,7 @@ fn concealment(evidence: &Evidence<'_>) -> Judgement {
             );
         }
         // Half a millisecond is less than anybody conceals.
-        if seconds > excuses.paused + 0.000_5 && is_even(evidence, sound, &plain) {
+        if seconds > excuses.paused + 0.000_5 && is_untouched(evidence, sound, &plain) {
             let paused = excuses.paused;
             judgement.findings.push(NONE_ON_CLEAN.broken(
                 format!("{label}: no more than {paused:.3} s, in the sender's own pauses"),
@@ -685,30 +481,4 @@ fn late_packets(evidence: &Evidence<'_>) -> Judgement {
             }
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_loss_is_told_from_a_pause_and_from_a_key_press() {
-        // 20 ms packets at 8 kHz. Number 3 is missing; a pause of 100 ms follows 4; 6 and 7
-        // are telephone events of 40 ms.
-        let usable = |number, timestamp| Usable { number, timestamp, ticks: 160 };
-        let packets =
-            [usable(1, 0), usable(2, 160), usable(4, 480), usable(5, 1_440), usable(8, 1_920)];
-        let numbers = [1, 2, 4, 5, 6, 7, 8];
-        let (lost, paused) = gaps(&packets, &numbers, 8_000);
-        assert!((lost - 0.02).abs() < 1e-9, "{lost}");
-        assert!((paused - 0.14).abs() < 1e-9, "{paused}");
-        assert_eq!(gaps(&packets[..2], &numbers, 8_000), (0.0, 0.0));
-        assert_eq!(gaps(&[], &[], 8_000), (0.0, 0.0));
-    }
-
-    #[test]
-    fn excuses_add_up() {
-        let excuses = Excuses { lost: 0.02, paused: 0.03, waiting: 0.1, removed: 0.01 };
-        assert!((excuses.seconds() - 0.2).abs() < 1e-9);
-    }
 }

@@ -2,7 +2,7 @@
 //! sender's clock, and what quality that amounts to. Delay is from mouth to ear: a sample
 //! was captured when its packet left, less what of the packet came after it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use callrig_media::audio::Kind;
 use callrig_media::audio::resample::Resampler;
@@ -13,8 +13,9 @@ use callrig_reports::metric::registry as metrics;
 use callrig_reports::{Histogram, Metric, Series};
 use hdrhistogram::Histogram as Hdr;
 
-use super::audio::{Plain, Sound, each_sound, is_undamaged, late, milliseconds};
+use super::excuses::is_even;
 use super::rule::{Rule, requirements};
+use super::sound::{Plain, Sound, each_sound, is_undamaged, late, milliseconds};
 use super::view;
 use super::{Case, Evidence, Judgement};
 use crate::measure::align;
@@ -182,7 +183,7 @@ fn delay(evidence: &Evidence<'_>) -> Judgement {
 
 /// Each frame that begins with a packet's first sample, against that packet's arrival.
 fn causality(sound: &Sound<'_>, plain: &Plain<'_, '_>, judgement: &mut Judgement) {
-    let mut arrived: std::collections::BTreeMap<u32, Instant> = std::collections::BTreeMap::new();
+    let mut arrived: BTreeMap<u32, Instant> = BTreeMap::new();
     for carried in &sound.delivered {
         arrived.entry(carried.packet.timestamp).or_insert(carried.packet.at);
     }
@@ -231,7 +232,8 @@ fn adapts(evidence: &Evidence<'_>) -> Judgement {
             ));
         }
         let (samples, _) = heard::concealment(plain.playback.spoken());
-        if samples > 0 {
+        // A sender that does not keep time itself may have cost something as well.
+        if samples > 0 && is_even(sound, &plain) {
             judgement.findings.push(
                 CLOCK_COSTS_NOTHING
                     .broken(format!("{label}: nothing made up"), format!("{samples} samples")),

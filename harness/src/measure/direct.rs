@@ -51,6 +51,7 @@ impl Decoded {
             first: 0,
         };
         let mut decoder = Decoder::new(codec, native, channels)?;
+        let ticks = i64::from(codec.clock_rate().checked_div(native)?.max(1));
         let mut extended: Option<(i64, u32)> = None;
         for (timestamp, payload) in packets {
             let (before, last) = *extended.get_or_insert_with(|| {
@@ -61,9 +62,7 @@ impl Decoded {
             extended = Some((place, timestamp));
             let start = decoded.samples.len();
             decoder.decode(payload, &mut decoded.samples);
-            let width = usize::from(channels);
-            let count = (decoded.samples.len() - start) / width;
-            decoded.places.entry(place).or_insert((start / width, count));
+            decoded.settle(place, start, ticks);
         }
         if native != rate {
             decoded.resample(native, rate)?;
@@ -125,6 +124,24 @@ impl Decoded {
     pub fn extend(&self, timestamp: u32, near: i64) -> i64 {
         let relative = timestamp.wrapping_sub(self.first);
         near + i64::from(relative.wrapping_sub(near as u32).cast_signed())
+    }
+
+    /// Puts what was decoded last, from `start` on, into its place. What a packet says of time
+    /// that the one before it covers is left out: senders trim an encoder's delay that way.
+    /// `ticks` of the RTP clock are in a sample as it comes out of the decoder.
+    fn settle(&mut self, mut place: i64, start: usize, ticks: i64) {
+        let width = usize::from(self.channels);
+        let mut count = (self.samples.len() - start) / width;
+        let end = |(at, (_, count)): (&i64, &(usize, usize))| at + *count as i64 * ticks;
+        let covered = self.places.iter().next_back().map_or(0, |last| end(last) - place) / ticks;
+        if let Ok(covered) = usize::try_from(covered)
+            && covered < count
+        {
+            self.samples.drain(start..start + covered * width);
+            count -= covered;
+            place += covered as i64 * ticks;
+        }
+        self.places.entry(place).or_insert((start / width, count));
     }
 
     fn resample(&mut self, from: u32, to: u32) -> Option<()> {
@@ -230,6 +247,16 @@ mod tests {
         let timeline = decoded.with_holes();
         assert_eq!(timeline.len(), 480, "the third packet lies beyond what is believed");
         assert_eq!(timeline[170], mu_law(10));
+    }
+
+    #[test]
+    fn what_a_packet_says_again_is_left_out() {
+        let payload: Vec<u8> = (0..160).collect();
+        let packets = [(0, &payload[..]), (120, &payload[..]), (280, &payload[..])];
+        let decoded = Decoded::of(packets, Codec::Pcmu, 8_000).expect("sound");
+        assert_eq!(decoded.samples.len(), 440);
+        assert_eq!(decoded.at(160, 1), Some(&[mu_law(40)][..]));
+        assert_eq!(decoded.at(280, 1), Some(&[mu_law(0)][..]));
     }
 
     #[test]
