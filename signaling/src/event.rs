@@ -64,8 +64,9 @@ pub enum Event {
     Media {
         /// Whose leg.
         leg: LegId,
-        /// The bot's call that the leg belongs to or talks to.
-        call: CallId,
+        /// The bot's call that the leg belongs to or talks to, if there is one: people
+        /// may be left to themselves.
+        call: Option<CallId>,
         /// What.
         event: MediaEvent,
     },
@@ -73,8 +74,9 @@ pub enum Event {
     MediaEnded {
         /// Whose leg.
         leg: LegId,
-        /// The bot's call that the leg belongs to or talks to.
-        call: CallId,
+        /// The bot's call that the leg belongs to or talks to, if there is one: people
+        /// may be left to themselves.
+        call: Option<CallId>,
         /// What it counted.
         stats: Box<Stats>,
     },

@@ -378,24 +378,29 @@ impl Service {
 
     /// What a leg's media says.
     pub(super) fn media_said(&mut self, now: Instant, leg: LegId, event: attach::Event) {
-        let Some(call) = self.call_beside(leg) else { return };
-        match event {
-            attach::Event::Session(event) => {
-                self.say(Event::Media { leg, call, event });
+        match (event, self.call_beside(leg)) {
+            (attach::Event::Session(event), call) => self.say(Event::Media { leg, call, event }),
+            (attach::Event::Ended(stats), call) => {
+                self.say(Event::MediaEnded { leg, call, stats });
             }
-            attach::Event::Ended(stats) => self.say(Event::MediaEnded { leg, call, stats }),
-            attach::Event::RelayDropped { payload_type, reason } => {
+            (attach::Event::RelayDropped { payload_type, reason }, _) => {
                 self.say(Event::RelayDropped { leg, payload_type, reason });
             }
-            attach::Event::Tone(tone) => self.tone_heard(now, leg, &tone),
-            attach::Event::Played => self.work_done(now, call, EndResult::action_completed()),
-            attach::Event::Recorded(recorded) => self.recorded(now, call, recorded),
-            attach::Event::Failed(reason) => {
+            (attach::Event::Tone(tone), _) => self.tone_heard(now, leg, &tone),
+            (attach::Event::Played, Some(call)) => {
+                self.work_done(now, call, EndResult::action_completed());
+            }
+            (attach::Event::Recorded(recorded), Some(call)) => self.recorded(now, call, recorded),
+            (attach::Event::Failed(reason), Some(call)) => {
                 let current = self.calls.get(&call).and_then(|call| call.queue.current());
                 if let Some(operation) = current.map(|entry| entry.operation) {
                     self.fail_work(now, call, operation, EndResult::prompt_failed(&reason));
                 }
             }
+            (
+                attach::Event::Played | attach::Event::Recorded(_) | attach::Event::Failed(_),
+                None,
+            ) => {}
         }
     }
 
