@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clock;
 pub mod command;
 pub mod critic;
+pub mod deviation;
 pub mod drive;
 pub mod environment;
 pub mod link;

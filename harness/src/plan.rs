@@ -13,6 +13,7 @@ use rayon::iter::{
 use thiserror::Error;
 
 use crate::case::{Case, Evidence, Judgement, Selection};
+use crate::deviation::Deviations;
 use crate::network::{self, NETWORKS, Network};
 use crate::seed::Seed;
 use crate::stage::{self, Performance, Stage};
@@ -137,6 +138,8 @@ pub struct Performing<'a> {
     pub seed: Seed,
     /// How many performances at once.
     pub jobs: usize,
+    /// What is known to deviate.
+    pub deviations: &'a Deviations,
     /// What to do with each performance before it is forgotten, such as writing its trace.
     pub keep: &'a (dyn Fn(&Planned, &Performance) -> Result<(), String> + Sync),
     /// Called when one is done.
@@ -188,7 +191,7 @@ fn perform_one(planned: &Planned, performing: &Performing<'_>) -> Vec<CaseResult
         let performance = stage::perform(&planned.subject, planned.network, planned.stage, seed)
             .map_err(|error| error.to_string())?;
         (performing.keep)(planned, &performance)?;
-        Ok::<_, String>(judged(planned, &performance))
+        Ok::<_, String>(judged(planned, &performance, performing.deviations))
     }));
     let reason = match attempt {
         Ok(Ok(results)) => return results,
@@ -201,7 +204,11 @@ fn perform_one(planned: &Planned, performing: &Performing<'_>) -> Vec<CaseResult
     planned.cases.iter().map(failed).collect()
 }
 
-fn judged(planned: &Planned, performance: &Performance) -> Vec<CaseResult> {
+fn judged(
+    planned: &Planned,
+    performance: &Performance,
+    deviations: &Deviations,
+) -> Vec<CaseResult> {
     let evidence = Evidence {
         subject: &planned.subject,
         network: planned.network,
@@ -223,6 +230,8 @@ fn judged(planned: &Planned, performance: &Performance) -> Vec<CaseResult> {
                 Some(fault) => Judgement::error(fault.clone()),
                 None => (case.judge)(&evidence),
             };
+            let about = [case.id, &planned.subject.id, planned.network.name];
+            let judgement = deviations.weigh(judgement, about);
             let result = judgement.into_result(case, &planned.subject, planned.network);
             CaseResult { duration_ms, ..result }
         })

@@ -132,7 +132,7 @@ pub struct CaseResult {
     pub network: Option<String>,
     /// What was concluded.
     pub verdict: Verdict,
-    /// Why, where the verdict is `unsupported` or `error`, in a sentence.
+    /// Why, where the verdict is `unsupported` or `error`, or its findings are known, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The requirements found broken.
@@ -159,6 +159,12 @@ impl CaseResult {
     pub fn judged(id: impl Into<String>, findings: Vec<Finding>) -> Self {
         let verdict = Verdict::of_findings(&findings);
         Self { findings, ..Self::bare(id, verdict) }
+    }
+
+    /// A warning for findings that are known and, for this reason, do not fail.
+    #[must_use]
+    pub fn known(id: impl Into<String>, findings: Vec<Finding>, reason: impl Into<String>) -> Self {
+        Self { findings, reason: Some(reason.into()), ..Self::bare(id, Verdict::Warn) }
     }
 
     /// The peer said that it does not do this.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::anyhow;
+use callrig_corpora::manifest::Manifest;
 use callrig_reports::{Report, Verdict, report};
 
 use super::load::{self, Loaded, Wanted};
@@ -13,6 +14,7 @@ use super::report::{show, write};
 use super::{Failure, say};
 use crate::case::{self, Selection};
 use crate::cli::{ExitCode, Run};
+use crate::deviation::{self, Deviations};
 use crate::network::{self, NETWORKS, Network};
 use crate::plan::{self, Networks, Performing, Plan, Planned};
 use crate::progress::Progress;
@@ -31,7 +33,7 @@ pub(super) fn run(mut arguments: Run) -> Result<ExitCode, Failure> {
     let wanted = Wanted::parse(&arguments.payload, &arguments.flow)?;
     // Before an hour's work, not after it.
     output::make(&arguments.out)?;
-    let (loaded, corpora_digest) = load(&arguments, &wanted)?;
+    let (loaded, corpora_digest, deviations) = load(&arguments, &wanted)?;
     for note in &loaded.notes {
         eprintln!("callrig: {note}");
     }
@@ -47,13 +49,16 @@ pub(super) fn run(mut arguments: Run) -> Result<ExitCode, Failure> {
     if plan.performances.is_empty() {
         return Err(Failure::nothing(nothing(&arguments, &loaded)));
     }
-    let results = perform(&arguments, &plan)?;
+    let results = perform(&arguments, &plan, &deviations)?;
     let mut report = Report::new(env!("CARGO_PKG_VERSION"), started_at, arguments.seed);
     report.environment = environment::current();
-    report.corpora_digest = corpora_digest;
     report.recordings = loaded.subjects.iter().map(|subject| recording(subject)).collect();
     report.networks = used_networks(&plan);
     report.requirements = requirements(&plan);
+    if corpora_digest.is_some() {
+        report.requirements.push(deviation::STALE.requirement());
+    }
+    report.corpora_digest = corpora_digest;
     report.results = results;
     report.took_ms = u64::try_from(began.elapsed().as_millis()).ok();
     let report = report.finish();
@@ -106,16 +111,21 @@ fn networks(arguments: &Run) -> Result<Option<Vec<&'static Network>>, Failure> {
     Ok(Some(list))
 }
 
-fn load(arguments: &Run, wanted: &Wanted) -> Result<(Loaded, Option<String>), Failure> {
+/// What to play, the digest of the corpora, and what is known to deviate in them: nothing
+/// is known of files that somebody names.
+fn load(arguments: &Run, wanted: &Wanted) -> Result<(Loaded, Option<String>, Deviations), Failure> {
     if !arguments.paths.is_empty() {
-        return Ok((load::paths(&arguments.paths, wanted)?, None));
+        return Ok((load::paths(&arguments.paths, wanted)?, None, Deviations::default()));
     }
     let selection = Selection::new(&arguments.recording).map_err(|error| {
         Failure::usage(anyhow!("{}", error.to_string().replace("--case", "--recording")))
     })?;
-    let manifest = load::corpora(&arguments.corpora)?;
+    let folder = load::folder_of(&arguments.corpora)?;
+    let manifest = Manifest::read(&folder.join("manifest.toml"))?;
+    let ids: Vec<&str> = manifest.entries.iter().map(|entry| &*entry.id).collect();
+    let deviations = Deviations::read(&folder.join("deviations.toml"), &ids)?;
     let digest = manifest.digest().to_string();
-    Ok((load::manifest(&manifest, &selection)?, Some(digest)))
+    Ok((load::manifest(&manifest, &selection)?, Some(digest), deviations))
 }
 
 /// What was found in the files that were named.
@@ -164,7 +174,11 @@ fn nothing(arguments: &Run, loaded: &Loaded) -> String {
     )
 }
 
-fn perform(arguments: &Run, plan: &Plan) -> Result<Vec<callrig_reports::CaseResult>, Failure> {
+fn perform(
+    arguments: &Run,
+    plan: &Plan,
+    deviations: &Deviations,
+) -> Result<Vec<callrig_reports::CaseResult>, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let jobs = arguments.jobs.map_or(cores, usize::from);
     let progress = Progress::new(plan.performances.len());
@@ -176,7 +190,8 @@ fn perform(arguments: &Run, plan: &Plan) -> Result<Vec<callrig_reports::CaseResu
     let done = |planned: &Planned, results: &[callrig_reports::CaseResult]| {
         progress.done(planned, results);
     };
-    let performing = Performing { seed: Seed::new(arguments.seed), jobs, keep: &keep, done: &done };
+    let seed = Seed::new(arguments.seed);
+    let performing = Performing { seed, jobs, deviations, keep: &keep, done: &done };
     let results = plan::perform(plan, &performing)?;
     progress.finish();
     Ok(results)

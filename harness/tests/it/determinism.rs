@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use callrig::case::{self, Selection};
+use callrig::deviation::Deviations;
 use callrig::network;
 use callrig::plan::{self, Networks, Performing, Plan, Planned};
 use callrig::seed::Seed;
@@ -39,7 +40,13 @@ fn outcome(seed: u64, jobs: usize) -> (BTreeMap<String, String>, String) {
         Ok(())
     };
     let seed = Seed::new(seed);
-    let performing = Performing { seed, jobs, keep: &keep, done: &|_, _| {} };
+    let performing = Performing {
+        seed,
+        jobs,
+        deviations: &Deviations::default(),
+        keep: &keep,
+        done: &|_, _| {},
+    };
     let results = plan::perform(&plan, &performing).expect("threads can be had");
     let mut exact = String::new();
     for result in results {

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod determinism;
+mod deviations;
 mod stages;
 
 use std::path::{Path, PathBuf};
