@@ -133,7 +133,7 @@ pub struct Run {
 pub struct CorporaDir {
     /// The folder with manifest.toml; found as `corpora` in this folder or one above unless
     /// stated.
-    #[arg(long = "corpora", value_name = "DIR", env = "CALLRIG_CORPORA")]
+    #[arg(long = "corpora", value_name = "DIR", env = "CALLRIG_CORPORA", global = true)]
     pub dir: Option<PathBuf>,
 }
 

@@ -56,10 +56,26 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("callrig: {:#}", failure.error);
+            eprintln!("callrig: {}", told(&failure.error));
             failure.code
         }
     }
+}
+
+/// An error with its causes, on one line. Most errors here name their cause themselves:
+/// what was said already is not said again.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    // Names of files are anybody's: they must not steer the terminal.
+    callrig_reports::escape::visible(&text.replace('\n', " ")).into_owned()
 }
 
 /// Writes to standard output; a reader that has gone away (`| head`) is no error.

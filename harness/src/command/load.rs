@@ -130,13 +130,13 @@ fn folder(path: &Path, wanted: &Wanted, loaded: &mut Loaded) -> Result<(), Failu
     let mut files = Vec::new();
     collect(path, 0, &mut files)?;
     files.sort();
-    let opened: Vec<_> = files.par_iter().map(|path| (path, file(path, wanted))).collect();
-    for (path, result) in opened {
+    let opened: Vec<_> = files.par_iter().map(|path| file(path, wanted)).collect();
+    for result in opened {
         match result {
             Ok(subjects) => loaded.subjects.extend(subjects.into_iter().map(Arc::new)),
             // A folder may hold anything; what is foreign is passed over, but said.
             Err(failure) => {
-                loaded.notes.push(format!("skipped {}: {:#}", path.display(), failure));
+                loaded.notes.push(format!("skipped: {}", super::told(&failure)));
             }
         }
     }
