@@ -109,12 +109,12 @@ pub struct Run {
     /// Only recordings of the corpora whose id matches.
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     pub recording: Vec<String>,
-    /// Which reports to write.
-    #[arg(long, value_enum, num_args = 1.., value_delimiter = ',', default_values_t = Format::ALL)]
+    /// Which reports to write; several with commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Format::ALL)]
     pub format: Vec<Format>,
     /// What a payload type of a capture stands for (`111=opus/48000`, `96=h264`), or a port
-    /// that carries RTP (`5004`), where the guess is wrong.
-    #[arg(long, value_name = "PT=CODEC[/CLOCK]", num_args = 1..)]
+    /// that carries RTP (`5004`), where the guess is wrong; several with commas.
+    #[arg(long, value_name = "PT=CODEC[/CLOCK]")]
     pub payload: Vec<String>,
     /// Only flows of a capture with this SSRC (`ssrc=0x1a2b`), and what they carry:
     /// `ssrc=..,pt=..,codec=..,clock=..`; `pt`, `codec` and `clock` are optional.
@@ -227,7 +227,7 @@ pub struct Import {
     #[arg(long, value_name = "WORD", num_args = 1..)]
     pub tag: Vec<String>,
     /// What a payload type stands for (`111=opus/48000`), or a port that carries RTP.
-    #[arg(long, value_name = "PT=CODEC[/CLOCK]", num_args = 1..)]
+    #[arg(long, value_name = "PT=CODEC[/CLOCK]")]
     pub payload: Vec<String>,
     /// Keep the addresses of a capture instead of replacing them.
     #[arg(long)]
@@ -242,8 +242,8 @@ pub struct Report {
     /// Where to write; beside the file unless stated.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Which reports to write.
-    #[arg(long, value_enum, num_args = 1.., value_delimiter = ',', default_values_t = Format::ALL)]
+    /// Which reports to write; several with commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Format::ALL)]
     pub format: Vec<Format>,
 }
 
