@@ -272,7 +272,22 @@ impl Sound {
             left -= here;
         }
         self.runs.retain(|run| run.samples > 0);
+        // What now stands in front fades from the period that went into the one after it.
+        self.touch(removed);
         removed
+    }
+
+    /// The next `count` samples per channel are no longer as they were sent, whatever run
+    /// they belong to.
+    fn touch(&mut self, count: usize) {
+        let mut left = count;
+        for run in &mut self.runs {
+            if left == 0 {
+                return;
+            }
+            run.kind = run.kind.max(Kind::Stretched);
+            left = left.saturating_sub(run.samples);
+        }
     }
 
     /// Repeats a period of what is played next; returns its length in samples.
@@ -287,7 +302,8 @@ impl Sound {
             && inserted > 0
         {
             run.samples += inserted;
-            run.kind = Kind::Stretched;
+            // The first period stays; the second one is the fade.
+            self.touch(2 * inserted);
         }
         inserted
     }
@@ -317,5 +333,57 @@ impl Sound {
         out.extend_from_slice(&self.samples[..width]);
         self.samples.copy_within(width.., 0);
         self.samples.truncate(self.samples.len() - width);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// Quiet packets of 10 ms, each of which is a run and, being quiet, a period.
+    fn quiet(packets: u32) -> Sound {
+        let mut sound = Sound::new(8_000, true);
+        sound.open(Codec::Pcmu);
+        for number in 0..packets {
+            let packet = Waiting {
+                sequence: u64::from(number),
+                number: u64::from(number),
+                media: i64::from(number) * 480,
+                ticks: 480,
+                reach: 0,
+                pause: false,
+                timestamp: number * 80,
+                arrived: Instant::ZERO,
+                codec: Codec::Pcmu,
+                payload: Bytes::from_static(&[0xff; 80]),
+            };
+            assert!(sound.decode(&packet, 0));
+        }
+        sound
+    }
+
+    fn kinds(sound: &Sound) -> Vec<Kind> {
+        sound.runs().iter().map(|run| run.kind).collect()
+    }
+
+    #[test]
+    fn a_fade_is_not_called_played_even_where_the_run_before_it_went() {
+        let mut sound = quiet(6);
+        assert_eq!(sound.accelerate(Urgency::Patient), 80);
+        let mut expected = vec![Kind::Played; 5];
+        expected[0] = Kind::Stretched;
+        assert_eq!(kinds(&sound), expected);
+    }
+
+    #[test]
+    fn what_is_put_in_and_what_it_fades_into_are_stretched() {
+        let mut sound = quiet(6);
+        assert_eq!(sound.expand(Urgency::Patient), 80);
+        let mut expected = vec![Kind::Played; 6];
+        expected[0] = Kind::Stretched;
+        assert_eq!(kinds(&sound), expected);
+        assert_eq!(sound.length(), 560);
     }
 }
