@@ -14,7 +14,8 @@ use super::arrivals::Arrived;
 pub struct Reception {
     /// All packets, duplicates included.
     pub received: u64,
-    /// Highest minus lowest extended number, plus one.
+    /// Highest extended number minus that of the first packet to arrive, plus one, as RFC
+    /// 3550 A.3 has it: what was sent before that one is not expected.
     pub expected: u64,
     /// Numbers of which no packet came.
     pub missing: u64,
@@ -100,6 +101,9 @@ impl Reception {
             });
             before = Some(packet);
         }
+        if reception.received > 0 {
+            reception.expected = (highest + 1) as u64;
+        }
         reception.count_holes(seen.keys().copied());
         reception
     }
@@ -109,13 +113,11 @@ impl Reception {
         for number in numbers {
             if let Some(last) = last {
                 let hole = (number - last - 1) as u64;
-                self.expected += hole;
                 self.missing += hole;
                 if hole > 0 {
                     self.holes.push((last + 1, hole));
                 }
             }
-            self.expected += 1;
             last = Some(number);
         }
     }
@@ -245,6 +247,13 @@ mod tests {
         assert_eq!(reception.lost(), 1, "the duplicate hides one of two losses");
         assert_eq!(reception.holes, [(4, 2)]);
         assert!(reception.one_run);
+    }
+
+    #[test]
+    fn what_overtakes_the_first_packet_was_not_expected() {
+        let reception = Reception::of(&packets(&[(11, 0), (10, 5), (13, 40)]), 7, 8_000);
+        assert_eq!((reception.expected, reception.received, reception.lost()), (3, 3, 0));
+        assert_eq!((reception.missing, reception.reordered), (1, 1));
     }
 
     #[test]
