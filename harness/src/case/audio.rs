@@ -14,11 +14,9 @@ use super::excuses::{excuses, is_untouched};
 use super::rule::{Rule, requirements};
 use super::sound::{Plain, Sound, each_sound, late, milliseconds};
 use super::{Case, Evidence, Judgement, view};
-use crate::measure::arrivals::Arrived;
 use crate::measure::direct::Decoded;
 use crate::measure::exact::{self, Exactness};
 use crate::measure::heard::{self, Playback};
-use crate::measure::latency::Capture;
 use crate::measure::payloads;
 use crate::network::Network;
 use crate::stage::Stage;
@@ -257,10 +255,8 @@ fn report_discarded(sound: &Sound<'_>, judgement: &mut Judgement) {
 
 /// Packets whose sound came out of their successors.
 fn recovered(sound: &Sound<'_>) -> u64 {
-    let packets: Vec<Arrived> = sound.delivered.iter().map(|one| one.packet).collect();
-    let step = Capture::of(&packets, sound.ssrc, sound.clock_rate).step().unsigned_abs();
     let rate = sound.playbacks.first().map_or(0, |playback| u64::from(playback.track.rate));
-    let samples = step * rate / u64::from(sound.clock_rate.max(1));
+    let samples = sound.ticks.unsigned_abs() * rate / u64::from(sound.clock_rate.max(1));
     sound.count(|playout| playout.recovered_samples).checked_div(samples).unwrap_or(0)
 }
 

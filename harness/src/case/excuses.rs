@@ -3,8 +3,6 @@
 
 use super::sound::{Plain, Sound, is_undamaged, late};
 use super::{Evidence, view};
-use crate::measure::arrivals::Arrived;
-use crate::measure::latency::Capture;
 use crate::measure::payloads::{self, Carried};
 
 /// A sender whose packets come this evenly is played without being touched: it is less than
@@ -74,8 +72,7 @@ pub(super) fn excuses(
     let all = payloads::in_sequence(&all, sound.ssrc);
     let numbers: Vec<i64> =
         all.iter().filter(|(_, one)| is_usable(one)).map(|(number, _)| *number).collect();
-    let arrived: Vec<Arrived> = sound.delivered.iter().map(|one| one.packet).collect();
-    let ticks = Capture::of(&arrived, sound.ssrc, sound.clock_rate).step();
+    let ticks = sound.ticks;
     let is_sound =
         |one: &Carried| view::codec(evidence.subject, one.packet.payload_type) == Some(plain.codec);
     let usable: Vec<Usable> = all

@@ -13,7 +13,7 @@ use callrig_reports::metric::registry as metrics;
 use callrig_reports::{Histogram, Metric, Series};
 use hdrhistogram::Histogram as Hdr;
 
-use super::excuses::is_even;
+use super::excuses::{excuses, is_even};
 use super::rule::{Rule, requirements};
 use super::sound::{Plain, Sound, each_sound, is_undamaged, late, milliseconds};
 use super::view;
@@ -232,12 +232,14 @@ fn adapts(evidence: &Evidence<'_>) -> Judgement {
             ));
         }
         let (samples, _) = heard::concealment(plain.playback.spoken());
+        let seconds = samples as f64 / f64::from(plain.playback.track.rate);
+        let paused = excuses(evidence, sound, &plain).paused;
         // A sender that does not keep time itself may have cost something as well.
-        if samples > 0 && is_even(sound, &plain) {
-            judgement.findings.push(
-                CLOCK_COSTS_NOTHING
-                    .broken(format!("{label}: nothing made up"), format!("{samples} samples")),
-            );
+        if seconds > paused + 0.000_5 && is_even(sound, &plain) {
+            judgement.findings.push(CLOCK_COSTS_NOTHING.broken(
+                format!("{label}: no more than {paused:.3} s, in the sender's own pauses"),
+                format!("{seconds:.3} s"),
+            ));
         }
     })
 }

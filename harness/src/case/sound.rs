@@ -9,8 +9,9 @@ use callrig_media::time::Instant;
 use callrig_reports::{Mark, mark};
 
 use super::{Evidence, Judgement, view};
-use crate::measure::arrivals::Arrived;
+use crate::measure::arrivals::{self, Arrived};
 use crate::measure::heard::{self, Playback};
+use crate::measure::latency::Capture;
 use crate::measure::payloads::{self, Carried};
 use crate::measure::reception::Reception;
 use crate::said::Said;
@@ -30,6 +31,8 @@ pub(super) struct Sound<'a> {
     pub ssrc: u32,
     /// Ticks of its RTP clock in a second.
     pub clock_rate: u32,
+    /// How long its packets usually are, in ticks, as they were sent.
+    pub ticks: i64,
     /// What was played of it, by layout.
     pub playbacks: Vec<Playback<'a>>,
     /// What the bot's session said about it; twice, if it ended and came back.
@@ -85,6 +88,9 @@ pub(super) fn sounds<'a>(evidence: &Evidence<'a>) -> Result<Vec<Sound<'a>>, Stri
         let codec = view::codec(evidence.subject, carried.packet.payload_type);
         codec.is_some_and(Codec::is_audio)
     };
+    // Of what arrives of a stream that loses every other packet, the usual step is two.
+    let mut sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
+    sent.retain(|one| view::codec(evidence.subject, one.payload_type).is_some_and(Codec::is_audio));
     let mut list: Vec<Sound<'a>> = Vec::new();
     for stream in &stats.inbound {
         if !matches!(stream.track, Track::Sound { .. }) {
@@ -98,6 +104,7 @@ pub(super) fn sounds<'a>(evidence: &Evidence<'a>) -> Result<Vec<Sound<'a>>, Stri
         list.push(Sound {
             ssrc: stream.ssrc,
             clock_rate: stream.clock_rate,
+            ticks: Capture::of(&sent, stream.ssrc, stream.clock_rate).step(),
             playbacks: Vec::new(),
             inbound: vec![stream],
             delivered: delivered.iter().filter(is_sound).filter(of_it).cloned().collect(),
