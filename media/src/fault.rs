@@ -76,7 +76,7 @@ faults! {
     DropNotSaid,
     /// A packet that comes too late is decoded and played after all.
     LatePacketPlayed,
-    /// A packet that came before is decoded and played again.
+    /// A packet that came before is passed on, decoded and played again.
     DuplicatePlayed,
     /// A packet whose turn has passed is taken for a good one and played when it comes.
     OvertakenPlayed,
@@ -100,6 +100,8 @@ faults! {
     ChannelsSwapped,
     /// Every packet with the end of a digit reports it again.
     DigitAgainAtEachEnd,
+    /// The star is taken for the pound.
+    StarTakenForPound,
     /// A digit whose end was lost is forgotten.
     LostEndNeverReported,
     /// The duration of a digit is taken for milliseconds.

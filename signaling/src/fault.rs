@@ -33,6 +33,8 @@ faults! {
     OperationEndsTwice,
     /// The end of a prompt is not notified.
     PromptEndLost,
+    /// The end of a call is not notified.
+    EndNeverTold,
     /// A call that ends does not say why.
     EndWithoutResult,
     /// The envelope of notifications does not say its type.

@@ -73,7 +73,6 @@ fn prompt_file() -> Bytes {
     });
     let samples: Vec<i16> = samples.collect();
     let mut file = std::io::Cursor::new(Vec::new());
-    wav::write_pcm(&mut file, PROMPT_RATE, 1, samples)
-        .expect("a second of sound fits into memory");
+    wav::write_pcm(&mut file, PROMPT_RATE, 1, samples).expect("a second of sound fits into memory");
     file.into_inner().into()
 }

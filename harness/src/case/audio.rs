@@ -118,6 +118,9 @@ const GIVEN_UP: Rule = Rule::must(
     "A packet that was dropped as late contributes nothing to what is played afterwards.",
 );
 
+/// One count of several.
+type Counter<S> = fn(&S) -> u64;
+
 fn applies(subject: &Subject, _: &Network) -> bool {
     subject.has_audio()
 }
@@ -206,7 +209,7 @@ fn report_playout(sound: &Sound<'_>, judgement: &mut Judgement) {
     let emitted = sound.count(|playout| playout.jitter_buffer_emitted_count);
     let delay = sum(|playout| playout.jitter_buffer_delay);
     let mean = (emitted > 0).then(|| delay / emitted as f64);
-    let counters: [(_, fn(&jitter::Stats) -> u64); 5] = [
+    let counters: [(_, Counter<jitter::Stats>); 5] = [
         (&metrics::JITTER_BUFFER_EMITTED_COUNT, |playout| playout.jitter_buffer_emitted_count),
         (&metrics::TOTAL_SAMPLES_RECEIVED, |playout| playout.total_samples_received),
         (&metrics::INSERTED_SAMPLES, |playout| playout.inserted_samples_for_deceleration),
@@ -235,7 +238,7 @@ fn report_playout(sound: &Sound<'_>, judgement: &mut Judgement) {
 
 /// What came in time and was not played, by cause.
 fn report_discarded(sound: &Sound<'_>, judgement: &mut Judgement) {
-    let causes: [(_, fn(&jitter::Discarded) -> u64); 7] = [
+    let causes: [(_, Counter<jitter::Discarded>); 7] = [
         ("overflow", |discarded| discarded.overflow),
         ("malformed", |discarded| discarded.malformed),
         ("notAudio", |discarded| discarded.not_audio),

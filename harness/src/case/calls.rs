@@ -266,6 +266,9 @@ fn transcript(asked: &Asked) -> String {
     format!("{} {} {body}", request.method, request.uri)
 }
 
+/// What [`rank`] says of a call whose sides are joined.
+const ESTABLISHED: u8 = 2;
+
 /// Where a state stands in the life of a call; `None` for those that may come at any time.
 fn rank(state: &str) -> Option<u8> {
     Some(match state {
@@ -295,6 +298,15 @@ fn in_order(evidence: &Evidence<'_>) -> Judgement {
                 continue;
             }
             let data = &item["resourceData"];
+            let is_active =
+                data["mediaState"]["audio"] == "active" && data.get("toneInfo").is_none();
+            if is_active && highest < ESTABLISHED {
+                judgement.findings.push(
+                    ACTIVE
+                        .broken("a call that was said to be established", "one that was not yet")
+                        .with_evidence([transcript(notification.asked)]),
+                );
+            }
             if let Some(now) = data["state"].as_str().and_then(rank) {
                 if now < highest {
                     judgement.findings.push(
@@ -308,9 +320,7 @@ fn in_order(evidence: &Evidence<'_>) -> Judgement {
                 }
                 highest = highest.max(now);
             }
-            if data["mediaState"]["audio"] == "active" && data.get("toneInfo").is_none() {
-                active += 1;
-            }
+            active += u32::from(is_active);
             deleted |= item["changeType"] == "deleted";
         }
     }

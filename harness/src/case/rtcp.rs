@@ -31,7 +31,9 @@ pub const CASES: &[Case] = &[
     Case {
         id: "rtcp/reception-reports",
         title: "reports about reception say what had arrived when they were sent",
-        requirements: || requirements(&[HIGHEST, CUMULATIVE, FRACTION, JITTER, REPORTED]),
+        requirements: || {
+            requirements(&[HIGHEST, CUMULATIVE, FRACTION, JITTER, ROUND_TRIP, REPORTED])
+        },
         stage: Stage::Listen,
         applies: regular,
         judge: reception_reports,
@@ -96,6 +98,11 @@ const JITTER: Rule = Rule::must(
     "rtcp/reception-reports/jitter",
     "RFC 3550 section 6.4.1, appendix A.8",
     "A block has the interarrival jitter at its sending, in timestamp units.",
+);
+const ROUND_TRIP: Rule = Rule::must(
+    "rtcp/reception-reports/round-trip",
+    "RFC 3550 section 6.4.1",
+    "A block names the last sender report that had arrived, and the time since then in 1/65536 s.",
 );
 const CLOCKS: Rule = Rule::must(
     "rtcp/sender-reports/clocks",
@@ -209,6 +216,11 @@ fn reception_reports(evidence: &Evidence<'_>) -> Judgement {
                 &blocks,
                 receiver.name,
             ));
+            let first = whole.packets.first().map(|packet| packet.at);
+            let sent = reports::arrived(evidence.trace, to, from);
+            judgement
+                .findings
+                .extend(first.and_then(|first| judge_round_trip(&sent, first, &blocks)));
             let heard = match (whole.packets.first(), whole.packets.last()) {
                 (Some(first), Some(last)) => last.at.since(first.at).as_secs_f64(),
                 _ => 0.0,
@@ -284,6 +296,48 @@ fn judge_blocks(
         }
     }
     findings
+}
+
+/// Sender reports that arrived after the source was first heard, against what the blocks
+/// about it say of them.
+fn judge_round_trip(
+    arrived: &[Compound],
+    first: Instant,
+    blocks: &[(Instant, Block)],
+) -> Option<Finding> {
+    let of_source = |about: u32| {
+        arrived.iter().filter(move |compound| compound.at > first).flat_map(move |compound| {
+            compound.packets.iter().filter_map(move |packet| match packet {
+                Packet::Sender { ssrc, ntp, .. } if *ssrc == about => {
+                    Some((compound.at, (ntp >> 16) as u32))
+                }
+                _ => None,
+            })
+        })
+    };
+    blocks.iter().find_map(|(at, block)| {
+        let known = of_source(block.ssrc).find(|(came, name)| {
+            let delay = at.signed_nanos_since(*came) as f64 / 1e9 * 65_536.0;
+            *name == block.last_report && (delay - f64::from(block.delay)).abs() <= 1.0
+        });
+        let expected = of_source(block.ssrc).rfind(|(came, _)| came < at);
+        let right = match known {
+            Some((came, _)) => expected.is_none_or(|(last, _)| came >= last),
+            None => block.last_report == 0 && expected.is_none(),
+        };
+        (!right).then(|| {
+            let actual = format!(
+                "{:#010x}, {:.3} s before",
+                block.last_report,
+                f64::from(block.delay) / 65_536.0
+            );
+            let expected = expected.map_or("no sender report".to_owned(), |(came, name)| {
+                format!("{name:#010x}, {:.3} s before", at.since(came).as_secs_f64())
+            });
+            let line = format!("report sent at {:.3} ms", at.as_nanos() as f64 / 1e6);
+            ROUND_TRIP.broken(expected, actual).with_evidence([line])
+        })
+    })
 }
 
 /// Appendix A.8 works in whole ticks: arrival times are rounded down to them, and the

@@ -505,7 +505,7 @@ fn bursts(evidence: &Evidence<'_>) -> Judgement {
             let label = label(stream);
             let (count, packets, lost, alone) = expected;
             let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-            let gap_packets = reception.expected - packets;
+            let gap_packets = reception.expected.saturating_sub(packets);
             judgement.metrics.extend(
                 [
                     Metric::new(&metrics::BURST_COUNT, count),
@@ -607,6 +607,7 @@ fn truth(evidence: &Evidence<'_>) -> Judgement {
             ("missing packets", within_run(truth.lost), source.packets_missing),
             ("reordered packets", within_run(truth.reordered), source.packets_reordered),
             ("duplicates", within_run(truth.duplicates), source.packets_duplicated),
+            ("restarts", evidence.subject.truth.restarts, source.restarts),
         ] {
             if let Some(expected) = expected {
                 let what = format!("{}: {what}", whose(&platform, stream));

@@ -31,7 +31,7 @@ impl Capture {
             match last {
                 None => capture.first = packet.timestamp,
                 Some(last) => {
-                    extended += i64::from(packet.timestamp.wrapping_sub(last).cast_signed())
+                    extended += i64::from(packet.timestamp.wrapping_sub(last).cast_signed());
                 }
             }
             last = Some(packet.timestamp);

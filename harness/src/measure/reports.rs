@@ -4,6 +4,7 @@
 use callrig_media::time::Instant;
 
 use crate::actor::ActorId;
+use crate::link::Fate;
 use crate::trace::Trace;
 
 /// One RTCP datagram.
@@ -98,6 +99,23 @@ pub fn sent(trace: &Trace, from: ActorId, to: ActorId) -> Vec<Compound> {
         .filter(|(_, crossed)| is_rtcp(&crossed.payload))
         .map(|(at, crossed)| read(at, &crossed.payload))
         .collect()
+}
+
+/// All RTCP from one actor that reached another, with the time of its arrival, in order.
+#[must_use]
+pub fn arrived(trace: &Trace, from: ActorId, to: ActorId) -> Vec<Compound> {
+    let mut compounds = Vec::new();
+    for (_, crossed) in trace.crossings(from, to) {
+        let times = match crossed.fate {
+            _ if !is_rtcp(&crossed.payload) => [None, None],
+            Fate::Delivered(at) => [Some(at), None],
+            Fate::Duplicated(first, second) => [Some(first), Some(second)],
+            Fate::Dropped(_) => [None, None],
+        };
+        compounds.extend(times.into_iter().flatten().map(|at| read(at, &crossed.payload)));
+    }
+    compounds.sort_by_key(|compound| compound.at);
+    compounds
 }
 
 fn is_rtcp(bytes: &[u8]) -> bool {

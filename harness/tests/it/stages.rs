@@ -33,9 +33,8 @@ fn said(performance: &Performance, wanted: impl Fn(&Event) -> bool) -> usize {
 fn a_listening_bot_gets_every_packet_of_a_clean_call() {
     let performance = perform("audio/opus-20ms-32k-mono-en", "clean", Stage::Listen);
     let packets = performance.trace.facts().iter();
-    let packets = packets
-        .filter(|fact| matches!(&fact.what, What::Said(_, Said::Packet(..))))
-        .count() as u64;
+    let packets =
+        packets.filter(|fact| matches!(&fact.what, What::Said(_, Said::Packet(..)))).count() as u64;
     assert_eq!(packets, performance.uplink.sent - rtcp_sent(&performance));
     let heard: usize = performance.trace.tracks().iter().map(|track| track.samples.len()).sum();
     assert!(heard > 48_000, "{heard} samples");

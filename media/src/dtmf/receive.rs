@@ -108,6 +108,10 @@ impl Receiver {
     pub fn push(&mut self, now: Instant, packet: &rtp::Packet) -> Result<(), ReceiveError> {
         let event = TelephoneEvent::parse(&packet.payload)?;
         let tone = Tone::from_code(event.code).ok_or(ReceiveError::NotATone(event.code))?;
+        let tone = match tone {
+            Tone::Star if fault::is(Fault::StarTakenForPound) => Tone::Pound,
+            tone => tone,
+        };
         let timestamp = packet.header.timestamp;
         if let Some(done) = self.finished.iter().find(|done| done.contains(timestamp)) {
             return agree(timestamp, done.tone, tone);

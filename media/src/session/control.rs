@@ -100,9 +100,11 @@ impl Control {
         if interval.next() > now {
             return;
         }
-        let expiry = interval.expire(now, parts.conditions(), parts.random);
-        if expiry == Expiry::Send && !fault::is(Fault::ReportsNeverSent) {
-            let length = self.send_compound(now, parts, Vec::new());
+        if interval.expire(now, parts.conditions(), parts.random) == Expiry::Send {
+            let length = match fault::is(Fault::ReportsNeverSent) {
+                true => COMPOUND_BYTES,
+                false => self.send_compound(now, parts, Vec::new()),
+            };
             for stream in &mut parts.sender.streams {
                 stream.active_reports = stream.active_reports.saturating_sub(1);
             }

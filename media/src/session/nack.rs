@@ -30,7 +30,8 @@ pub(super) struct NackList {
 }
 
 impl NackList {
-    pub(super) const fn new(delay: Duration, retries_max: u8) -> Self {
+    pub(super) fn new(delay: Duration, retries_max: u8) -> Self {
+        let retries_max = if fault::is(Fault::AskedForWithoutEnd) { u8::MAX } else { retries_max };
         Self { delay, retries_max, missing: Vec::new(), before: Vec::new() }
     }
 
@@ -59,12 +60,14 @@ impl NackList {
         now: Instant,
         round_trip: Option<Duration>,
     ) -> impl Iterator<Item = u16> + '_ {
-        let again = now + round_trip.unwrap_or(ROUND_TRIP_UNKNOWN).max(RETRY_MIN);
+        let again = match fault::is(Fault::AskedForWithoutEnd) {
+            true => now + Duration::from_millis(1),
+            false => now + round_trip.unwrap_or(ROUND_TRIP_UNKNOWN).max(RETRY_MIN),
+        };
         let max = self.retries_max;
-        let flood = fault::is(Fault::AskedForWithoutEnd);
-        let is_due = move |m: &&mut Missing| flood || m.asked < max && m.next <= now;
+        let is_due = move |m: &&mut Missing| m.asked < max && m.next <= now;
         self.missing.iter_mut().filter(is_due).map(move |missing| {
-            missing.asked = missing.asked.saturating_add(1);
+            missing.asked += 1;
             missing.next = again;
             missing.sequence as u16
         })

@@ -7,6 +7,7 @@ use super::track::Track;
 use super::{Config, ConfigError, Decode, earlier, summary};
 use crate::description::{Codec, MediaKind};
 use crate::event::{DropReason, EndReason, Event, Order, PacketEvent, StreamStarted};
+use crate::fault::{self, Fault};
 use crate::jitter::{self, Playout};
 use crate::rtcp::source::{Reception, Refusal, Source};
 use crate::rtp;
@@ -368,7 +369,7 @@ impl Inbound {
             Track::Pending => {}
             Track::Relayed { packets, overflowed } => {
                 // A duplicate would only cost the other side bandwidth.
-                if reception.order == Order::Duplicate {
+                if reception.order == Order::Duplicate && !fault::is(Fault::DuplicatePlayed) {
                     return out.drop_packet(now, DropReason::Duplicate, &packet.header);
                 }
                 let (ssrc, number) = (packet.header.ssrc, packet.header.sequence_number);

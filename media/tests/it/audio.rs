@@ -2,6 +2,7 @@
 //! tests need.
 
 use core::f64::consts::TAU;
+use std::collections::BTreeMap;
 
 /// Something like a voice: a gliding pitch with harmonics, in syllables.
 pub(crate) fn voice(rate: u32, milliseconds: usize) -> Vec<i16> {
@@ -86,6 +87,54 @@ fn resampling_keeps_the_sound_and_says_how_late_it_is() {
     }
 }
 
+/// What one says in a frame, by who says it.
+type Frames = BTreeMap<u64, Vec<i16>>;
+
+/// Everybody hears the exact sum of the others, clipped to 16 bits.
+fn n_minus_one(frames: &Frames) -> Result<(), TestCaseError> {
+    let mut mixer = Mixer::new(Config { frame: 40, speakers_max: usize::MAX });
+    for (&key, frame) in frames {
+        mixer.push(key, frame).expect("fits");
+    }
+    mixer.mix();
+    let sum = |without: Option<u64>| -> Vec<i16> {
+        (0..40)
+            .map(|n| {
+                let others = frames.iter().filter(|(key, _)| Some(**key) != without);
+                let sum: i32 = others.map(|(_, frame)| i32::from(frame[n])).sum();
+                sum.clamp(-32_768, 32_767) as i16
+            })
+            .collect()
+    };
+    prop_assert_eq!(mixer.shared(), sum(None));
+    for (&key, frame) in frames {
+        let silent = frame.iter().all(|&sample| sample == 0);
+        let heard = mixer.without(key).unwrap_or_else(|| mixer.shared());
+        prop_assert_eq!(mixer.without(key).is_none(), silent);
+        prop_assert_eq!(heard, sum(Some(key)));
+    }
+    Ok(())
+}
+
+/// A mixer that lets speakers hear themselves breaks the property above.
+#[cfg(feature = "faults")]
+#[test]
+fn a_mix_with_oneself_in_it_is_found_out() {
+    use callrig_media::fault::{Fault, switch_on};
+    use proptest::test_runner::TestRunner;
+
+    let two: Frames = [(1, vec![100; 40]), (2, vec![-7; 40])].into();
+    n_minus_one(&two).expect("without the fault it holds");
+    let _guard = switch_on(Fault::OneselfHeard);
+    n_minus_one(&two).expect_err("each hears the other and themselves");
+    let anybody = prop::collection::btree_map(1..9_u64, prop::collection::vec(1..99_i16, 40), 1..4);
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) };
+    let mut runner = TestRunner::new(config);
+    runner
+        .run(&anybody, |frames| n_minus_one(&frames))
+        .expect_err("no mix without the fault is like one with it");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -95,27 +144,7 @@ proptest! {
             any::<u64>(), prop::collection::vec(any::<i16>(), 40), 1..12,
         ),
     ) {
-        let mut mixer = Mixer::new(Config { frame: 40, speakers_max: usize::MAX });
-        for (&key, frame) in &frames {
-            mixer.push(key, frame).expect("fits");
-        }
-        mixer.mix();
-        let sum = |without: Option<u64>| -> Vec<i16> {
-            (0..40)
-                .map(|n| {
-                    let others = frames.iter().filter(|(key, _)| Some(**key) != without);
-                    let sum: i32 = others.map(|(_, frame)| i32::from(frame[n])).sum();
-                    sum.clamp(-32_768, 32_767) as i16
-                })
-                .collect()
-        };
-        prop_assert_eq!(mixer.shared(), sum(None));
-        for (&key, frame) in &frames {
-            let silent = frame.iter().all(|&sample| sample == 0);
-            let heard = mixer.without(key).unwrap_or_else(|| mixer.shared());
-            prop_assert_eq!(mixer.without(key).is_none(), silent);
-            prop_assert_eq!(heard, sum(Some(key)));
-        }
+        n_minus_one(&frames)?;
     }
 
     #[test]

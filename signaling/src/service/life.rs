@@ -132,7 +132,9 @@ impl Service {
             call.result = (!fault::is(Fault::EndWithoutResult)).then(|| result.clone());
             call.media_active = false;
         }
-        self.notify_call(now, id, ChangeType::Deleted, shape);
+        if !fault::is(Fault::EndNeverTold) {
+            self.notify_call(now, id, ChangeType::Deleted, shape);
+        }
         self.close_outbox(id);
         self.let_recordings_go(now, id);
         self.say(Event::CallEnded { call: id, result: result.clone() });
