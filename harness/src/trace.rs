@@ -207,7 +207,7 @@ pub struct Trace {
     tracks: Vec<Track>,
     screens: Vec<Screen>,
     critic: Option<Box<dyn Critic>>,
-    /// Whoever is there and not listed here is not listened to: see [`Self::attend`].
+    /// Whose sound is counted and not kept: see [`Self::ignore_sound_of`].
     deaf: Vec<ActorId>,
 }
 
