@@ -8,6 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use callrig_media::datagram::Datagram;
 use callrig_media::description::{Description, MediaDescription, MediaKind};
@@ -15,6 +16,7 @@ use callrig_media::dtmf;
 use callrig_media::event::Event as MediaEvent;
 use callrig_media::prompt::Wav;
 use callrig_media::recorder::{self, Recorded};
+use callrig_media::rtp::Packet;
 use callrig_media::session::{
     Config, ConfigError, Decode, Input, Output as SessionOutput, Session,
 };
@@ -148,7 +150,7 @@ struct Attached {
 #[derive(Debug)]
 struct Open {
     session: Session,
-    relay: Option<relay::Relay>,
+    relay: Option<Arc<relay::Relay>>,
     doing: Option<Doing>,
 }
 
@@ -168,6 +170,8 @@ pub(crate) struct Attachments {
     legs: BTreeMap<LegId, Attached>,
     by_port: BTreeMap<u16, LegId>,
     outputs: VecDeque<Output>,
+    /// On the way from one leg to another; keeps its memory between packets.
+    passing: Vec<Packet>,
     epoch: Epoch,
     sound_events: bool,
 }
@@ -188,6 +192,7 @@ impl Attachments {
             legs: BTreeMap::new(),
             by_port: BTreeMap::new(),
             outputs: VecDeque::new(),
+            passing: Vec::new(),
             epoch,
             sound_events,
         }
@@ -263,7 +268,7 @@ impl Attachments {
     pub(crate) fn relay(&mut self, one: (LegId, &Sides), other: (LegId, &Sides)) {
         for ((from, from_sides), (to, to_sides)) in [(one, other), (other, one)] {
             if let Some(open) = self.open_mut(from) {
-                open.relay = Some(relay::Relay::new(to, from_sides, to_sides));
+                open.relay = Some(Arc::new(relay::Relay::new(to, from_sides, to_sides)));
             }
         }
     }
@@ -440,21 +445,23 @@ impl Attachments {
     /// What one leg brought goes out on the other: packets, and requests for key frames.
     fn pass_on(&mut self, now: Instant, leg: LegId, key_frames: &[u32]) {
         let Some(open) = self.open_mut(leg) else { return };
-        let mut packets = Vec::new();
+        let Some(relay) = open.relay.clone() else { return };
+        let mut packets = core::mem::take(&mut self.passing);
+        let Some(open) = self.open_mut(leg) else { return };
         while let Some(packet) = open.session.poll_packet() {
             packets.push(packet);
         }
         if fault::is(Fault::MediaNotRelayed) {
             packets.clear();
         }
-        let Some(relay) = open.relay.clone() else { return };
         if packets.is_empty() && key_frames.is_empty() {
+            self.passing = packets;
             return;
         }
         let to = relay.to();
         let mut dropped = Vec::new();
         let Some(other) = self.open_mut(to) else { return };
-        for packet in packets {
+        for packet in packets.drain(..) {
             let payload_type = packet.header.payload_type;
             match relay.translate(packet) {
                 Some(packet) => {
@@ -469,6 +476,7 @@ impl Attachments {
             // Without feedback negotiated on that side there is nobody to ask.
             let _ = other.session.request_key_frame(now, *ssrc);
         }
+        self.passing = packets;
         for (payload_type, reason) in dropped {
             let event = Event::RelayDropped { payload_type, reason };
             self.outputs.push_back(Output::Event(leg, event));

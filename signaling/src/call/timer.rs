@@ -21,6 +21,10 @@ impl<K: Copy + Ord> Default for Timers<K> {
 impl<K: Copy + Ord> Timers<K> {
     /// The key's moment is this one from now on.
     pub(crate) fn set(&mut self, key: K, at: Instant) {
+        // Media says its moment after every packet, and it seldom is another one.
+        if self.by_key.get(&key) == Some(&at) {
+            return;
+        }
         self.cancel(key);
         self.queue.insert((at, key));
         self.by_key.insert(key, at);
