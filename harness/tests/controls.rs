@@ -73,6 +73,8 @@ const MUSIC: &str = "audio/pcmu-10ms-music";
 const STEREO: &str = "audio/opus-20ms-64k-stereo-music";
 const LONG: &str = "audio/pcmu-20ms-en";
 const LONGEST: &str = "dtmf/long-presses";
+/// Cut into packets here: no sender is more even.
+const EVEN: &str = "audio/speech-en";
 const KEYS: &str = "dtmf/events-alone";
 const REPEATED_ENDS: &str = "dtmf/short-presses";
 const LOST_ENDS: &str = "dtmf/lost-ends";
@@ -127,9 +129,9 @@ const CONTROLS: &[Control] = &[
     control(Media::LatePacketPlayed, LONG, "late", "audio/late-packets-not-played/given-up"),
     control(Media::DuplicatePlayed, OPUS, "duplicate", "audio/in-order/forward"),
     control(Media::OvertakenPlayed, LONG, "late", "audio/in-order/forward"),
-    control(Media::JitterNotFollowed, OPUS, "jitter-150", "audio/adapts/few-late-packets"),
+    control(Media::JitterNotFollowed, OPUS, "jitter-80", "audio/adapts/few-late-packets"),
     control(Media::DriftNotFollowed, LONG, "fast", "audio/adapts/delay-does-not-drift"),
-    control(Media::DriftNotFollowed, LONG, "slow", "audio/adapts/no-concealment-for-drift"),
+    control(Media::DriftNotFollowed, EVEN, "slow", "audio/adapts/no-concealment-for-drift"),
     control(Media::PacketForgotten, LONG, "late", "audio/conservation/packets"),
     control(Media::SamplesUncounted, OPUS, "loss-5", "audio/conservation/samples"),
     control(Media::ConcealedThoughPresent, OPUS, "clean", "audio/bit-exact-on-clean/untouched"),
@@ -158,11 +160,12 @@ const CONTROLS: &[Control] = &[
     control(Media::ParameterSetsDropped, SMALL, "clean", "video/all-shown-on-clean/whole-frames"),
     control(Media::FrameTwice, SMALL, "clean", "video/no-damaged-frame/once"),
     control(Media::MarkerIgnored, SMALL, "clean", "video/all-shown-on-clean/whole-frames"),
+    control(Media::PictureTouched, SMALL, "clean", "video/no-wrong-picture/like-a-clean-decoding"),
     control(
         Media::LostReferenceIgnored,
-        FRAGMENTS,
+        SMALL,
         "loss-5",
-        "video/no-wrong-picture/like-a-clean-decoding",
+        "video/no-damaged-frame/nothing-after-a-lost-reference",
     ),
     control(Media::KeyFrameNeverAskedFor, SMALL, "loss-5", "video/key-frame-request/asks"),
     control(Media::KeyFrameAskedForAlways, FRAGMENTS, "loss-5", "video/key-frame-request/seldom"),
@@ -199,6 +202,10 @@ const UNCOVERED: &[(&str, &str)] = &[
         "audio/concealment-only-for-loss/bounded",
         "what the playout says it threw away excuses what it made up instead",
     ),
+    (
+        "audio/adapts/no-concealment-for-drift",
+        "a drift that runs the buffer dry within a recording is beyond any real clock",
+    ),
     ("audio/delay/not-before-it-arrived", "in this world nobody has what has not arrived"),
     ("audio/quality/like-the-reference", "no recording states how like its reference it must be"),
     (
@@ -223,9 +230,9 @@ fn network(name: &str) -> Network {
             });
             Network { name: "late", link: link::Config { reordering, ..clean.link }, ..clean }
         }
-        "jitter-150" => {
-            let spread = Duration::from_millis(150);
-            let jitter = link::Jitter { spread, ..link::Jitter::default() };
+        "jitter-80" => {
+            let spread = Duration::from_millis(80);
+            let jitter = link::Jitter { spread, overtaking: true, ..link::Jitter::default() };
             let delay = Duration::from_millis(200);
             // The name by which judges know that jitter is to be followed.
             Network {
@@ -235,7 +242,6 @@ fn network(name: &str) -> Network {
             }
         }
         "fast" => Network { name: "fast", drift_ppm: 8_000, ..clean },
-        "slow" => Network { name: "slow", drift_ppm: -20_000, ..clean },
         preset => *network::find(preset).expect("a preset"),
     }
 }

@@ -128,6 +128,8 @@ faults! {
     FrameTwice,
     /// Frames are dropped without a word.
     FrameLostSilently,
+    /// A corner of every picture is changed on its way from the decoder.
+    PictureTouched,
     /// The two planes of colour of a picture change places.
     PlanesSwapped,
     /// Speakers hear themselves in the mix.

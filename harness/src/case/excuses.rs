@@ -115,6 +115,22 @@ pub(super) fn is_even(sound: &Sound<'_>, plain: &Plain<'_, '_>) -> bool {
     variation_seconds(sound, plain) <= EVEN_SECONDS_MAX
 }
 
+/// As [`is_even`], with the sender's clock allowed for: a drift is no unevenness, however
+/// far it leads.
+pub(super) fn is_even_by_its_clock(sound: &Sound<'_>, plain: &Plain<'_, '_>) -> bool {
+    let drift = plain.reception.drift_ppm(sound.clock_rate).unwrap_or(0.0) / 1e6;
+    let rate = f64::from(sound.clock_rate.max(1));
+    let packets = plain.reception.packets.iter();
+    let transits = packets.map(|packet| {
+        let at = packet.at.as_nanos() as f64 / 1e9;
+        at * (1.0 + drift) - packet.timestamp as f64 / rate
+    });
+    let (least, most) = transits.fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), one| {
+        (least.min(one), most.max(one))
+    });
+    most - least <= EVEN_SECONDS_MAX
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

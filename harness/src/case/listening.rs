@@ -13,7 +13,7 @@ use callrig_reports::metric::registry as metrics;
 use callrig_reports::{Histogram, Metric, Series};
 use hdrhistogram::Histogram as Hdr;
 
-use super::excuses::{excuses, is_even};
+use super::excuses::{excuses, is_even_by_its_clock};
 use super::rule::{Rule, requirements};
 use super::sound::{Plain, Sound, each_sound, is_undamaged, late, milliseconds};
 use super::view;
@@ -235,7 +235,7 @@ fn adapts(evidence: &Evidence<'_>) -> Judgement {
         let seconds = samples as f64 / f64::from(plain.playback.track.rate);
         let paused = excuses(evidence, sound, &plain).paused;
         // A sender that does not keep time itself may have cost something as well.
-        if seconds > paused + 0.000_5 && is_even(sound, &plain) {
+        if seconds > paused + 0.000_5 && is_even_by_its_clock(sound, &plain) {
             judgement.findings.push(CLOCK_COSTS_NOTHING.broken(
                 format!("{label}: no more than {paused:.3} s, in the sender's own pauses"),
                 format!("{seconds:.3} s"),

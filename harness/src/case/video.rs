@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use callrig_media::event::Event;
 use callrig_media::time::Instant;
-use callrig_media::video::{DropCause, Frame};
+use callrig_media::video::{DropCause, Frame, nal};
 use callrig_reports::metric::Unit as MetricUnit;
 use callrig_reports::metric::registry as metrics;
-use callrig_reports::{Histogram, Mark, MarkKind, Metric, Series, mark};
+use callrig_reports::{Finding, Histogram, Mark, MarkKind, Metric, Series, mark};
 use hdrhistogram::Histogram as Hdr;
 
 use super::rule::{Rule, requirements};
@@ -30,7 +30,7 @@ pub const CASES: &[Case] = &[
     Case {
         id: "video/no-damaged-frame",
         title: "no frame is handed out as whole that differs from what was sent",
-        requirements: || requirements(&[UNDAMAGED, ONCE]),
+        requirements: || requirements(&[UNDAMAGED, ONCE, REFERENCE]),
         stage: Stage::Listen,
         applies,
         judge: no_damaged_frame,
@@ -84,6 +84,11 @@ const UNDAMAGED: Rule = Rule::must(
 );
 const ONCE: Rule =
     Rule::must("video/no-damaged-frame/once", "this project", "A frame is handed out once.");
+const REFERENCE: Rule = Rule::must(
+    "video/no-damaged-frame/nothing-after-a-lost-reference",
+    "ITU-T H.264 section 8.2.1; this project",
+    "After a frame that others may refer to is lost, no frame is handed out before the next key frame.",
+);
 const RIGHT: Rule = Rule::must(
     "video/no-wrong-picture/like-a-clean-decoding",
     "ITU-T H.264; this project",
@@ -167,6 +172,7 @@ fn sent_units(evidence: &Evidence<'_>, ssrc: u32) -> BTreeMap<u32, Unit> {
 fn no_damaged_frame(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     for ssrc in video_sources(evidence.subject) {
+        judgement.findings.extend(after_lost_reference(evidence, ssrc));
         let units = sent_units(evidence, ssrc);
         let mut handed_out: BTreeSet<u32> = BTreeSet::new();
         for (at, frame) in frames(evidence).filter(|(_, frame)| frame.ssrc == ssrc) {
@@ -197,6 +203,35 @@ fn no_damaged_frame(evidence: &Evidence<'_>) -> Judgement {
         }
     }
     judgement
+}
+
+/// The first frame that was handed out although one that it may refer to was not.
+fn after_lost_reference(evidence: &Evidence<'_>, ssrc: u32) -> Option<Finding> {
+    let of_source = frames(evidence).filter(|(_, frame)| frame.ssrc == ssrc);
+    let handed_out: BTreeSet<u32> = of_source.map(|(_, frame)| frame.timestamp).collect();
+    let mut lost = None;
+    for (stamp, unit) in units_of(evidence.subject, ssrc) {
+        match (handed_out.contains(&stamp), lost) {
+            (true, _) if unit.is_key_frame => lost = None,
+            (true, Some(lost)) => {
+                return Some(REFERENCE.broken(
+                    format!("no frame between that of timestamp {lost} and a key frame"),
+                    format!("that of timestamp {stamp}"),
+                ));
+            }
+            (false, None) if unit.is_whole && is_reference(&unit.data) => lost = Some(stamp),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether a picture of this access unit may be referred to (ITU-T H.264 section 7.4.1).
+fn is_reference(access_unit: &[u8]) -> bool {
+    nal::units(access_unit).any(|unit| {
+        let header = nal::Header::from_byte(unit[0]);
+        header.unit_type().is_picture() && header.reference() != 0
+    })
 }
 
 fn difference(unit: &Unit, frame: &Frame) -> String {
