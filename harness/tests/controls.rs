@@ -202,10 +202,6 @@ const UNCOVERED: &[(&str, &str)] = &[
         "audio/concealment-only-for-loss/bounded",
         "what the playout says it threw away excuses what it made up instead",
     ),
-    (
-        "audio/adapts/no-concealment-for-drift",
-        "a drift that runs the buffer dry within a recording is beyond any real clock",
-    ),
     ("audio/delay/not-before-it-arrived", "in this world nobody has what has not arrived"),
     ("audio/quality/like-the-reference", "no recording states how like its reference it must be"),
     (

@@ -172,7 +172,9 @@ fn sent_units(evidence: &Evidence<'_>, ssrc: u32) -> BTreeMap<u32, Unit> {
 fn no_damaged_frame(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     for ssrc in video_sources(evidence.subject) {
-        judgement.findings.extend(after_lost_reference(evidence, ssrc));
+        if view::is_regular(evidence.subject) {
+            judgement.findings.extend(after_lost_reference(evidence, ssrc));
+        }
         let units = sent_units(evidence, ssrc);
         let mut handed_out: BTreeSet<u32> = BTreeSet::new();
         for (at, frame) in frames(evidence).filter(|(_, frame)| frame.ssrc == ssrc) {
