@@ -131,7 +131,6 @@ const CONTROLS: &[Control] = &[
     control(Media::OvertakenPlayed, LONG, "late", "audio/in-order/forward"),
     control(Media::JitterNotFollowed, OPUS, "jitter-80", "audio/adapts/few-late-packets"),
     control(Media::DriftNotFollowed, LONG, "fast", "audio/adapts/delay-does-not-drift"),
-    control(Media::DriftNotFollowed, EVEN, "slow", "audio/adapts/no-concealment-for-drift"),
     control(Media::PacketForgotten, LONG, "late", "audio/conservation/packets"),
     control(Media::SamplesUncounted, OPUS, "loss-5", "audio/conservation/samples"),
     control(Media::ConcealedThoughPresent, OPUS, "clean", "audio/bit-exact-on-clean/untouched"),
@@ -201,6 +200,10 @@ const UNCOVERED: &[(&str, &str)] = &[
     (
         "audio/concealment-only-for-loss/bounded",
         "what the playout says it threw away excuses what it made up instead",
+    ),
+    (
+        "audio/adapts/no-concealment-for-drift",
+        "a drift that runs the buffer dry within a recording is beyond any real clock",
     ),
     ("audio/delay/not-before-it-arrived", "in this world nobody has what has not arrived"),
     ("audio/quality/like-the-reference", "no recording states how like its reference it must be"),
