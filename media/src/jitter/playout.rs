@@ -499,12 +499,9 @@ impl Playout {
             return;
         }
         let (delay, target) = (self.delay_of(now, self.next), self.target());
-        // The next packet has to be here with the frame that it completes, however much of
-        // that frame is here already: what an earlier stretch left over is no reserve.
-        let left_over = nanos(self.sound.ticks(self.sound.length() % self.sound.frame()));
         if delay > target + ABOVE {
             self.hurry(delay > 2 * target + 4 * ABOVE);
-        } else if delay - left_over < target - BELOW && self.sound.is_as_sent() {
+        } else if delay < target - BELOW && self.sound.is_as_sent() {
             let inserted = self.sound.expand(Urgency::Patient);
             if inserted > 0 {
                 let inserted = self.sound.ticks(inserted);
