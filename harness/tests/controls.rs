@@ -73,8 +73,6 @@ const MUSIC: &str = "audio/pcmu-10ms-music";
 const STEREO: &str = "audio/opus-20ms-64k-stereo-music";
 const LONG: &str = "audio/pcmu-20ms-en";
 const LONGEST: &str = "dtmf/long-presses";
-/// Cut into packets here: no sender is more even.
-const EVEN: &str = "audio/speech-en";
 const KEYS: &str = "dtmf/events-alone";
 const REPEATED_ENDS: &str = "dtmf/short-presses";
 const LOST_ENDS: &str = "dtmf/lost-ends";
