@@ -4,6 +4,7 @@
 //! send ([`exchange`]).
 
 mod attach;
+pub mod auth;
 pub mod bot;
 pub mod call;
 mod clock;

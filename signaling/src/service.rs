@@ -14,6 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 
 use crate::attach::{self, Attachments};
+use crate::auth::{Authority, Tokens};
 use crate::call::Call;
 use crate::call::queue::PromptKey;
 use crate::call::timer::Timers;
@@ -28,6 +29,7 @@ mod calls;
 mod conference;
 pub mod directory;
 mod life;
+mod login;
 mod meetings;
 mod notify;
 mod people;
@@ -41,6 +43,7 @@ pub use conference::Party;
 pub use directory::{Directory, DirectoryError};
 pub(crate) use people::modalities_of;
 pub use people::{CommandError, Ringing};
+pub(crate) use route::form_decode;
 
 /// What a service answers.
 pub type Output = exchange::Output<Event>;
@@ -146,6 +149,8 @@ pub enum Authentication {
     /// app there is. For simulated worlds and tests.
     #[default]
     ByName,
+    /// By tokens of the platform's own login service; notifications carry one as well.
+    Tokens(Tokens),
 }
 
 /// What a service is built from.
@@ -203,6 +208,9 @@ pub enum ConfigError {
     /// No port for media.
     #[error("the range of media ports is empty")]
     NoPorts,
+    /// No key to sign tokens with.
+    #[error("authentication by tokens needs a key")]
+    NoKeys,
     /// A number that cannot be.
     #[error("{0} must not be zero")]
     Zero(&'static str),
@@ -258,6 +266,7 @@ pub struct Service {
     prompts: prompts::Prompts,
     recordings: BTreeMap<RecordingId, sound::Recording>,
     meetings: meetings::Meetings,
+    authority: Option<Authority>,
 }
 
 impl Service {
@@ -265,7 +274,7 @@ impl Service {
     ///
     /// # Errors
     /// What in the configuration cannot be.
-    pub fn new(config: Config, epoch: Epoch, seed: u64) -> Result<Self, ConfigError> {
+    pub fn new(mut config: Config, epoch: Epoch, seed: u64) -> Result<Self, ConfigError> {
         if config.media_ports.is_empty() {
             return Err(ConfigError::NoPorts);
         }
@@ -279,6 +288,13 @@ impl Service {
                 return Err(ConfigError::Zero(name));
             }
         }
+        let authority = match core::mem::take(&mut config.authentication) {
+            Authentication::ByName => None,
+            Authentication::Tokens(rule) if rule.keys.is_empty() => {
+                return Err(ConfigError::NoKeys);
+            }
+            Authentication::Tokens(rule) => Some(Authority::new(rule, &config.base_url)),
+        };
         let directory = directory::Index::new(config.directory.clone())?;
         let media = {
             let ports = config.media_ports.clone();
@@ -303,6 +319,7 @@ impl Service {
             prompts,
             recordings: BTreeMap::new(),
             meetings: meetings::Meetings::default(),
+            authority,
         })
     }
 

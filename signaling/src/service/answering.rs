@@ -39,7 +39,7 @@ impl Service {
         if state != State::Incoming {
             return Err(ApiError::wrong_state("answer", state));
         }
-        let hosting = self.hosting_of(id, &config)?;
+        let hosting = self.hosting_of(asked, id, &config)?;
         let joined = self.join_incoming(id, &hosting)?;
         self.move_call(id, Trigger::Answer);
         let Some(call) = self.calls.get_mut(&id) else {
@@ -66,13 +66,14 @@ impl Service {
     /// Who will handle media, if the app may have it so.
     pub(super) fn hosting_of(
         &self,
+        asked: &Asked<'_>,
         id: CallId,
         config: &graph::MediaConfig,
     ) -> Result<Hosting, ApiError> {
         match config {
             graph::MediaConfig::ServiceHosted(_) => Ok(Hosting::Service),
             graph::MediaConfig::AppHosted(config) => {
-                if !self.may(id, Permission::AccessMedia) {
+                if !self.may(&asked.caller, id, Permission::AccessMedia) {
                     let needed = Permission::AccessMedia.name();
                     return Err(ApiError::insufficient_permissions(needed));
                 }

@@ -1,17 +1,20 @@
 //! Requests to the API: who asks, for what, and which handler answers. Every request is
 //! answered at once and exactly once; what it sets in motion is told by notifications.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use callrig_media::time::Instant;
 
+use super::directory::Permission;
 use super::reply::{ApiError, Reply};
 use super::route::{self, Action, Located, Route, Version};
-use super::{Authentication, Output, Service};
+use super::{Output, Service};
 use crate::call::Call;
 use crate::event::Event;
 use crate::graph;
 use crate::http::{Method, Request};
-use crate::id::{AppId, CallId};
+use crate::id::{AppId, CallId, TenantId};
 
 /// How long a `clientContext` may be, in characters.
 const CLIENT_CONTEXT_CHARACTERS_MAX: usize = 256;
@@ -20,6 +23,11 @@ const CLIENT_CONTEXT_CHARACTERS_MAX: usize = 256;
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) app: AppId,
+    /// For which organisation its token is; any, where the platform goes by names.
+    pub(crate) tenant: Option<TenantId>,
+    /// What its token allows; everything that the directory does, where the platform goes
+    /// by names.
+    pub(crate) roles: Option<BTreeSet<Permission>>,
 }
 
 /// A request, understood as far as its path goes.
@@ -83,8 +91,13 @@ impl Service {
         // The answer goes out before the notifications that the handler queues.
         let place = self.outputs.len();
         let mut name = "unknown";
-        let outcome = self.handle_request(now, request, &mut name);
-        let response = self.respond(now, request, outcome);
+        let response = match self.serve_login(now, request, &mut name) {
+            Some(response) => response,
+            None => {
+                let outcome = self.handle_request(now, request, &mut name);
+                self.respond(now, request, outcome)
+            }
+        };
         let served =
             Event::RequestServed { request: request.id, route: name, status: response.status };
         self.outputs.insert(place, Output::Response(response));
@@ -104,7 +117,7 @@ impl Service {
                 return self.fetch_recording(id, request.bearer());
             }
         }
-        let caller = self.authenticate(request)?;
+        let caller = self.authenticate(now, request)?;
         let located = located?;
         if !located.route.methods().contains(&request.method) {
             return Err(ApiError::method_not_allowed());
@@ -118,17 +131,17 @@ impl Service {
         self.dispatch(&asked)
     }
 
-    fn authenticate(&self, request: &Request) -> Result<Caller, ApiError> {
-        match self.config.authentication {
-            Authentication::ByName => {
-                let app = match request.bearer() {
-                    Some(token) => self.directory.app(&AppId::new(token)),
-                    None => self.directory.only_app(),
-                };
-                let unknown = || ApiError::unauthenticated("The token names no known app.");
-                app.map(|app| Caller { app: app.id.clone() }).ok_or_else(unknown)
-            }
+    fn authenticate(&mut self, now: Instant, request: &Request) -> Result<Caller, ApiError> {
+        let token = request.bearer();
+        if self.authority.is_some() {
+            return Ok(self.caller_of(now, token)?);
         }
+        let app = match token {
+            Some(token) => self.directory.app(&AppId::new(token)),
+            None => self.directory.only_app(),
+        };
+        let unknown = || ApiError::unauthenticated("The token names no known app.");
+        app.map(|app| Caller { app: app.id.clone(), tenant: None, roles: None }).ok_or_else(unknown)
     }
 
     fn dispatch(&mut self, asked: &Asked<'_>) -> Result<Reply, ApiError> {
@@ -197,10 +210,15 @@ impl Service {
 
     /// The call, if it is the caller's: a call of somebody else is not there for it.
     pub(super) fn owned(&self, asked: &Asked<'_>, call: CallId) -> Result<&Call, ApiError> {
-        self.calls
+        let held = self
+            .calls
             .get(&call)
             .filter(|call| call.app == asked.caller.app)
-            .ok_or_else(ApiError::call_not_found)
+            .ok_or_else(ApiError::call_not_found)?;
+        match &asked.caller.tenant {
+            Some(tenant) if *tenant != held.tenant => Err(ApiError::tenant_mismatch()),
+            _ => Ok(held),
+        }
     }
 }
 

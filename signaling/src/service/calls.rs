@@ -44,13 +44,13 @@ impl Service {
         let app = asked.caller.app.clone();
         let (user, tenant) = self.person_of(target)?;
         self.check_tenant(body, &tenant)?;
-        if !self.directory.may(&tenant, &app, Permission::Initiate) {
+        if !self.caller_may(&asked.caller, &tenant, Permission::Initiate) {
             return Err(ApiError::insufficient_permissions(Permission::Initiate.name()));
         }
         let hosting = match config {
             graph::MediaConfig::ServiceHosted(_) => Hosting::Service,
             graph::MediaConfig::AppHosted(app_config) => {
-                if !self.directory.may(&tenant, &app, Permission::AccessMedia) {
+                if !self.caller_may(&asked.caller, &tenant, Permission::AccessMedia) {
                     let needed = Permission::AccessMedia.name();
                     return Err(ApiError::insufficient_permissions(needed));
                 }

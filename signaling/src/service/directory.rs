@@ -171,20 +171,21 @@ pub(crate) struct Index {
     users: BTreeMap<UserId, (TenantId, User)>,
     apps: BTreeMap<AppId, App>,
     consents: BTreeMap<(TenantId, AppId), BTreeSet<Permission>>,
+    /// Every organisation, by its id, with the host name that its name makes.
+    tenants: BTreeMap<TenantId, String>,
 }
 
 impl Index {
     /// Checks a directory and orders it.
     pub(crate) fn new(directory: Directory) -> Result<Self, DirectoryError> {
         let mut index = Self::default();
-        let mut tenants = BTreeSet::new();
         for app in directory.apps {
             if let Some(before) = index.apps.insert(app.id.clone(), app) {
                 return Err(DirectoryError::AppTwice(before.id));
             }
         }
         for tenant in directory.tenants {
-            if !tenants.insert(tenant.id.clone()) {
+            if index.tenants.insert(tenant.id.clone(), host_label(&tenant.name)).is_some() {
                 return Err(DirectoryError::TenantTwice(tenant.id));
             }
             for user in tenant.users {
@@ -210,6 +211,35 @@ impl Index {
 
     pub(crate) fn app(&self, id: &AppId) -> Option<&App> {
         self.apps.get(id)
+    }
+
+    pub(crate) fn has_tenant(&self, id: &TenantId) -> bool {
+        self.tenants.contains_key(id)
+    }
+
+    /// An organisation by any of its names: its id in any spelling, or its host name
+    /// (`contoso.onmicrosoft.com`, `contoso.com`) as its display name makes it.
+    pub(crate) fn tenant_named(&self, text: &str) -> Option<&TenantId> {
+        if let Some((id, _)) = self.tenants.get_key_value(&TenantId::new(text)) {
+            return Some(id);
+        }
+        let lower = text.to_ascii_lowercase();
+        let label =
+            lower.strip_suffix(".onmicrosoft.com").or_else(|| lower.strip_suffix(".com"))?;
+        self.tenants.iter().find(|(_, own)| !own.is_empty() && *own == label).map(|(id, _)| id)
+    }
+
+    /// Where an app is at home, which nothing says: the first organisation that consents
+    /// to it, or else the first there is.
+    pub(crate) fn home_of(&self, app: &AppId) -> Option<&TenantId> {
+        let consented = self.consents.keys().find(|(_, known)| known == app).map(|(id, _)| id);
+        consented.or_else(|| self.tenants.keys().next())
+    }
+
+    /// What an organisation lets an app do, by the names of tokens.
+    pub(crate) fn granted(&self, tenant: &TenantId, app: &AppId) -> Vec<&'static str> {
+        let granted = self.consents.get(&(tenant.clone(), app.clone()));
+        granted.into_iter().flatten().map(|permission| permission.name()).collect()
     }
 
     /// The only app there is, if there is but one.
@@ -265,6 +295,11 @@ impl Index {
             ..ParticipantInfo::typed()
         }
     }
+}
+
+/// What of a display name can stand in the name of a host.
+fn host_label(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Service {
     /// Takes a new call in.
     pub(super) fn begin_call(&mut self, now: Instant, new: NewCall) -> CallId {
         let (id, app) = (new.id, new.app.clone());
-        self.outboxes.insert(id, super::notify::Outbox::new(new.conversation));
+        self.outboxes.insert(id, super::notify::Outbox::new(&new));
         let call = Call::new(new);
         let state = call.state();
         *self.calls_per_app.entry(app.clone()).or_insert(0) += 1;

@@ -11,7 +11,7 @@ use super::Service;
 use super::api::Asked;
 use super::directory::Permission;
 use super::reply::{ApiError, Reply};
-use super::route::{Owner, percent_decode};
+use super::route::{Owner, form_decode, percent_decode};
 use super::view::collection;
 use crate::clock;
 use crate::graph::{
@@ -95,10 +95,8 @@ fn parse_filter(query: &str) -> Option<(String, String)> {
     let decoded = query.split('&').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         let name = percent_decode(name);
-        name.trim_start_matches('$').eq_ignore_ascii_case("filter").then(|| {
-            // In a query a plus is a space; a link in a filter is encoded.
-            percent_decode(&value.replace('+', " "))
-        })
+        let is_filter = name.trim_start_matches('$').eq_ignore_ascii_case("filter");
+        is_filter.then(|| form_decode(value))
     })?;
     let (property, rest) = decoded.trim().split_once(' ')?;
     let rest = rest.trim();
@@ -150,7 +148,7 @@ impl Service {
     ) -> Result<TenantId, ApiError> {
         let tenant = self.directory.user(user).map(|(tenant, _)| tenant.clone());
         let tenant = tenant.ok_or_else(|| ApiError::not_found("User"))?;
-        let may = |permission| self.directory.may(&tenant, &asked.caller.app, permission);
+        let may = |permission| self.caller_may(&asked.caller, &tenant, permission);
         let granted = may(Permission::OnlineMeetingsReadWrite)
             || (!writes && may(Permission::OnlineMeetingsRead));
         if granted {

@@ -11,12 +11,13 @@ use rand::RngExt as _;
 use serde_json::Value;
 
 use super::{Output, Service, Timer, UriPolicy, Waiting};
+use crate::call::NewCall;
 use crate::call::result::EndResult;
 use crate::event::Event;
 use crate::fault::{self, Fault};
 use crate::graph::{ChangeType, CommsNotification, CommsNotifications};
 use crate::http::{Method, Request, Response};
-use crate::id::{CallId, ConversationId, LegId};
+use crate::id::{AppId, CallId, ConversationId, LegId, TenantId};
 
 /// The longest pause that a bot may ask for with `Retry-After`.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
@@ -44,6 +45,8 @@ struct Flight {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     chain: ConversationId,
+    app: AppId,
+    tenant: TenantId,
     queue: VecDeque<Pending>,
     flight: Option<Flight>,
     made: u64,
@@ -51,8 +54,16 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) const fn new(chain: ConversationId) -> Self {
-        Self { chain, queue: VecDeque::new(), flight: None, made: 0, closed: false }
+    pub(crate) fn new(call: &NewCall) -> Self {
+        Self {
+            chain: call.conversation,
+            app: call.app.clone(),
+            tenant: call.tenant.clone(),
+            queue: VecDeque::new(),
+            flight: None,
+            made: 0,
+            closed: false,
+        }
     }
 }
 
@@ -186,6 +197,9 @@ impl Service {
     fn attempt(&mut self, now: Instant, call: CallId) {
         let request_id = self.next_request();
         let message_id = LegId::from_u128(self.random_bits()).to_string();
+        let Some(outbox) = self.outboxes.get(&call) else { return };
+        let (app, tenant) = (outbox.app.clone(), outbox.tenant.clone());
+        let token = self.callback_token(now, &app, &tenant);
         let Some(outbox) = self.outboxes.get_mut(&call) else { return };
         let chain = outbox.chain.to_string();
         let Some(flight) = outbox.flight.as_mut() else { return };
@@ -201,11 +215,13 @@ impl Service {
             ("X-Microsoft-Skype-Message-ID", &message_id),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let bearer = token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}")));
+        let headers: Vec<_> = bearer.into_iter().chain(headers).collect();
         let request = Request {
             id: request_id,
             method: Method::Post,
             uri: flight.pending.uri.clone(),
-            headers: headers.to_vec(),
+            headers,
             body: flight.pending.body.clone(),
         };
         self.waiting.insert(request_id, Waiting::Notification(call));

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::Service;
 use super::conference::{Conversation, Leg, Party, Standing};
-use super::directory::Permission;
 use crate::call::NewCall;
 use crate::call::result::EndResult;
 use crate::event::Event;
@@ -215,13 +214,6 @@ impl Service {
 
     pub(super) fn leg_mut(&mut self, leg: LegId) -> Option<&mut Leg> {
         self.conversations.get_mut(self.legs.get(&leg)?)?.legs.get_mut(&leg)
-    }
-
-    /// Whether an app may do something where this leg belongs.
-    pub(super) fn may(&self, call: CallId, permission: Permission) -> bool {
-        self.calls
-            .get(&call)
-            .is_some_and(|call| self.directory.may(&call.tenant, &call.app, permission))
     }
 
     /// Where media for a leg is received, if it is told so.

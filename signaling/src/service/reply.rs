@@ -27,6 +27,11 @@ pub(crate) struct Reply {
 const JSON: &str = "application/json;odata.metadata=minimal;odata.streaming=true;\
                     IEEE754Compatible=false;charset=utf-8";
 
+/// How to be let in, for those who are not; in Graph's words.
+const CHALLENGE: &str = "Bearer realm=\"\", \
+     authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", \
+     client_id=\"00000003-0000-0000-c000-000000000000\"";
+
 impl Reply {
     /// Without a body.
     pub(crate) fn empty(status: u16) -> Self {
@@ -182,6 +187,9 @@ impl Service {
                 (reply.status, reply.body)
             }
             Err(error) => {
+                if error.status == 401 {
+                    headers.push(("WWW-Authenticate".into(), CHALLENGE.into()));
+                }
                 if let Some(seconds) = error.retry_after_seconds {
                     headers.push(("Retry-After".into(), seconds.to_string()));
                 }

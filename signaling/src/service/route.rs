@@ -2,7 +2,7 @@
 //! `/app`, action names plain and with their namespace, names in any case and ids in any
 //! spelling.
 
-use crate::http::Method;
+use crate::http::{Method, Request};
 use crate::id::{CallId, LegId, OperationId, RecordingId, RoutingGroupId};
 
 /// Longest path that is looked at, in bytes.
@@ -267,7 +267,7 @@ pub(crate) fn percent_decode(text: &str) -> String {
 }
 
 /// Path and query of a URI that may be absolute.
-fn path_and_query(uri: &str) -> (&str, &str) {
+pub(super) fn path_and_query(uri: &str) -> (&str, &str) {
     let rest = match uri.find("://") {
         Some(scheme) => {
             let after = &uri[scheme + 3..];
@@ -279,14 +279,49 @@ fn path_and_query(uri: &str) -> (&str, &str) {
     rest.split_once('?').unwrap_or((rest, ""))
 }
 
+/// The segments of a path; `None` if it is too long to be looked at.
+pub(super) fn segments(path: &str) -> Option<Vec<String>> {
+    let short = path.len() <= PATH_BYTES_MAX;
+    short.then(|| path.split('/').filter(|s| !s.is_empty()).map(percent_decode).collect())
+}
+
+/// One value of a query or a form, in which a plus is a space.
+pub(crate) fn form_decode(text: &str) -> String {
+    if text.contains('+') { percent_decode(&text.replace('+', " ")) } else { percent_decode(text) }
+}
+
+/// The first value of this name in a query.
+pub(super) fn query_value(query: &str, name: &str) -> Option<String> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=')?;
+        (form_decode(key) == name).then(|| form_decode(value))
+    })
+}
+
+/// Scheme and host that a request was sent to, as far as it says so itself; else those
+/// of `base`.
+pub(super) fn origin(request: &Request, base: &str) -> String {
+    let authority_ends = |rest: &str| rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    if let Some((scheme, rest)) = request.uri.split_once("://") {
+        return format!("{scheme}://{}", &rest[..authority_ends(rest)]);
+    }
+    let scheme = base.split_once("://").map_or("https", |(scheme, _)| scheme);
+    let is_host = |host: &&str| {
+        !host.is_empty()
+            && host.len() <= 261
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]_".contains(&b))
+    };
+    match request.header("host").filter(is_host) {
+        Some(host) => format!("{scheme}://{host}"),
+        None => base.trim_end_matches('/').to_owned(),
+    }
+}
+
 /// Reads a request's URI.
 pub(crate) fn parse(uri: &str) -> Result<Located, RouteError> {
     let (path, query) = path_and_query(uri);
-    if path.len() > PATH_BYTES_MAX {
-        return Err(RouteError::Segment("(a path that is too long)".to_owned()));
-    }
-    let segments: Vec<String> =
-        path.split('/').filter(|s| !s.is_empty()).map(percent_decode).collect();
+    let segments = segments(path)
+        .ok_or_else(|| RouteError::Segment("(a path that is too long)".to_owned()))?;
     let mut segments = segments.iter().map(String::as_str);
     let version = match segments.next() {
         Some("v1.0") => Version::V1,

@@ -9,4 +9,5 @@ mod media;
 mod meetings;
 mod model;
 mod outgoing;
+mod tokens;
 mod world;
