@@ -172,6 +172,10 @@ pub struct List {
     /// Show what each case can find broken, and where that is written.
     #[arg(long)]
     pub requirements: bool,
+    /// Show how calls and operations end, and what requests are answered: every code and
+    /// subcode in words, as Markdown.
+    #[arg(long, conflicts_with = "requirements")]
+    pub result_codes: bool,
     /// As JSON.
     #[arg(long)]
     pub json: bool,

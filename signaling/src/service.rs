@@ -34,9 +34,12 @@ mod meetings;
 mod notify;
 mod people;
 mod prompts;
+mod query;
+mod quota;
 mod reply;
 mod route;
 mod sound;
+mod uris;
 mod view;
 
 pub use conference::Party;
@@ -44,6 +47,7 @@ pub use directory::{Directory, DirectoryError};
 pub(crate) use people::modalities_of;
 pub use people::{CommandError, Ringing};
 pub(crate) use route::form_decode;
+pub use uris::{URI_BYTES_MAX, UriPolicy};
 
 /// What a service answers.
 pub type Output = exchange::Output<Event>;
@@ -69,6 +73,22 @@ pub struct Delivery {
     pub backlog_max: usize,
     /// How many redirects one attempt follows.
     pub redirects_max: u32,
+    /// How many notifications one POST may hold, when several wait for one place.
+    pub batch_max: usize,
+    /// Whether an incoming call is told in Skype's form first, as the platform does for
+    /// some bots: one that answers 204 is told again in the form of today.
+    pub legacy_first: bool,
+    /// What deployments are seen to do and no bot should stumble over.
+    pub quirks: Quirks,
+}
+
+/// What deployments are seen to do and no bot should stumble over; off unless asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quirks {
+    /// `established` is told before `establishing` (documented: "may arrive out of order").
+    pub established_first: bool,
+    /// Members of enumerations are written in PascalCase, as the metadata has some.
+    pub pascal_case: bool,
 }
 
 impl Default for Delivery {
@@ -81,6 +101,9 @@ impl Default for Delivery {
             jitter_percent: 20,
             backlog_max: 512,
             redirects_max: 3,
+            batch_max: 1,
+            legacy_first: false,
+            quirks: Quirks::default(),
         }
     }
 }
@@ -100,6 +123,10 @@ pub struct Limits {
     pub lobby: Duration,
     /// Calls of one app at once.
     pub calls_per_app_max: usize,
+    /// Calls of one app in 30 days, 10,000 on the real platform; 0 for any number.
+    pub calls_per_month_max: u64,
+    /// Requests of one app in a second; 0 for any number.
+    pub requests_per_second_max: u32,
     /// Legs of one conversation.
     pub legs_max: usize,
     /// Bytes of a prompt's file (ours).
@@ -121,6 +148,8 @@ impl Default for Limits {
             ringing: Duration::from_secs(60),
             lobby: Duration::from_secs(30 * 60),
             calls_per_app_max: 100,
+            calls_per_month_max: 0,
+            requests_per_second_max: 2000,
             legs_max: 1000,
             prompt_bytes_max: 16 << 20,
             prompt_cache_bytes_max: 256 << 20,
@@ -128,18 +157,6 @@ impl Default for Limits {
             recording_kept: Duration::from_secs(120),
         }
     }
-}
-
-/// Which URIs the platform calls.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UriPolicy {
-    /// `https`, and `http` to this machine (a loopback address or `localhost`).
-    #[default]
-    HttpsOrLoopback,
-    /// `https` alone, as the real platform has it.
-    HttpsOnly,
-    /// Either, anywhere.
-    Any,
 }
 
 /// How the platform knows who asks.
@@ -257,6 +274,7 @@ pub struct Service {
     directory: directory::Index,
     calls: BTreeMap<CallId, Call>,
     calls_per_app: BTreeMap<AppId, usize>,
+    quotas: quota::Quotas,
     conversations: BTreeMap<ConversationId, conference::Conversation>,
     legs: BTreeMap<LegId, ConversationId>,
     outboxes: BTreeMap<CallId, notify::Outbox>,
@@ -310,6 +328,7 @@ impl Service {
             directory,
             calls: BTreeMap::new(),
             calls_per_app: BTreeMap::new(),
+            quotas: quota::Quotas::default(),
             conversations: BTreeMap::new(),
             legs: BTreeMap::new(),
             outboxes: BTreeMap::new(),

@@ -1,5 +1,6 @@
-//! `callrig list`: what there is to choose from.
+//! `callrig list`: what there is to choose from, and what result codes mean.
 
+use callrig_signaling::call::result::codes;
 use serde_json::json;
 
 use super::{Failure, say};
@@ -9,6 +10,14 @@ use crate::network::NETWORKS;
 
 /// Shows cases and networks.
 pub(super) fn list(arguments: &List) -> Result<ExitCode, Failure> {
+    if arguments.result_codes {
+        let text = match arguments.json {
+            true => format!("{}\n", serde_json::to_string_pretty(&codes::table())?),
+            false => codes::markdown(),
+        };
+        say(&text)?;
+        return Ok(ExitCode::Ok);
+    }
     if arguments.json {
         return as_json(arguments.requirements);
     }

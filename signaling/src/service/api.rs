@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use callrig_media::time::Instant;
+use serde::Serialize;
 
 use super::directory::Permission;
+use super::query::Query;
 use super::reply::{ApiError, Reply};
 use super::route::{self, Action, Located, Route, Version};
 use super::{Output, Service};
@@ -66,11 +68,56 @@ impl Asked<'_> {
         self.old_root && self.located.version == Version::Beta
     }
 
+    /// What a resource is, as `@odata.context` says it of `rest`, a path of the metadata.
+    fn context(&self, rest: &str) -> String {
+        let rest = match rest.strip_prefix("communications/") {
+            Some(below) if self.old_root => format!("app/{below}"),
+            _ => rest.to_owned(),
+        };
+        format!("https://graph.microsoft.com/{}/$metadata#{rest}", self.located.version.segment())
+    }
+
+    /// A resource, as far as the query asks for it.
+    pub(crate) fn resource(
+        &self,
+        status: u16,
+        context: &str,
+        resource: &impl Serialize,
+    ) -> Result<Reply, ApiError> {
+        let context = self.context(context);
+        let shown = InContext { context: &context, resource };
+        if self.located.query.is_empty() || self.method != Method::Get {
+            return Ok(Reply::json(status, &shown));
+        }
+        let query = Query::parse(&self.located.query, false)?;
+        let whole = serde_json::to_value(&shown).expect("the API's types have string keys");
+        Ok(Reply::json(status, &query.shown(whole)))
+    }
+
+    /// A collection, as far as the query asks for it.
+    pub(crate) fn collection(
+        &self,
+        context: &str,
+        resources: &[impl Serialize],
+    ) -> Result<Reply, ApiError> {
+        let query = Query::parse(&self.located.query, true)?;
+        Ok(Reply::json(200, &query.collection(&self.context(context), resources)))
+    }
+
     /// Where a resource of a call is, as `Location` names it.
     pub(crate) fn location(&self, base: &str, call: CallId, rest: &str) -> String {
         let root = if self.old_root { "app" } else { "communications" };
         format!("{base}/{}/{root}/calls/{call}{rest}", self.located.version.segment())
     }
+}
+
+/// A resource with what it is in front.
+#[derive(Serialize)]
+struct InContext<'a, R> {
+    #[serde(rename = "@odata.context")]
+    context: &'a str,
+    #[serde(flatten)]
+    resource: &'a R,
 }
 
 /// A context that is short enough.
@@ -118,6 +165,7 @@ impl Service {
             }
         }
         let caller = self.authenticate(now, request)?;
+        self.take_request(now, &caller.app)?;
         let located = located?;
         if !located.route.methods().contains(&request.method) {
             return Err(ApiError::method_not_allowed());

@@ -6,7 +6,6 @@ use super::api::Asked;
 use super::conference::{Conversation, Leg, Party, Standing};
 use super::directory::Permission;
 use super::reply::{ApiError, Reply};
-use super::view::collection;
 use super::{Service, Timer};
 use crate::call::state::Trigger;
 use crate::call::{Hosting, NewCall};
@@ -60,9 +59,7 @@ impl Service {
                 return Err(ApiError::bad_request("mediaConfig is of an unknown type."));
             }
         };
-        if !self.has_room_for_call(&app) {
-            return Err(ApiError::too_many("The app has as many calls as it may.", 10));
-        }
+        self.check_room_for_call(asked.now, &app)?;
         let person = self.new_leg_id();
         let bot = self.new_leg_id();
         self.media.allot(person).map_err(no_ports)?;
@@ -90,7 +87,7 @@ impl Service {
         self.timers.set(Timer::Ringing(person), asked.now + self.ringing_of(body));
         self.say(Event::UserRung { leg: person, call, user, offer });
         let location = asked.location(&self.config.base_url, call, "");
-        Ok(Reply::json(201, &shown).at(location))
+        Ok(asked.resource(201, "communications/calls/$entity", &shown)?.at(location))
     }
 
     /// How long a person's telephone rings for this call.
@@ -174,7 +171,7 @@ impl Service {
     /// `GET /communications/calls/{id}`
     pub(super) fn get_call(&self, asked: &Asked<'_>, id: CallId) -> Result<Reply, ApiError> {
         let call = self.owned(asked, id)?;
-        Ok(Reply::json(200, &self.call_in_full(call)))
+        asked.resource(200, "communications/calls/$entity", &self.call_in_full(call))
     }
 
     /// `DELETE /communications/calls/{id}`
@@ -197,7 +194,7 @@ impl Service {
     pub(super) fn list_operations(&self, asked: &Asked<'_>, id: CallId) -> Result<Reply, ApiError> {
         let call = self.owned(asked, id)?;
         let shown: Vec<_> = call.operations.iter().map(|o| o.to_graph()).collect();
-        Ok(Reply::json(200, &collection(&shown)))
+        asked.collection(&format!("communications/calls('{id}')/operations"), &shown)
     }
 
     /// `GET …/operations/{id}`
@@ -210,7 +207,8 @@ impl Service {
         let call = self.owned(asked, id)?;
         let found = call.operations.get(operation);
         let found = found.ok_or_else(|| ApiError::not_found("Operation"))?;
-        Ok(Reply::json(200, &found.to_graph()))
+        let context = format!("communications/calls('{id}')/operations/$entity");
+        asked.resource(200, &context, &found.to_graph())
     }
 
     /// `GET …/participants`
@@ -226,7 +224,7 @@ impl Service {
             .flat_map(|conversation| &conversation.legs)
             .map(|(id, leg)| self.participant(*id, leg))
             .collect();
-        Ok(Reply::json(200, &collection(&shown)))
+        asked.collection(&format!("communications/calls('{id}')/participants"), &shown)
     }
 
     /// `GET …/participants/{id}`
@@ -240,6 +238,7 @@ impl Service {
         let conversation = self.conversations.get(&call.conversation);
         let found = conversation.and_then(|conversation| conversation.legs.get(&leg));
         let found = found.ok_or_else(|| ApiError::not_found("Participant"))?;
-        Ok(Reply::json(200, &self.participant(leg, found)))
+        let context = format!("communications/calls('{id}')/participants/$entity");
+        asked.resource(200, &context, &self.participant(leg, found))
     }
 }

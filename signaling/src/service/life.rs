@@ -12,7 +12,7 @@ use crate::call::{Call, Hosting, NewCall};
 use crate::event::Event;
 use crate::fault::{self, Fault};
 use crate::graph::{self, ChangeType, MediaState, OperationStatus};
-use crate::id::{AppId, CallId, ConversationId, LegId, OperationId};
+use crate::id::{CallId, ConversationId, LegId, OperationId};
 
 impl Service {
     pub(super) fn new_call_id(&mut self) -> CallId {
@@ -27,11 +27,6 @@ impl Service {
         ConversationId::from_u128(self.random_bits())
     }
 
-    /// Whether the app may have one more call.
-    pub(super) fn has_room_for_call(&self, app: &AppId) -> bool {
-        self.calls_per_app.get(app).copied().unwrap_or(0) < self.config.limits.calls_per_app_max
-    }
-
     /// Takes a new call in.
     pub(super) fn begin_call(&mut self, now: Instant, new: NewCall) -> CallId {
         let (id, app) = (new.id, new.app.clone());
@@ -39,6 +34,7 @@ impl Service {
         let call = Call::new(new);
         let state = call.state();
         *self.calls_per_app.entry(app.clone()).or_insert(0) += 1;
+        self.quotas.count_call(now, &app);
         self.calls.insert(id, call);
         if state == State::Incoming {
             let window = self.config.limits.answer_window;

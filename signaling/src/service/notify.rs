@@ -10,14 +10,17 @@ use callrig_media::time::Instant;
 use rand::RngExt as _;
 use serde_json::Value;
 
-use super::{Output, Service, Timer, UriPolicy, Waiting};
+pub(super) use super::uris::uri_allowed;
+use super::{Output, Service, Timer, Waiting};
 use crate::call::NewCall;
 use crate::call::result::EndResult;
 use crate::event::Event;
 use crate::fault::{self, Fault};
-use crate::graph::{ChangeType, CommsNotification, CommsNotifications};
+use crate::graph::{ChangeType, CommsNotification};
 use crate::http::{Method, Request, Response};
 use crate::id::{AppId, CallId, ConversationId, LegId, TenantId};
+
+mod wire;
 
 /// The longest pause that a bot may ask for with `Retry-After`.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
@@ -27,18 +30,31 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 struct Pending {
     sequence: u64,
     uri: String,
-    body: Bytes,
+    /// The item of the envelope.
+    item: Bytes,
+    /// The same as Skype would tell it, if it is to be tried so first.
+    legacy: Option<Bytes>,
     made: Instant,
 }
 
-/// The notification that is on its way.
+/// The notifications that are on their way, in one POST.
 #[derive(Debug)]
 struct Flight {
-    pending: Pending,
+    uri: String,
+    batch: Vec<Pending>,
     attempt: u32,
     redirects: u32,
     /// The number of the request, or `None` in the pause between attempts.
     request: Option<crate::http::RequestId>,
+}
+
+impl Flight {
+    fn body(&self) -> Bytes {
+        match self.batch.as_slice() {
+            [Pending { legacy: Some(legacy), .. }] => legacy.clone(),
+            batch => wire::envelope(batch.iter().map(|pending| &pending.item)),
+        }
+    }
 }
 
 /// What a bot is still to be told of one call. It outlives the call by what is in it.
@@ -48,6 +64,8 @@ pub(crate) struct Outbox {
     app: AppId,
     tenant: TenantId,
     queue: VecDeque<Pending>,
+    /// `establishing`, held back until `established` was told.
+    held: Option<Pending>,
     flight: Option<Flight>,
     made: u64,
     closed: bool,
@@ -60,10 +78,39 @@ impl Outbox {
             app: call.app.clone(),
             tenant: call.tenant.clone(),
             queue: VecDeque::new(),
+            held: None,
             flight: None,
             made: 0,
             closed: false,
         }
+    }
+
+    /// Takes a notification in; `hold` keeps one back until the next is there.
+    fn push(&mut self, pending: Pending, state: Option<&str>, hold: bool) {
+        if hold && state == Some("establishing") && self.held.is_none() {
+            self.held = Some(pending);
+        } else if state == Some("established") {
+            self.queue.push_back(pending);
+            self.queue.extend(self.held.take());
+        } else {
+            self.queue.extend(self.held.take());
+            self.queue.push_back(pending);
+        }
+    }
+
+    /// The next POST: one notification, or as many in a row as go to one place.
+    fn take_batch(&mut self, most: usize) -> Vec<Pending> {
+        if fault::is(Fault::NotificationsOutOfOrder) {
+            return self.queue.pop_back().into_iter().collect();
+        }
+        let mut batch: Vec<Pending> = self.queue.pop_front().into_iter().collect();
+        while batch.len() < most.max(1)
+            && let Some(first) = batch.first().filter(|first| first.legacy.is_none())
+            && self.queue.front().is_some_and(|n| n.uri == first.uri && n.legacy.is_none())
+        {
+            batch.extend(self.queue.pop_front());
+        }
+        batch
     }
 }
 
@@ -73,27 +120,6 @@ enum Outcome {
     Elsewhere(String),
     Again { reason: String, after: Option<Duration> },
     Refused(String),
-}
-
-/// Whether the platform may call this URI.
-pub(super) fn uri_allowed(policy: UriPolicy, uri: &str) -> bool {
-    let Some((scheme, rest)) = uri.split_once("://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    if host.is_empty() || uri.bytes().any(|b| b.is_ascii_control() || b == b' ') {
-        return false;
-    }
-    let loopback = host.eq_ignore_ascii_case("localhost")
-        || host.parse::<core::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    match (scheme.to_ascii_lowercase().as_str(), policy) {
-        ("https", _) | ("http", UriPolicy::Any) => true,
-        ("http", UriPolicy::HttpsOrLoopback) => loopback,
-        _ => false,
-    }
 }
 
 fn judge(outcome: Result<Response, String>) -> Outcome {
@@ -131,6 +157,11 @@ impl Service {
     ) {
         let Some(held) = self.calls.get(&call) else { return };
         let uri = held.callback_uri.clone();
+        let rule = &self.config.delivery;
+        let (backlog_max, hold) = (rule.backlog_max, rule.quirks.established_first);
+        let state = data["state"].as_str().map(str::to_owned);
+        let is_new_call = path.is_empty() && change == ChangeType::Created;
+        let legacy = (rule.legacy_first && is_new_call).then(|| wire::legacy_incoming(&data));
         let mut item = CommsNotification {
             change_type: Some(change),
             resource_url: Some(format!("/communications/calls/{call}{path}")),
@@ -138,22 +169,21 @@ impl Service {
             resource_data: Some(data),
             ..CommsNotification::typed()
         };
+        if rule.quirks.pascal_case {
+            in_pascal_case(&mut item);
+        }
         if fault::is(Fault::ResourceUnnamed) {
             item.resource_url = None;
         }
-        let mut envelope =
-            CommsNotifications { value: Some(vec![item]), ..CommsNotifications::typed() };
-        if fault::is(Fault::EnvelopeUntyped) {
-            envelope.odata_type = None;
-        }
-        let body = serde_json::to_vec(&envelope).expect("the API's types have string keys");
-        let backlog_max = self.config.delivery.backlog_max;
+        let item = serde_json::to_vec(&item).expect("the API's types have string keys").into();
         let Some(outbox) = self.outboxes.get_mut(&call).filter(|outbox| !outbox.closed) else {
             return;
         };
         outbox.made += 1;
         let sequence = outbox.made;
-        outbox.queue.push_back(Pending { sequence, uri, body: body.into(), made: now });
+        let pending = Pending { sequence, uri, item, legacy, made: now };
+        let state = state.as_deref().filter(|_| path.is_empty());
+        outbox.push(pending, state, hold);
         let waiting = outbox.queue.len();
         if waiting > backlog_max {
             outbox.queue.clear();
@@ -166,6 +196,7 @@ impl Service {
     pub(super) fn close_outbox(&mut self, call: CallId) {
         if let Some(outbox) = self.outboxes.get_mut(&call) {
             outbox.closed = true;
+            outbox.queue.extend(outbox.held.take());
             if outbox.flight.is_none() && outbox.queue.is_empty() {
                 self.outboxes.remove(&call);
             }
@@ -177,13 +208,12 @@ impl Service {
         if outbox.flight.is_some() && !fault::is(Fault::NextBeforeAnswer) {
             return;
         }
-        let next = match fault::is(Fault::NotificationsOutOfOrder) {
-            true => outbox.queue.pop_back(),
-            false => outbox.queue.pop_front(),
-        };
-        match next {
-            Some(pending) => {
-                outbox.flight = Some(Flight { pending, attempt: 0, redirects: 0, request: None });
+        let batch = outbox.take_batch(self.config.delivery.batch_max);
+        match batch.first() {
+            Some(first) => {
+                let uri = first.uri.clone();
+                outbox.flight =
+                    Some(Flight { uri, batch, attempt: 0, redirects: 0, request: None });
                 self.attempt(now, call);
             }
             None if outbox.closed => {
@@ -205,7 +235,8 @@ impl Service {
         let Some(flight) = outbox.flight.as_mut() else { return };
         flight.attempt += 1;
         flight.request = Some(request_id);
-        let (sequence, attempt) = (flight.pending.sequence, flight.attempt);
+        let attempt = flight.attempt;
+        let sequences: Vec<u64> = flight.batch.iter().map(|pending| pending.sequence).collect();
         let headers = [
             ("Content-Type", "application/json"),
             ("Accept", "application/json"),
@@ -220,15 +251,17 @@ impl Service {
         let request = Request {
             id: request_id,
             method: Method::Post,
-            uri: flight.pending.uri.clone(),
+            uri: flight.uri.clone(),
             headers,
-            body: flight.pending.body.clone(),
+            body: flight.body(),
         };
         self.waiting.insert(request_id, Waiting::Notification(call));
         let until = now + self.config.delivery.attempt_timeout;
         self.timers.set(Timer::Delivery(call), until);
         self.outputs.push_back(Output::Request(request));
-        self.say(Event::NotificationSent { call, request: request_id, sequence, attempt });
+        for sequence in sequences {
+            self.say(Event::NotificationSent { call, request: request_id, sequence, attempt });
+        }
     }
 
     /// The bot's answer to a notification, or what became of the attempt.
@@ -246,14 +279,25 @@ impl Service {
             return;
         };
         flight.request = None;
+        let is_legacy = matches!(flight.batch.as_slice(), [Pending { legacy: Some(_), .. }]);
+        let took_legacy = is_legacy && outcome.as_ref().is_ok_and(|answer| answer.status == 204);
         match judge(outcome) {
+            Outcome::Taken if took_legacy => {
+                // It wants to be told in the form of today.
+                flight.batch.iter_mut().for_each(|pending| pending.legacy = None);
+                flight.attempt -= 1;
+                self.attempt(now, call);
+            }
             Outcome::Taken => {
-                let (sequence, attempts) = (flight.pending.sequence, flight.attempt);
-                let took = now.since(flight.pending.made);
+                let attempts = flight.attempt;
+                let batch = core::mem::take(&mut flight.batch);
                 if let Some(outbox) = self.outboxes.get_mut(&call) {
                     outbox.flight = None;
                 }
-                self.say(Event::NotificationDelivered { call, sequence, attempts, took });
+                for Pending { sequence, made, .. } in batch {
+                    let took = now.since(made);
+                    self.say(Event::NotificationDelivered { call, sequence, attempts, took });
+                }
                 self.deliver_next(now, call);
             }
             Outcome::Elsewhere(uri) => {
@@ -261,7 +305,7 @@ impl Service {
                 if flight.redirects > redirects_max {
                     self.give_up(now, call, "it is redirected without end");
                 } else if uri_allowed(policy, &uri) {
-                    flight.pending.uri = uri;
+                    flight.uri = uri;
                     flight.attempt -= 1;
                     self.attempt(now, call);
                 } else {
@@ -309,13 +353,12 @@ impl Service {
     fn give_up(&mut self, now: Instant, call: CallId, reason: &str) {
         let Some(outbox) = self.outboxes.get_mut(&call) else { return };
         outbox.queue.clear();
+        outbox.held = None;
         let Some(flight) = outbox.flight.take() else { return };
-        self.say(Event::NotificationGivenUp {
-            call,
-            sequence: flight.pending.sequence,
-            attempts: flight.attempt,
-            reason: reason.to_owned(),
-        });
+        for Pending { sequence, .. } in flight.batch {
+            let (attempts, reason) = (flight.attempt, reason.to_owned());
+            self.say(Event::NotificationGivenUp { call, sequence, attempts, reason });
+        }
         if self.calls.contains_key(&call) {
             self.end_call(now, call, &EndResult::callback_undeliverable(reason));
         } else {
@@ -324,28 +367,15 @@ impl Service {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_http_is_for_this_machine_unless_the_owner_says_otherwise() {
-        use UriPolicy::{Any, HttpsOnly, HttpsOrLoopback};
-        for (policy, uri, allowed) in [
-            (HttpsOrLoopback, "https://bot.test/calls", true),
-            (HttpsOrLoopback, "http://127.0.0.1:3978/api/calls", true),
-            (HttpsOrLoopback, "http://[::1]:3978/api/calls", true),
-            (HttpsOrLoopback, "HTTP://localhost/x", true),
-            (HttpsOrLoopback, "http://bot.test/calls", false),
-            (HttpsOrLoopback, "http://localhost@bot.test/calls", false),
-            (HttpsOnly, "http://127.0.0.1/", false),
-            (Any, "http://bot.test/", true),
-            (Any, "file:///etc/passwd", false),
-            (Any, "https://", false),
-            (Any, "https://a b/", false),
-            (Any, "callbackUri-value", false),
-        ] {
-            assert_eq!(uri_allowed(policy, uri), allowed, "{policy:?} {uri}");
-        }
+/// Writes every member of an enumeration as C# names it.
+fn in_pascal_case(item: &mut CommsNotification) {
+    if let Some(change) = &item.change_type {
+        let mut text = change.to_string();
+        wire::capitalise(&mut text);
+        // As it is written: reading it back would bring the usual spelling.
+        item.change_type = Some(ChangeType::Other(text));
+    }
+    if let Some(data) = item.resource_data.as_mut() {
+        wire::in_pascal_case(data);
     }
 }

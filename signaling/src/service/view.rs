@@ -65,8 +65,6 @@ impl Service {
         for (name, value) in &call.extra {
             shown.other.entry(name.clone()).or_insert_with(|| value.clone());
         }
-        let context = "https://graph.microsoft.com/v1.0/$metadata#communications/calls/$entity";
-        shown.other.insert("@odata.context".into(), context.into());
         shown
     }
 

@@ -205,3 +205,116 @@ proptest! {
         prop_assert_eq!(world.service.load(), callrig_signaling::service::Load::default());
     }
 }
+
+fn body(request: &Request) -> serde_json::Value {
+    serde_json::from_slice(&request.body).expect("the platform writes JSON")
+}
+
+#[test]
+fn a_bot_may_be_told_of_a_call_as_skype_did_and_then_as_today() {
+    let mut config = config();
+    config.delivery.legacy_first = true;
+    let webhook = |request: &Request| {
+        let status = if body(request)["callState"] == "incoming" { 204 } else { 202 };
+        Some(Response::empty(request.id, status))
+    };
+    let mut world = World::with_webhook(config.clone(), 7, Box::new(webhook));
+    let (call, _) = world.ring();
+    world.run_ms(100);
+    let legacy = body(&world.notifications[0].1);
+    assert_eq!(legacy["id"], call.to_string());
+    assert_eq!(legacy["participants"][0]["identity"], "8:orgid:ann");
+    assert_eq!(legacy["participants"][0]["originator"], true);
+    assert_eq!(legacy["participants"][1]["identity"], "28:bot");
+    assert_eq!(legacy["presentedModalityTypes"][0], "audio");
+    assert!(legacy["value"].is_null());
+    let today = body(&world.notifications[1].1);
+    assert_eq!(today["value"][0]["resourceData"]["state"], "incoming");
+    // It is one notification, taken at the first attempt; what follows is of today.
+    let taken = world.said.iter().find_map(|(_, event)| match event {
+        Event::NotificationDelivered { sequence, attempts, .. } => Some((*sequence, *attempts)),
+        _ => None,
+    });
+    assert_eq!(taken, Some((1, 1)));
+    let path = format!("/communications/calls/{call}/answer");
+    assert_eq!(world.api(Method::Post, &path, SERVICE_HOSTED).status, 202);
+    world.run_ms(200);
+    assert!(world.notifications[2..].iter().all(|(_, r)| body(r)["value"].is_array()));
+    // A bot that takes the old form is not told again.
+    let mut world = World::with_webhook(config, 8, Box::new(accept));
+    world.ring();
+    world.run_ms(100);
+    assert_eq!(world.notifications.len(), 1);
+}
+
+#[test]
+fn notifications_that_wait_may_go_together() {
+    let mut config = config();
+    config.delivery.batch_max = 3;
+    let mut world = World::with_webhook(config, 9, Box::new(accept));
+    let (call, ann) = world.ring();
+    world.run_ms(100);
+    let path = format!("/communications/calls/{call}");
+    assert_eq!(world.api(Method::Post, &format!("{path}/answer"), SERVICE_HOSTED).status, 202);
+    assert_eq!(world.api(Method::Post, &format!("{path}/subscribeToTone"), "").status, 200);
+    let leg = world.person(ann).leg;
+    for _ in 0..4 {
+        world.service.press(world.now, leg, &callrig_signaling::graph::Tone::Tone1).expect("in");
+        world.drain();
+    }
+    world.run_ms(200);
+    let sizes: Vec<usize> =
+        world.notifications.iter().map(|(_, request)| items(request).len()).collect();
+    // incoming; establishing at once; then what waited, three at a time.
+    assert_eq!(sizes, [1, 1, 3, 3]);
+    let tones: Vec<i64> = world
+        .told()
+        .iter()
+        .filter_map(|(_, _, data)| data["toneInfo"]["sequenceId"].as_i64())
+        .collect();
+    assert_eq!(tones, [1, 2, 3, 4]);
+    let delivered =
+        world.said.iter().filter(|(_, e)| matches!(e, Event::NotificationDelivered { .. }));
+    assert_eq!(delivered.count(), 8);
+    in_order(&world).expect("order holds");
+}
+
+#[test]
+fn quirks_of_deployments_come_on_demand() {
+    let mut config = config();
+    config.delivery.quirks.established_first = true;
+    config.delivery.quirks.pascal_case = true;
+    let mut world = World::with_webhook(config, 10, Box::new(accept));
+    let (call, ann) = world.ring();
+    let path = format!("/communications/calls/{call}/answer");
+    assert_eq!(world.api(Method::Post, &path, SERVICE_HOSTED).status, 202);
+    world.run_ms(300);
+    world.hang_up(ann);
+    world.run_ms(100);
+    let states: Vec<(String, String)> = world
+        .notifications
+        .iter()
+        .map(|(_, request)| {
+            let item = body(request)["value"][0].clone();
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or("-").to_owned();
+            (text(&item["changeType"]), text(&item["resourceData"]["state"]))
+        })
+        .collect();
+    let expected = [
+        ("Created", "Incoming"),
+        ("Updated", "Established"),
+        ("Updated", "Establishing"),
+        ("Updated", "Established"),
+        ("Deleted", "Terminated"),
+    ];
+    assert_eq!(states, expected.map(|(c, s)| (c.to_owned(), s.to_owned())));
+    let active = body(&world.notifications[3].1);
+    assert_eq!(active["value"][0]["resourceData"]["mediaState"]["audio"], "Active");
+    // A call that never comes that far is told of in full all the same.
+    let (call, ann) = world.ring();
+    let path = format!("/communications/calls/{call}");
+    world.hang_up(ann);
+    world.run_ms(100);
+    assert_eq!(world.api(Method::Get, &path, "").status, 404);
+    world.assert_nothing_left();
+}

@@ -226,3 +226,102 @@ proptest! {
         prop_assert!((200..600).contains(&response.status));
     }
 }
+
+#[test]
+fn reads_are_cut_and_filtered_as_the_query_says() {
+    let (mut world, call) = established();
+    let path = format!("/communications/calls/{call}");
+    let whole = json(&world.api(Method::Get, &path, ""));
+    let context = whole["@odata.context"].as_str();
+    let expected = "https://graph.microsoft.com/v1.0/$metadata#communications/calls/$entity";
+    assert_eq!(context, Some(expected));
+    let old =
+        json(&world.api(Method::Get, &format!("https://graph.test/beta/app/calls/{call}"), ""));
+    let expected = "https://graph.microsoft.com/beta/$metadata#app/calls/$entity";
+    assert_eq!(old["@odata.context"], expected);
+    let some = json(&world.api(Method::Get, &format!("{path}?$select=state,id"), ""));
+    let names: Vec<&String> = some.as_object().expect("it is an object").keys().collect();
+    assert_eq!(names, ["@odata.context", "@odata.type", "id", "state"]);
+    let of_ann = "?$filter=info/identity/user/id%20eq%20'ann'&$select=id";
+    let found = json(&world.api(Method::Get, &format!("{path}/participants{of_ann}"), ""));
+    assert_eq!(found["value"].as_array().map(Vec::len), Some(1));
+    let expected = format!(
+        "https://graph.microsoft.com/v1.0/$metadata#communications/calls('{call}')/participants"
+    );
+    assert_eq!(found["@odata.context"].as_str(), Some(expected.as_str()));
+    assert_eq!(world.api(Method::Post, &format!("{path}/subscribeToTone"), "").status, 200);
+    let one = format!("{path}/operations?$top=1&$filter=status eq 'completed'");
+    let operations = json(&world.api(Method::Get, &one, ""));
+    assert_eq!(operations["value"].as_array().map(Vec::len), Some(1));
+    for query in ["$expand=participants", "$filter=id eq 'x'", "$levitate=1", "$select="] {
+        let refused = world.api(Method::Get, &format!("{path}?{query}"), "");
+        assert_error(&refused, 400, "BadRequest");
+    }
+    assert_eq!(world.api(Method::Get, &format!("{path}?mine=1"), "").status, 200);
+}
+
+#[test]
+fn too_many_requests_and_calls_are_answered_with_when_to_come_back() {
+    let mut config = config();
+    config.limits.requests_per_second_max = 5;
+    config.limits.calls_per_month_max = 2;
+    let mut world = World::with_webhook(config, 1, Box::new(accept));
+    let (call, _) = world.ring();
+    let path = format!("/communications/calls/{call}");
+    for _ in 0..5 {
+        assert_eq!(world.api(Method::Get, &path, "").status, 200);
+    }
+    let refused = world.api(Method::Delete, &path, "");
+    assert_error(&refused, 429, "TooManyRequests");
+    assert_eq!(refused.header("Retry-After"), Some("1"));
+    assert_eq!(world.api_as("other", Method::Get, &path, "").status, 404);
+    world.run_ms(1000);
+    assert_eq!(json(&world.api(Method::Get, &path, ""))["state"], "incoming");
+    let create = r#"{"callbackUri":"https://bot.test/cb","mediaConfig":{},
+        "targets":[{"identity":{"user":{"id":"ben"}}}]}"#;
+    assert_eq!(world.api(Method::Post, "/communications/calls", create).status, 201);
+    let refused = world.api(Method::Post, "/communications/calls", create);
+    assert_error(&refused, 429, "TooManyRequests");
+    let message = json(&refused)["error"]["message"].clone();
+    assert_eq!(message, "Application reached the monthly call creation limit.");
+    let wait = refused.header("Retry-After").and_then(|text| text.parse::<u64>().ok());
+    assert_eq!(wait, Some(30 * 24 * 3600 - 1));
+    assert_eq!(world.service.load().calls, 2);
+}
+
+#[test]
+fn forbidden_callbacks_are_refused_wherever_they_are_named_and_change_nothing() {
+    let (mut world, call) = world();
+    let path = format!("/communications/calls/{call}");
+    let before = json(&world.api(Method::Get, &path, ""));
+    let load = world.service.load();
+    for uri in [
+        "http://bot.test/cb",
+        "https://169.254.169.254/latest/meta-data",
+        "https://2130706433/",
+        "https://0x7f.1/",
+        "https://10.0.0.1/cb",
+        "https://[::ffff:10.0.0.1]/",
+        "https://user@bot.test/",
+        "https://bot.test\\\\@10.0.0.1/",
+        "https://metadata.google.internal/",
+        "ftp://bot.test/",
+        "bot.test",
+        "",
+    ] {
+        let media = r#""mediaConfig":{}"#;
+        for (place, more) in [
+            (format!("{path}/answer"), media),
+            (format!("{path}/reject"), r#""reason":"busy""#),
+            (
+                "/communications/calls".to_owned(),
+                r#""mediaConfig":{},"targets":[{"identity":{"user":{"id":"ben"}}}]"#,
+            ),
+        ] {
+            let body = format!(r#"{{"callbackUri":"{uri}",{more}}}"#);
+            assert_error(&world.api(Method::Post, &place, &body), 400, "BadRequest");
+        }
+    }
+    assert_eq!(json(&world.api(Method::Get, &path, "")), before);
+    assert_eq!(world.service.load(), load);
+}

@@ -83,10 +83,10 @@ fn a_person_who_declines_or_does_not_answer_ends_the_call() {
     world.service.decline(world.now, leg).expect("it rings");
     world.drain();
     world.run_ms(100);
-    assert_eq!(world.ended(), [(486, 10003)]);
+    assert_eq!(world.ended(), [(487, 10024)]);
     world.with_bot(|bot, now| bot.call_user(now, &UserId::new("ben"), &media));
     world.run_ms(61_000);
-    assert_eq!(world.ended()[1], (480, 10037));
+    assert_eq!(world.ended()[1], (487, 10004));
     world.assert_nothing_left();
 }
 
