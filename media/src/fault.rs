@@ -84,6 +84,8 @@ faults! {
     JitterNotFollowed,
     /// What is played is never stretched, and pauses stay as they are.
     DriftNotFollowed,
+    /// What a stretch left over is taken for time in which a packet may still come.
+    LeftoverTakenForReserve,
     /// A late packet is not counted as late.
     PacketForgotten,
     /// Frames with concealed sound are left out of the samples handed out.

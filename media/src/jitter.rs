@@ -9,6 +9,9 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::Instant;
+
+mod adapt;
 mod emit;
 pub mod estimate;
 pub mod playout;
@@ -152,6 +155,8 @@ pub struct GivenUp {
     pub sequence: u64,
     /// Its RTP timestamp.
     pub timestamp: u32,
+    /// When it was pushed.
+    pub arrived: Instant,
     /// Why.
     pub cause: Cause,
 }

@@ -1,10 +1,9 @@
 //! The policy of the jitter buffer: what to play when. Its one variable is the *delay* of
 //! the sample to be played next: how much later it is played than it could have been, had
-//! its packet been as fast as the fastest. A packet is in time exactly if its lateness is
-//! no more than that, so the delay is kept within a band above the lateness that
-//! [`Estimator`] finds, by leaving out or repeating pitch periods, and inside pauses by
-//! shortening or lengthening them. Within the band nothing is touched: what arrives as it
-//! was sent is played bit for bit as the codec decodes it.
+//! its packet been as fast as the fastest. It is kept within a band above the lateness that
+//! [`Estimator`] finds (`adapt` says how), by leaving out or repeating pitch periods, and
+//! inside pauses by shortening or lengthening them. Within the band nothing is touched: what
+//! arrives as it was sent is played bit for bit as the codec decodes it.
 //!
 //! When nothing is there to play, the stream's timeline stands still while concealment is
 //! played, and is owed that time: if the packet comes after all it is played, later than
@@ -20,7 +19,6 @@ use super::sound::{CONCEALED_STEP, Sound};
 use super::timeline::{TICKS_PER_SECOND, Timeline, nanos, ticks};
 use super::{Cause, Config, ConfigError, GivenUp, Push, Stats};
 use crate::audio::resample::Resampler;
-use crate::audio::stretch::Urgency;
 use crate::audio::{Audio, FRAME, Kind};
 use crate::description::Codec;
 use crate::fault::{self, Fault};
@@ -33,18 +31,8 @@ pub const PACKETS_MAX: usize = 256;
 /// Before the first packet is played, this many before it may still come.
 const BEFORE_FIRST: u64 = 64;
 
-/// The delay may be this much below its target, in nanoseconds, …
-const BELOW: i64 = 5_000_000;
-
-/// … and this much above: more than one frame, since playing begins on somebody's tick.
-const ABOVE: i64 = 25_000_000;
-
-/// Stretching rests for so many frames, so that speech changes its speed by a sixth at
-/// most.
-const STRETCH_REST: u32 = 3;
-
 /// Ticks of one frame.
-const FRAME_TICKS: i64 = 960;
+pub(super) const FRAME_TICKS: i64 = 960;
 
 /// Where the stream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +54,7 @@ pub struct Playout {
     pub(super) estimator: Estimator,
     timeline: Timeline,
     runs: Runs,
-    queue: Queue,
+    pub(super) queue: Queue,
     seen: Seen,
     pub(super) sound: Sound,
     pub(super) resampler: Option<Resampler>,
@@ -75,20 +63,20 @@ pub struct Playout {
     given_up: VecDeque<GivenUp>,
     last_arrival: Instant,
     /// Media time of what is to be decoded next.
-    next: i64,
+    pub(super) next: i64,
     /// Ticks that were made up while the timeline stood still at `next`.
-    owed: i64,
+    pub(super) owed: i64,
     /// Ticks that were made up in one piece.
     made_up: i64,
     /// How long the last packet was, in ticks.
-    packet_ticks: i64,
+    pub(super) packet_ticks: i64,
     /// Whether the last packet said that its sender pauses.
     pause: bool,
     /// The packet that was used for its error correction and waits to be played.
     recovered: Option<u64>,
     /// Whether what was played last was concealed.
     pub(super) concealing: bool,
-    rest: u32,
+    pub(super) rest: u32,
 }
 
 impl Playout {
@@ -122,6 +110,12 @@ impl Playout {
             concealing: false,
             rest: 0,
         })
+    }
+
+    /// Whose stream it is.
+    #[must_use]
+    pub const fn ssrc(&self) -> u32 {
+        self.ssrc
     }
 
     /// Takes a packet and its extended sequence number; only its timestamp and its
@@ -340,12 +334,12 @@ impl Playout {
         if self.given_up.len() == PACKETS_MAX {
             self.given_up.pop_front();
         }
-        let (sequence, timestamp) = (packet.number, packet.timestamp);
-        self.given_up.push_back(GivenUp { sequence, timestamp, cause });
+        let (sequence, timestamp, arrived) = (packet.number, packet.timestamp, packet.arrived);
+        self.given_up.push_back(GivenUp { sequence, timestamp, arrived, cause });
     }
 
-    /// A packet that was queued and then not played after all; at most [`PACKETS_MAX`] are
-    /// remembered.
+    /// A packet that was queued and then not played after all. Ask after every pull and
+    /// reset: at most [`PACKETS_MAX`] are remembered, as many as one of those can give up.
     pub fn poll_given_up(&mut self) -> Option<GivenUp> {
         self.given_up.pop_front()
     }
@@ -403,7 +397,7 @@ impl Playout {
     }
 
     /// Decodes the first packet, whose turn it is.
-    fn play(&mut self) {
+    pub(super) fn play(&mut self) {
         let Some(packet) = self.queue.pop() else { return };
         let skipped = (self.next - packet.media).max(0);
         self.owed = 0;
@@ -441,28 +435,6 @@ impl Playout {
         }
     }
 
-    /// The sender left `missing` ticks out before the first packet. Nobody can hear how
-    /// long a pause is, so this is where the delay is best put right.
-    fn linger(&mut self, now: Instant, missing: i64) {
-        let target = self.target();
-        let delay = self.delay_of(now, self.next);
-        let step = missing.min(FRAME_TICKS);
-        if self.config.stretch && delay > target + ABOVE {
-            let removed = ticks(delay - target).min(missing) / CONCEALED_STEP * CONCEALED_STEP;
-            self.next += removed;
-            self.stats.removed_samples_for_acceleration += self.played_samples(removed);
-        } else if self.config.stretch && delay < target - BELOW {
-            let inserted = ticks(target - delay).min(FRAME_TICKS);
-            let inserted = inserted.max(CONCEALED_STEP) / CONCEALED_STEP * CONCEALED_STEP;
-            self.sound.make_up(inserted, Kind::Comfort);
-            self.stats.inserted_samples_for_deceleration += self.played_samples(inserted);
-        } else {
-            let step = step / CONCEALED_STEP * CONCEALED_STEP;
-            self.sound.make_up(step, Kind::Comfort);
-            self.next += step;
-        }
-    }
-
     /// Makes up about so many ticks; returns how many.
     fn conceal(&mut self, ticks: i64) -> i64 {
         let step = (ticks / CONCEALED_STEP).max(1) * CONCEALED_STEP;
@@ -472,68 +444,8 @@ impl Playout {
         step
     }
 
-    /// The delay to aim at, in nanoseconds.
-    pub(super) fn target(&self) -> i64 {
-        if fault::is(Fault::JitterNotFollowed) {
-            return self.config.delay_min.as_nanos() as i64;
-        }
-        let needed = self.estimator.delay().max(self.config.delay_min);
-        needed.min(self.config.delay_max).as_nanos() as i64
-    }
-
-    /// The delay that what is at `media` will have if it is decoded next, in nanoseconds.
-    fn delay_of(&self, now: Instant, media: i64) -> i64 {
-        let waits = nanos(self.sound.ticks(self.sound.length()));
-        let transit = now.as_nanos().cast_signed() + waits - nanos(media);
-        transit - self.estimator.reference().unwrap_or(transit)
-    }
-
-    /// Stretches what is played next if the delay has left its band.
-    fn adapt(&mut self, now: Instant) {
-        self.rest = self.rest.saturating_sub(1);
-        if !self.config.stretch
-            || self.rest > 0
-            || self.owed > 0
-            || fault::is(Fault::DriftNotFollowed)
-        {
-            return;
-        }
-        let (delay, target) = (self.delay_of(now, self.next), self.target());
-        if delay > target + ABOVE {
-            self.hurry(delay > 2 * target + 4 * ABOVE);
-        } else if delay < target - BELOW && self.sound.is_as_sent() {
-            let inserted = self.sound.expand(Urgency::Patient);
-            if inserted > 0 {
-                let inserted = self.sound.ticks(inserted);
-                self.stats.inserted_samples_for_deceleration += self.played_samples(inserted);
-                self.rest = STRETCH_REST;
-            }
-        }
-    }
-
-    fn hurry(&mut self, far: bool) {
-        let frame = self.sound.frame();
-        while self.sound.length() < 2 * frame
-            && self.queue.front().is_some_and(|front| {
-                front.media == self.next && Some(front.codec) == self.sound.codec()
-            })
-        {
-            self.play();
-        }
-        if self.sound.length() < 2 * frame || !self.sound.is_as_sent() {
-            return;
-        }
-        let urgency = if far { Urgency::Urgent } else { Urgency::Patient };
-        let removed = self.sound.accelerate(urgency);
-        if removed > 0 {
-            let removed = self.sound.ticks(removed);
-            self.stats.removed_samples_for_acceleration += self.played_samples(removed);
-            self.rest = if far { 0 } else { STRETCH_REST };
-        }
-    }
-
     /// Samples per channel, at the rate played, of so many ticks.
-    fn played_samples(&self, ticks: i64) -> u64 {
+    pub(super) fn played_samples(&self, ticks: i64) -> u64 {
         (ticks * i64::from(self.config.rate) / TICKS_PER_SECOND).unsigned_abs()
     }
 

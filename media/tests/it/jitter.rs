@@ -524,6 +524,47 @@ fn a_stream_that_stops_is_no_longer_due_and_starts_anew() {
     assert_eq!(played.stats.played, 38, "{:?}", played.stats);
 }
 
+/// A sender whose clock is this much slower than ours, with packets of `frame_ms`; once,
+/// the network holds everything up for `held_ms`.
+fn drifting(ppm: i64, frame_ms: u64, milliseconds: u64, held_ms: u64) -> Vec<Sent> {
+    let samples = frame_ms as usize * 8;
+    let held = Instant::from_millis(2_000)..Instant::from_millis(2_000 + held_ms);
+    voice(8_000, milliseconds as usize)
+        .chunks_exact(samples)
+        .enumerate()
+        .map(|(n, chunk)| {
+            let mut payload = Vec::new();
+            Law::Mu.encode_into(chunk, &mut payload);
+            let nanos = (n as i64 + 1) * (frame_ms * 1_000_000) as i64;
+            let at = Instant::from_nanos((nanos + nanos * ppm / 1_000_000) as u64);
+            Sent {
+                at: if held.contains(&at) { held.end } else { at },
+                sequence: n as u64,
+                packet: rtp_packet((n * samples) as u32, payload.into()),
+                codec: Codec::Pcmu,
+            }
+        })
+        .collect()
+}
+
+/// Samples that were made up once everything had settled.
+fn made_up_later(played: &Played) -> u32 {
+    played.frames.iter().skip(500).map(|audio| audio.concealed).sum()
+}
+
+#[test]
+fn a_slow_clock_is_followed_however_much_a_stretch_left_over() {
+    for frame_ms in [10, 20, 30, 40, 60] {
+        for ppm in [200, 500] {
+            let sent = drifting(ppm, frame_ms, 200_000, 0);
+            let end = sent.last().expect("minutes of it").at;
+            let played = play(&Config { rate: 8_000, ..Config::default() }, sent, end);
+            assert_eq!(made_up_later(&played), 0, "{frame_ms} ms, {ppm} ppm: {:?}", played.stats);
+            assert!(played.stats.inserted_samples_for_deceleration > 0, "{frame_ms} ms, {ppm} ppm");
+        }
+    }
+}
+
 /// One thing that may happen to a playout.
 #[derive(Clone, Debug)]
 enum Step {
@@ -620,5 +661,28 @@ proptest! {
         let played = play(&Config { decode: false, ..Config::default() }, sent, end);
         let stamps: Vec<u32> = played.frames.iter().filter_map(|a| a.timestamp).collect();
         prop_assert!(stamps.is_sorted(), "{:?}", stamps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_drift_costs_sound_whatever_was_stretched_before(
+        ppm in -500..=500_i64,
+        frame_ms in prop::sample::select(vec![10_u64, 20, 30, 40, 60]),
+        held_ms in 0..400_u64,
+        decode in any::<bool>(),
+    ) {
+        let sent = drifting(ppm, frame_ms, 100_000, held_ms);
+        let end = sent.last().expect("minutes of it").at;
+        let config = Config { rate: 8_000, decode, ..Config::default() };
+        let played = play(&config, sent, end);
+        prop_assert_eq!(made_up_later(&played), 0, "{:?}", played.stats);
+        let last = played.frames.last().expect("played").timestamp.expect("of a packet");
+        let delay = end.as_nanos() as i64 / 1_000_000 - i64::from(last) / 8;
+        // What a packet lasts, what the band allows, and what drifted meanwhile.
+        let most = frame_ms as i64 + 50 + (ppm.abs() * 100).div_euclid(1_000) + 20;
+        prop_assert!(delay <= most, "{} ms, at most {}", delay, most);
     }
 }
