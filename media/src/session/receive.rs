@@ -226,6 +226,9 @@ impl Receiver {
 
     fn remove(&mut self, index: usize, reason: EndReason, now: Instant, out: &mut Outbox) {
         let mut stream = self.streams.remove(index);
+        if let Track::Sound(track) = &mut stream.track {
+            track.abandon(out);
+        }
         stream.end(reason, now, out);
         self.last = 0;
         if self.finished.len() < FINISHED_MAX {

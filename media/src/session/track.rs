@@ -134,17 +134,23 @@ impl SoundTrack {
             jitter::Push::Queued => return,
             jitter::Push::Late => DropReason::Late,
             jitter::Push::Duplicate => DropReason::Duplicate,
-            jitter::Push::Discarded(cause) => match cause {
-                jitter::Cause::Malformed | jitter::Cause::NotAudio | jitter::Cause::Undecodable => {
-                    DropReason::MalformedPayload
-                }
-                jitter::Cause::Timestamp => DropReason::Discontinuity,
-                jitter::Cause::Overflow | jitter::Cause::Excess | jitter::Cause::Reset => {
-                    DropReason::Overflow
-                }
-            },
+            jitter::Push::Discarded(cause) => reason_of(cause),
         };
         out.drop_packet(now, reason, &packet.header);
+    }
+
+    /// Tells of packets that waited and are not played after all.
+    fn drain_given_up(&mut self, out: &mut Outbox) {
+        while let Some(gone) = self.playout.poll_given_up() {
+            let number = Some(gone.sequence as u16);
+            out.drop(gone.arrived, reason_of(gone.cause), Some(self.playout.ssrc()), number);
+        }
+    }
+
+    /// Gives up what waits: its place is needed.
+    pub(super) fn abandon(&mut self, out: &mut Outbox) {
+        self.playout.reset();
+        self.drain_given_up(out);
     }
 
     fn take_tone(&mut self, now: Instant, packet: &rtp::Packet, clock_rate: u32, out: &mut Outbox) {
@@ -182,7 +188,9 @@ impl SoundTrack {
         for _ in 0..TICKS_MAX {
             let Some(due) = self.playout.poll_timeout().filter(|due| *due <= now) else { break };
             let mut sound = out.take_sound();
-            if self.playout.pull(due, &mut sound) {
+            let plays = self.playout.pull(due, &mut sound);
+            self.drain_given_up(out);
+            if plays {
                 if let Some(listener) = &mut self.listener {
                     listener.hear(&sound, out);
                 }
@@ -199,6 +207,16 @@ impl SoundTrack {
             tones.handle_timeout(now + dtmf::receive::SILENCE_MAX);
             self.drain_tones(out);
         }
+    }
+}
+
+/// Why a packet goes nowhere that the jitter buffer does not play.
+const fn reason_of(cause: jitter::Cause) -> DropReason {
+    use jitter::Cause;
+    match cause {
+        Cause::Malformed | Cause::NotAudio | Cause::Undecodable => DropReason::MalformedPayload,
+        Cause::Timestamp => DropReason::Discontinuity,
+        Cause::Overflow | Cause::Excess | Cause::Reset => DropReason::Overflow,
     }
 }
 

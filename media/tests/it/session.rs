@@ -14,6 +14,7 @@ use callrig_media::event::{DropReason, EndReason, Event, Order};
 use callrig_media::rtcp::{self, Packet, Rules};
 use callrig_media::rtp;
 use callrig_media::session::{Config, ConfigError, Decode, Input, Output, SendError, Session};
+use callrig_media::stats::Track;
 use callrig_media::time::{Epoch, Instant, NtpTime};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -184,6 +185,58 @@ fn a_flood_of_sources_takes_no_more_room_than_is_allowed() {
         |e: &Event| matches!(e, Event::StreamEnded { reason: EndReason::Displaced, .. });
     assert!(events.iter().any(displaced), "{events:?}");
     assert!(session.stats().is_conserved());
+}
+
+#[test]
+fn what_waited_too_long_is_told_when_it_is_given_up() {
+    let config = config(&[MediaDescription::audio("a")]);
+    let mut session = session(config.clone(), 1);
+    for number in 0..4 {
+        receive(
+            &mut session,
+            &config,
+            20 * u64::from(number),
+            &audio_packet(7, number, 160 * u32::from(number)),
+        );
+    }
+    run_until(&mut session, Instant::from_millis(990));
+    // A second of sound at once is more than may wait.
+    for number in 4..54 {
+        let packet = audio_packet(7, number, 160 * u32::from(number));
+        assert_eq!(reasons(&receive(&mut session, &config, 1_000, &packet)), []);
+    }
+    let (_, events) = run_until(&mut session, Instant::from_millis(1_100));
+    let told = events.iter().filter_map(|event| match event {
+        Event::Dropped(dropped) => Some(*dropped),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    assert!(told.len() > 10, "{told:?}");
+    assert!(told.iter().all(|gone| gone.reason == DropReason::Overflow && gone.ssrc == Some(7)));
+    assert!(told.iter().all(|gone| gone.arrived == Instant::from_millis(1_000)));
+    let stats = session.stats();
+    let Track::Sound { playout, .. } = &stats.inbound[0].track else { panic!("{stats:?}") };
+    assert_eq!(playout.discarded.excess, told.len() as u64);
+    assert_eq!(stats.dropped(DropReason::Overflow), told.len() as u64);
+}
+
+#[test]
+fn what_waits_of_a_stream_that_makes_room_is_told() {
+    let config = Config { streams_max: 1, ..config(&[MediaDescription::audio("a")]) };
+    let mut session = session(config.clone(), 1);
+    for number in 0..3 {
+        receive(&mut session, &config, 0, &audio_packet(7, number, 160 * u32::from(number)));
+    }
+    let bye = Packet::Bye(rtcp::Bye { sources: vec![7], reason: None });
+    session.handle_input(Instant::from_millis(1), to(&config, bytes(&bye)));
+    drain(&mut session);
+    let events = receive(&mut session, &config, 2, &audio_packet(8, 1, 1));
+    assert_eq!(reasons(&events), [DropReason::Overflow; 3]);
+    let stats = session.stats();
+    assert!(stats.is_conserved());
+    let gone = stats.inbound.iter().find(|stream| stream.ssrc == 7).expect("it is remembered");
+    let Track::Sound { playout, .. } = &gone.track else { panic!("{gone:?}") };
+    assert_eq!((playout.discarded.reset, playout.queued), (3, 0));
 }
 
 #[test]
@@ -420,7 +473,7 @@ fn sound_that_is_sent_is_played_in_one_piece() {
     }
     assert!(played >= 95, "{played}");
     let stats = b.stats();
-    let callrig_media::stats::Track::Sound { playout, .. } = &stats.inbound[0].track else {
+    let Track::Sound { playout, .. } = &stats.inbound[0].track else {
         panic!("{stats:#?}");
     };
     assert_eq!(playout.concealed_samples, 0);
@@ -554,6 +607,47 @@ proptest! {
         prop_assert!(stats.is_conserved(), "{stats:#?}");
         let received: u64 = stats.inbound.iter().map(|s| s.source.packets_received).sum();
         prop_assert_eq!(received, arrivals.len() as u64);
+    }
+
+    #[test]
+    fn what_is_not_played_is_told_once_when_it_is_given_up(
+        fates in fates(),
+        held in 0..40_u64,
+        odd in vec((0..40_u64, 0..5_000_u32, any::<u8>()), 0..6),
+    ) {
+        let config = config(&[MediaDescription::audio("a")]);
+        let mut packets = Vec::new();
+        for i in 0..fates.len() as u64 {
+            let mut packet = audio_packet(7, i as u16, 960 * i as u32);
+            packet.header.payload_type = 111;
+            packet.payload = Bytes::from_static(&[0x78, 0xff, 0xfe]);
+            if let Some((_, back, toc)) = odd.iter().find(|(at, ..)| *at == i) {
+                packet.header.timestamp = packet.header.timestamp.saturating_sub(*back);
+                packet.payload = Bytes::copy_from_slice(&[*toc, 0xff, 0xfe]);
+            }
+            // The network holds the first of them up and lets them go all at once.
+            packets.push((20 * i.max(held), packet.to_bytes()));
+        }
+        let (mut session, outputs) = replay(&config, 1, &damage(&packets, &fates));
+        let events = outputs.into_iter().filter_map(|output| match output {
+            Output::Event(event) => Some(event),
+            Output::Datagram(_) => None,
+        });
+        let mut told = reasons(&events.collect::<Vec<_>>());
+        told.extend(reasons(&run_until(&mut session, Instant::from_millis(6_000)).1));
+        let stats = session.stats();
+        for stream in &stats.inbound {
+            let Track::Sound { playout, .. } = &stream.track else { continue };
+            let fates = playout.late + playout.duplicate + playout.discarded.total();
+            let own = [DropReason::Late, DropReason::Duplicate, DropReason::Overflow,
+                DropReason::MalformedPayload, DropReason::Discontinuity];
+            let told = told.iter().filter(|reason| own.contains(reason)).count() as u64;
+            prop_assert_eq!(told, fates, "{:?}", playout);
+        }
+        for (reason, count) in &stats.dropped {
+            let told = told.iter().filter(|told| *told == reason).count() as u64;
+            prop_assert_eq!(told, *count, "{:?}", reason);
+        }
     }
 
     #[test]
