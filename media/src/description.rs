@@ -102,6 +102,18 @@ impl Codec {
     }
 }
 
+impl Codec {
+    /// Whether a side that can do this may accept that offer. Who knows telephone events
+    /// knows them at any rate: they share the timestamps of the audio they stand beside
+    /// (RFC 4733 section 2.1), and that need not be a codec of ours.
+    const fn is_answer_to(self, offered: Self) -> bool {
+        match (self, offered) {
+            (Self::TelephoneEvent { .. }, Self::TelephoneEvent { clock_rate }) => clock_rate > 0,
+            _ => self.is_compatible(offered),
+        }
+    }
+}
+
 impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.name(), self.clock_rate())
@@ -303,8 +315,8 @@ pub struct MediaDescription {
 }
 
 impl MediaDescription {
-    /// Audio with Opus (111), PCMU, PCMA and telephone events (110 at 48 kHz, 101 at
-    /// 8 kHz), levels in the header.
+    /// Audio with Opus (111), PCMU, PCMA and telephone events (110 at 48 kHz, 113 at
+    /// 16 kHz, 101 at 8 kHz), levels in the header.
     #[must_use]
     pub fn audio(mid: impl Into<String>) -> Self {
         Self {
@@ -316,6 +328,7 @@ impl MediaDescription {
                 Payload::new(0, Codec::Pcmu),
                 Payload::new(8, Codec::Pcma),
                 Payload::new(110, Codec::TelephoneEvent { clock_rate: 48_000 }),
+                Payload::new(113, Codec::TelephoneEvent { clock_rate: 16_000 }),
                 Payload::new(101, Codec::TelephoneEvent { clock_rate: 8_000 }),
             ],
             ssrc: None,
@@ -406,7 +419,7 @@ impl MediaDescription {
     }
 
     fn answer_payload(&self, offered: &Payload) -> Option<Payload> {
-        let ours = self.payloads.iter().find(|p| p.codec.is_compatible(offered.codec))?;
+        let ours = self.payloads.iter().find(|p| p.codec.is_answer_to(offered.codec))?;
         let feedback = Feedback {
             nack: ours.feedback.nack && offered.feedback.nack,
             pli: ours.feedback.pli && offered.feedback.pli,
@@ -416,8 +429,12 @@ impl MediaDescription {
         // fmtp of a receiver-side kind states what the answerer wants; the profile of
         // H.264 must be the offered one (RFC 6184 section 8.2.2).
         let profile_level_id = offered.profile_level_id.or(ours.profile_level_id);
+        let codec = match offered.codec {
+            Codec::TelephoneEvent { .. } => offered.codec,
+            _ => ours.codec,
+        };
         let payload_type = offered.payload_type;
-        Some(Payload { payload_type, feedback, profile_level_id, ..ours.clone() })
+        Some(Payload { payload_type, codec, feedback, profile_level_id, ..ours.clone() })
     }
 }
 
@@ -523,6 +540,20 @@ mod tests {
             media: vec![MediaDescription::audio("0").with_payloads(events)],
         };
         assert!(Description::audio(address(2)).answer(&offer).media[0].rejected);
+    }
+
+    #[test]
+    fn telephone_events_are_accepted_at_the_rate_they_are_offered_at() {
+        for clock_rate in [8_000, 16_000, 32_000, 44_100, 48_000] {
+            let events = Codec::TelephoneEvent { clock_rate };
+            let payloads = vec![Payload::new(0, Codec::Pcmu), Payload::new(96, events)];
+            let line = MediaDescription::audio("0").with_payloads(payloads.clone());
+            let offer = Description { address: address(1), media: vec![line] };
+            let answer = Description::audio(address(2)).answer(&offer);
+            assert_eq!(answer.media[0].payloads, payloads);
+        }
+        let still = Payload::new(96, Codec::TelephoneEvent { clock_rate: 0 });
+        assert_eq!(MediaDescription::audio("0").answer_payload(&still), None);
     }
 
     #[test]
