@@ -1,7 +1,9 @@
-//! The app's side: [`Bot`] keeps its calls from notifications, asks the platform for
-//! things, and holds its own media sessions where it handles media itself. The mirror of
-//! [`crate::service::Service`], driven the same way. It survives what real bots meet:
-//! notifications twice, late, out of order, and about calls it does not know.
+//! The app's side: [`Bot`] keeps calls, rosters and operations from notifications, asks
+//! the platform for things, and holds its own media sessions where it handles media
+//! itself. The mirror of [`crate::service::Service`], driven the same way. It survives
+//! what real bots meet: notifications twice, late, out of order, forged, and about calls
+//! it does not know; requests that are to be sent again later; tokens that expire; and
+//! its own restart ([`Bot::rehydrate`]).
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -19,14 +21,26 @@ use serde::{Deserialize, Serialize};
 use crate::call::timer::Timers;
 use crate::exchange::{self, Input};
 use crate::graph;
-use crate::http::RequestId;
+use crate::http::{Request, RequestId};
 use crate::id::{AppId, CallId, OperationId};
 
+mod actions;
+mod credential;
 mod inbox;
+mod joining;
+mod meetings;
+mod outgoing;
 mod request;
+mod roster;
 mod talk;
+mod trust;
 
+pub use actions::{Target, Targets};
+pub use credential::ClientSecret;
+pub use joining::{JoinReply, Joining};
+pub use meetings::Join;
 pub use request::{AnswerMedia, CommandError, MediaFile, Record};
+pub use trust::Trust;
 
 /// How many calls are remembered after their end, so that a late notification does not
 /// bring them back.
@@ -55,12 +69,25 @@ pub struct Config {
     pub api: String,
     /// Where the platform is to send notifications.
     pub callback_uri: String,
-    /// What it proves itself with.
+    /// What it proves itself with, if that never changes.
     pub token: Option<String>,
+    /// What it gets its tokens with; goes before `token`.
+    pub secret: Option<ClientSecret>,
+    /// Which notifications it believes; all of them if `None`, as in a world that has no
+    /// tokens.
+    pub trust: Option<Trust>,
     /// How often it says that its calls are alive; never if `None`.
     pub keep_alive: Option<Duration>,
     /// How long it waits for an answer.
     pub request_timeout: Duration,
+    /// How often it sends a request that the platform wants again later (429, 503), or
+    /// that got no answer and does no harm twice.
+    pub attempts_max: u32,
+    /// Whether it asks the platform for calls that it is told of but does not know, and
+    /// keeps them: those of before a restart.
+    pub adopt: bool,
+    /// What it answers when somebody joins a call that it records by policy.
+    pub joining: Joining,
     /// How many calls it keeps; more are rejected as busy.
     pub calls_max: usize,
     /// How far its own media sessions take media apart.
@@ -78,8 +105,13 @@ impl Default for Config {
             api: "https://graph.microsoft.com/v1.0".to_owned(),
             callback_uri: "https://bot.test/api/calls".to_owned(),
             token: None,
+            secret: None,
+            trust: None,
             keep_alive: Some(Duration::from_secs(600)),
             request_timeout: Duration::from_secs(15),
+            attempts_max: 4,
+            adopt: true,
+            joining: Joining::default(),
             calls_max: 1000,
             decode: Decode::Everything,
             packet_events: false,
@@ -141,6 +173,28 @@ pub enum Event {
         /// Everybody.
         participants: Vec<graph::Participant>,
     },
+    /// Somebody shares something, or no longer does.
+    ContentSharing {
+        /// The call.
+        call: CallId,
+        /// What is shared now, as the platform describes it.
+        sessions: serde_json::Value,
+    },
+    /// Somebody wants to join a call that this bot records by policy: answer with
+    /// [`Bot::reply_joining`]. Only with [`Joining::Ask`].
+    Joining {
+        /// The request that waits for the answer.
+        request: RequestId,
+        /// The call, as the platform describes it.
+        details: Box<graph::Call>,
+    },
+    /// Somebody left a call that this bot records by policy.
+    Left {
+        /// The call, as the platform describes it.
+        details: Box<graph::Call>,
+        /// Who.
+        participant: String,
+    },
     /// The platform took a request.
     Accepted {
         /// Which.
@@ -149,6 +203,24 @@ pub enum Event {
         call: CallId,
         /// The operation that it began.
         operation: Option<OperationId>,
+    },
+    /// The platform answered a request that asked for something to be read or made.
+    Answered {
+        /// Which.
+        action: ActionId,
+        /// About which call, if it was about one.
+        call: Option<CallId>,
+        /// With which status.
+        status: u16,
+        /// What: an object of the API, or null.
+        body: serde_json::Value,
+    },
+    /// Everything that the platform knows of a call is known again.
+    Rehydrated {
+        /// What asked for it.
+        action: ActionId,
+        /// The call.
+        call: CallId,
     },
     /// The platform refused a request.
     Refused {
@@ -193,6 +265,11 @@ pub enum Event {
         /// What it counted.
         stats: Box<Stats>,
     },
+    /// A notification that is not believed.
+    Untrusted {
+        /// Why.
+        error: crate::auth::TokenError,
+    },
     /// Something that goes nowhere.
     Dropped {
         /// About which call, if that is known.
@@ -219,12 +296,25 @@ pub enum DropReason {
     NoSuchSession,
     /// The platform's media description cannot be used.
     UnusableMedia,
+    /// A notification whose token is not the platform's.
+    Untrusted,
+    /// The keys of the platform cannot be had: notifications are to come again.
+    NoKeys,
 }
 
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
+    /// A request gets no answer any more.
     Request(RequestId),
+    /// A request is sent again.
+    Again(RequestId),
+    /// A token is asked for again.
+    Token,
+    /// Somebody waits to join.
+    Joining(RequestId),
+    /// A call that the platform does not know any more, and of whose end nothing came.
+    Gone(CallId),
     KeepAlive(CallId),
     Media(CallId),
 }
@@ -235,6 +325,11 @@ struct Pending {
     action: ActionId,
     call: Option<CallId>,
     what: What,
+    /// As it is sent, but for its token.
+    request: Request,
+    /// The token that it was sent with last.
+    token: Option<String>,
+    attempts: u32,
 }
 
 /// What a request is.
@@ -242,8 +337,21 @@ struct Pending {
 enum What {
     Create(Option<Box<Description>>),
     Refresh,
+    /// The steps of a rehydration; what asked for the first is said to be done with.
+    Rehydrate(ActionId, Step),
+    Roster,
     Operation,
+    /// To be read, or made: the answer is handed on.
+    Read,
     Other,
+}
+
+/// What of a call is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Call,
+    Participants,
+    Operations,
 }
 
 /// A call as the bot knows it.
@@ -254,9 +362,11 @@ struct Held {
     version: u64,
     tones_seen: BTreeSet<i64>,
     media_active: bool,
-    /// Operations that were accepted, by the context that came with them.
-    operations: BTreeMap<String, ActionId>,
+    /// Actions whose operations have not ended, by the context that went with them.
+    waiting: BTreeMap<String, ActionId>,
+    operations: BTreeMap<OperationId, graph::Operation>,
     completed: BTreeSet<OperationId>,
+    roster: roster::Roster,
     /// The bot's own description, where it handles media itself.
     local: Option<Box<Description>>,
     session: Option<talk::Talk>,
@@ -274,6 +384,9 @@ pub struct Bot {
     ended: VecDeque<CallId>,
     by_address: BTreeMap<SocketAddr, CallId>,
     pending: BTreeMap<RequestId, Pending>,
+    credential: credential::Credential,
+    keys: trust::Keys,
+    joining: BTreeMap<RequestId, Vec<crate::http::Header>>,
     early: VecDeque<(CallId, graph::CommsNotification)>,
     requests_sent: u64,
     actions: u64,
@@ -288,6 +401,9 @@ impl Bot {
         if config.request_timeout.is_zero() {
             return Err(ConfigError::Zero("request_timeout"));
         }
+        if config.attempts_max == 0 {
+            return Err(ConfigError::Zero("attempts_max"));
+        }
         if config.keep_alive.is_some_and(|every| every.is_zero()) {
             return Err(ConfigError::Zero("keep_alive"));
         }
@@ -301,6 +417,9 @@ impl Bot {
             ended: VecDeque::new(),
             by_address: BTreeMap::new(),
             pending: BTreeMap::new(),
+            credential: credential::Credential::default(),
+            keys: trust::Keys::default(),
+            joining: BTreeMap::new(),
             early: VecDeque::new(),
             requests_sent: 0,
             actions: 0,
@@ -310,7 +429,7 @@ impl Bot {
     /// Takes in what happened outside.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Request(request) => self.take_notifications(now, &request),
+            Input::Request(request) => self.admit(now, request),
             Input::Response(response) => self.take_response(now, response.id, Ok(response)),
             Input::Failed(failure) => self.take_response(now, failure.id, Err(failure.reason)),
             Input::Datagram(datagram) => self.take_datagram(now, datagram),
@@ -321,6 +440,12 @@ impl Bot {
                 Timer::Request(id) => {
                     self.take_response(now, id, Err("no answer in time".to_owned()));
                 }
+                Timer::Again(id) => self.dispatch(now, id),
+                Timer::Token => self.token_due(now),
+                Timer::Joining(id) => {
+                    self.reply_joining(now, id, &JoinReply::Accept);
+                }
+                Timer::Gone(call) => self.end_call(now, call, None),
                 Timer::KeepAlive(call) => {
                     let _ = self.keep_alive(now, call);
                     self.set_keep_alive(now, call);
@@ -347,9 +472,31 @@ impl Bot {
         self.calls.get(&call).map(|held| &held.details)
     }
 
+    /// Who is in a call, in no order; nobody if the call is not known.
+    pub fn roster(&self, call: CallId) -> impl Iterator<Item = &graph::Participant> {
+        self.calls.get(&call).into_iter().flat_map(|held| held.roster.participants())
+    }
+
+    /// The operations of a call that are known, with those that have ended lately.
+    pub fn operations(&self, call: CallId) -> impl Iterator<Item = &graph::Operation> {
+        self.calls.get(&call).into_iter().flat_map(|held| held.operations.values())
+    }
+
     /// The calls that are not over.
     pub fn calls(&self) -> impl Iterator<Item = CallId> {
         self.calls.keys().copied()
+    }
+
+    fn remember_ended(&mut self, call: CallId) {
+        if self.ended.len() == ENDED_REMEMBERED_MAX {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(call);
+    }
+
+    fn next_request(&mut self) -> RequestId {
+        self.requests_sent += 1;
+        RequestId(self.requests_sent)
     }
 
     fn say(&mut self, event: Event) {
@@ -369,8 +516,10 @@ impl Bot {
             version: 0,
             tones_seen: BTreeSet::new(),
             media_active: false,
+            waiting: BTreeMap::new(),
             operations: BTreeMap::new(),
             completed: BTreeSet::new(),
+            roster: roster::Roster::default(),
             local: None,
             session: None,
         };
@@ -381,14 +530,24 @@ impl Bot {
     /// Lets go of a call.
     fn end_call(&mut self, now: Instant, call: CallId, result: Option<graph::ResultInfo>) {
         self.close_media(now, call);
-        if self.calls.remove(&call).is_none() {
-            return;
-        }
+        let Some(held) = self.calls.remove(&call) else { return };
         self.timers.cancel(Timer::KeepAlive(call));
-        if self.ended.len() == ENDED_REMEMBERED_MAX {
-            self.ended.pop_front();
+        self.timers.cancel(Timer::Gone(call));
+        // What was begun and not told of has ended with the call, whatever became of it.
+        for (context, action) in held.waiting {
+            let operation = graph::Operation {
+                client_context: Some(context),
+                status: Some(graph::OperationStatus::Failed),
+                result_info: Some(graph::ResultInfo {
+                    message: Some("The call is over.".to_owned()),
+                    ..graph::ResultInfo::typed()
+                }),
+                ..graph::Operation::typed()
+            };
+            let (action, operation) = (Some(action), Box::new(operation));
+            self.say(Event::OperationCompleted { call, action, operation });
         }
-        self.ended.push_back(call);
+        self.remember_ended(call);
         self.say(Event::Ended { call, result });
     }
 }

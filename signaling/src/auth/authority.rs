@@ -184,12 +184,6 @@ impl Authority {
         }
         self.verified.get(token).ok_or(TokenError::Missing)
     }
-
-    /// How many tokens are kept: verified, and for notifications.
-    #[cfg(test)]
-    pub(crate) fn kept(&self) -> (usize, usize) {
-        (self.verified.len(), self.callbacks.len())
-    }
 }
 
 /// As whole seconds.

@@ -4,6 +4,8 @@
 
 use callrig_media::time::Instant;
 
+use super::outgoing::has_ended;
+use super::roster::Verdict;
 use super::{Bot, DropReason, EARLY_MAX, Event, Output, What};
 use crate::call::state::State;
 use crate::fault::{self, Fault};
@@ -19,11 +21,15 @@ const TONES_REMEMBERED_MAX: usize = 256;
 /// How many ended operations of a call are remembered.
 const OPERATIONS_REMEMBERED_MAX: usize = 256;
 
+/// How many calls that are not known are asked for at once.
+const ADOPTING_MAX: usize = 16;
+
 /// What a resource URL names.
 enum Resource {
     Call,
     Participants,
     Operation,
+    ContentSharing,
     Other,
 }
 
@@ -36,6 +42,7 @@ fn locate(url: &str) -> Option<(CallId, Resource)> {
         None | Some("") => Resource::Call,
         Some("participants") => Resource::Participants,
         Some("operations") => Resource::Operation,
+        Some("contentsharingsessions") => Resource::ContentSharing,
         Some(_) => Resource::Other,
     };
     Some((call, resource))
@@ -63,6 +70,9 @@ const fn rank(state: State) -> u8 {
 impl Bot {
     /// Takes a POST of notifications.
     pub(super) fn take_notifications(&mut self, now: Instant, request: &Request) {
+        if request.method == Method::Post && self.take_policy(now, request) {
+            return;
+        }
         let mut headers: Vec<Header> = Vec::new();
         for (from, to) in
             [("Scenario-Id", "Scenario-Id"), ("X-Microsoft-Skype-Message-ID", "Client-Request-Id")]
@@ -108,11 +118,22 @@ impl Bot {
         }
         let data = item.resource_data.clone().unwrap_or_default();
         let change = item.change_type.unwrap_or(ChangeType::Updated);
+        if change == ChangeType::Updated && !self.calls.contains_key(&call) {
+            self.adopt(now, call);
+        }
         let read = match resource {
             Resource::Call => serde_json::from_value(data)
                 .map(|data| self.take_call(now, call, &change, data))
                 .is_ok(),
-            Resource::Participants => self.take_roster(call, data),
+            Resource::Participants => self.take_roster(now, call, data),
+            Resource::ContentSharing => {
+                if self.calls.contains_key(&call) {
+                    self.say(Event::ContentSharing { call, sessions: data });
+                } else {
+                    self.drop_of(call);
+                }
+                true
+            }
             Resource::Operation => serde_json::from_value(data)
                 .map(|operation| self.take_operation(call, url, operation))
                 .is_ok(),
@@ -149,6 +170,21 @@ impl Bot {
         let reason =
             if self.ended.contains(&call) { DropReason::AfterEnd } else { DropReason::UnknownCall };
         self.say(Event::Dropped { call: Some(call), reason });
+    }
+
+    /// Something came about a call that is not known: it may be of before a restart, or
+    /// one whose creation was never answered.
+    fn adopt(&mut self, now: Instant, call: CallId) {
+        let (mut adopting, mut this) = (0, false);
+        for pending in self.pending.values() {
+            if matches!(pending.what, What::Rehydrate(..)) {
+                adopting += 1;
+                this |= pending.call == Some(call);
+            }
+        }
+        if self.config.adopt && !self.ended.contains(&call) && !this && adopting < ADOPTING_MAX {
+            self.rehydrate(now, call);
+        }
     }
 
     fn take_call(&mut self, now: Instant, call: CallId, change: &ChangeType, data: graph::Call) {
@@ -217,24 +253,23 @@ impl Bot {
         }
     }
 
-    fn take_roster(&mut self, call: CallId, data: serde_json::Value) -> bool {
-        if !self.calls.contains_key(&call) {
+    fn take_roster(&mut self, now: Instant, call: CallId, data: serde_json::Value) -> bool {
+        let Some(held) = self.calls.get_mut(&call) else {
             self.drop_of(call);
             return true;
-        }
-        let participants = match data {
-            serde_json::Value::Array(_) => serde_json::from_value(data).ok(),
-            _ => serde_json::from_value::<graph::DeltaParticipants>(data)
-                .ok()
-                .map(|delta| delta.participants.unwrap_or_default()),
         };
-        match participants {
-            Some(participants) => {
+        let Ok(verdict) = held.roster.take(data) else { return false };
+        match verdict {
+            Verdict::Taken => {
+                let participants = held.roster.whole();
                 self.say(Event::RosterChanged { call, participants });
-                true
             }
-            None => false,
+            Verdict::Doubtful => self.ask_roster(now, call),
+            Verdict::Known | Verdict::Stale => {
+                self.say(Event::Dropped { call: Some(call), reason: DropReason::Stale });
+            }
         }
+        true
     }
 
     fn take_operation(&mut self, call: CallId, url: &str, mut operation: graph::Operation) {
@@ -244,11 +279,12 @@ impl Bot {
             self.drop_of(call);
             return;
         };
-        let ended = matches!(
-            operation.status,
-            Some(graph::OperationStatus::Completed | graph::OperationStatus::Failed)
-        );
-        let Some(id) = id.filter(|_| ended) else { return };
+        let Some(id) = id else { return };
+        operation.id = Some(id.to_string());
+        if !has_ended(&operation) {
+            self.keep_operation(call, operation);
+            return;
+        }
         if held.completed.len() >= OPERATIONS_REMEMBERED_MAX {
             held.completed.pop_first();
         }
@@ -257,9 +293,9 @@ impl Bot {
             self.say(Event::Dropped { call: Some(call), reason });
             return;
         }
-        operation.id = Some(id.to_string());
         let context = operation.client_context.as_deref();
-        let action = context.and_then(|context| held.operations.remove(context));
+        let action = context.and_then(|context| held.waiting.remove(context));
+        self.keep_operation(call, operation.clone());
         self.say(Event::OperationCompleted { call, action, operation: Box::new(operation) });
     }
 }

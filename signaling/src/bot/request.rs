@@ -8,12 +8,12 @@ use callrig_media::description::Description;
 use callrig_media::time::Instant;
 use serde::Serialize;
 
-use super::{ActionId, Bot, DropReason, Event, Output, Pending, Timer, What};
+use super::{ActionId, Bot, Step, What};
 use crate::attach::blob;
 use crate::fault::{self, Fault};
 use crate::graph;
-use crate::http::{Method, Request, RequestId, Response};
-use crate::id::{CallId, LegId, OperationId, UserId};
+use crate::http::Method;
+use crate::id::CallId;
 
 /// A file to be played.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct MediaFile {
 }
 
 impl MediaFile {
-    fn to_graph(&self) -> graph::MediaInfo {
+    pub(super) fn to_graph(&self) -> graph::MediaInfo {
         graph::MediaInfo {
             uri: Some(self.uri.clone()),
             resource_id: self.resource_id.clone(),
@@ -47,7 +47,7 @@ pub enum AnswerMedia {
 }
 
 impl AnswerMedia {
-    fn to_graph(&self) -> graph::MediaConfig {
+    pub(super) fn to_graph(&self) -> graph::MediaConfig {
         match self {
             Self::ServiceHosted { pre_fetch } => {
                 let files: Vec<_> = pre_fetch.iter().map(MediaFile::to_graph).collect();
@@ -62,14 +62,14 @@ impl AnswerMedia {
         }
     }
 
-    fn description(&self) -> Option<Box<Description>> {
+    pub(super) fn description(&self) -> Option<Box<Description>> {
         match self {
             Self::ServiceHosted { .. } => None,
             Self::AppHosted(description) => Some(Box::new(description.clone())),
         }
     }
 
-    fn modalities(&self) -> Vec<graph::Modality> {
+    pub(super) fn modalities(&self) -> Vec<graph::Modality> {
         match self {
             Self::ServiceHosted { .. } => vec![graph::Modality::Audio],
             Self::AppHosted(description) => crate::service::modalities_of(description),
@@ -171,6 +171,17 @@ impl Bot {
         self.send(now, Method::Get, &path, None::<&()>, Some(call), What::Refresh)
     }
 
+    /// Learns everything that the platform knows of a call: the call itself, who is in
+    /// it and its operations. For a call of before a restart; ends with
+    /// [`Event::Rehydrated`], or [`Event::Refused`] if it is over.
+    pub fn rehydrate(&mut self, now: Instant, call: CallId) -> ActionId {
+        let path = format!("/communications/calls/{call}");
+        // The number of this action is the next one.
+        let first = ActionId(self.actions + 1);
+        let what = What::Rehydrate(first, Step::Call);
+        self.send(now, Method::Get, &path, None::<&()>, Some(call), what)
+    }
+
     /// Plays prompts.
     ///
     /// # Errors
@@ -260,29 +271,6 @@ impl Bot {
         })
     }
 
-    /// Calls a person; [`Event::Created`] names the call.
-    pub fn call_user(&mut self, now: Instant, user: &UserId, media: &AnswerMedia) -> ActionId {
-        let target = graph::InvitationParticipantInfo {
-            identity: Some(graph::IdentitySet {
-                user: Some(graph::Identity {
-                    id: Some(user.to_string()),
-                    ..graph::Identity::typed()
-                }),
-                ..graph::IdentitySet::typed()
-            }),
-            ..graph::InvitationParticipantInfo::typed()
-        };
-        let body = graph::Call {
-            callback_uri: Some(self.config.callback_uri.clone()),
-            targets: Some(vec![target]),
-            requested_modalities: Some(media.modalities()),
-            media_config: Some(media.to_graph()),
-            ..graph::Call::typed()
-        };
-        let what = What::Create(media.description());
-        self.send(now, Method::Post, "/communications/calls", Some(&body), None, what)
-    }
-
     /// Rejects a call for which there is no room.
     pub(super) fn reject_unknown(&mut self, now: Instant, call: CallId) {
         let reason = graph::RejectReason::Busy;
@@ -291,12 +279,12 @@ impl Bot {
         self.send(now, Method::Post, &path, Some(&body), Some(call), What::Other);
     }
 
-    fn known(&self, call: CallId) -> Result<(), CommandError> {
+    pub(super) fn known(&self, call: CallId) -> Result<(), CommandError> {
         self.calls.contains_key(&call).then_some(()).ok_or(CommandError::UnknownCall)
     }
 
     /// An action on a call, with the context by which its completion will be known.
-    fn act<B: Serialize>(
+    pub(super) fn act<B: Serialize>(
         &mut self,
         now: Instant,
         call: CallId,
@@ -311,144 +299,16 @@ impl Bot {
         let body = body(context.clone());
         let action = self.send(now, Method::Post, &path, Some(&body), Some(call), what);
         if let (true, Some(held)) = (operation, self.calls.get_mut(&call)) {
-            held.operations.insert(context, action);
+            held.waiting.insert(context, action);
         }
         Ok(action)
     }
-
-    fn send(
-        &mut self,
-        now: Instant,
-        method: Method,
-        path: &str,
-        body: Option<&impl Serialize>,
-        call: Option<CallId>,
-        what: What,
-    ) -> ActionId {
-        use rand::RngExt as _;
-        self.actions += 1;
-        self.requests_sent += 1;
-        let (action, id) = (ActionId(self.actions), RequestId(self.requests_sent));
-        let mut headers = vec![
-            ("User-Agent".to_owned(), "GraphCommunicationsClient-callrig/0.1".to_owned()),
-            ("Client-Request-Id".to_owned(), LegId::from_u128(self.random.random()).to_string()),
-        ];
-        if let Some(token) = &self.config.token {
-            headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
-        }
-        let chain = call.and_then(|call| self.calls.get(&call)?.details.call_chain_id.clone());
-        headers.extend(chain.map(|chain| ("Scenario-Id".to_owned(), chain)));
-        let body = match body {
-            Some(body) => {
-                headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
-                serde_json::to_vec(body).expect("the API's types have string keys").into()
-            }
-            None => bytes::Bytes::new(),
-        };
-        let uri = format!("{}{path}", self.config.api);
-        self.pending.insert(id, Pending { action, call, what });
-        self.timers.set(Timer::Request(id), now + self.config.request_timeout);
-        self.outputs.push_back(Output::Request(Request { id, method, uri, headers, body }));
-        action
-    }
-
-    /// The platform's answer, or none.
-    pub(super) fn take_response(
-        &mut self,
-        now: Instant,
-        id: RequestId,
-        outcome: Result<Response, String>,
-    ) {
-        self.timers.cancel(Timer::Request(id));
-        let Some(pending) = self.pending.remove(&id) else {
-            let reason = DropReason::UnexpectedResponse;
-            self.say(Event::Dropped { call: None, reason });
-            return;
-        };
-        match outcome {
-            Ok(response) if response.is_success() => self.accepted(now, pending, &response),
-            Ok(response) => {
-                let error = serde_json::from_slice::<graph::ErrorBody>(&response.body);
-                let (code, message) = error
-                    .map(|body| (body.error.code, body.error.message))
-                    .unwrap_or_else(|_| (String::new(), String::new()));
-                self.refused(&pending, response.status, code, message);
-            }
-            Err(reason) => self.refused(&pending, 0, String::new(), reason),
-        }
-        self.take_early(now);
-    }
-
-    fn refused(&mut self, pending: &Pending, status: u16, code: String, message: String) {
-        let (action, call) = (pending.action, pending.call);
-        if let Some(held) = call.and_then(|call| self.calls.get_mut(&call)) {
-            held.operations.retain(|_, waiting| *waiting != action);
-        }
-        self.say(Event::Refused { action, call, status, code, message });
-    }
-
-    fn accepted(&mut self, now: Instant, pending: Pending, response: &Response) {
-        let action = pending.action;
-        match (pending.what, pending.call) {
-            (What::Create(local), _) => self.created(now, action, local, response),
-            (What::Refresh, Some(call)) => {
-                if let Ok(details) = graph::parse::<graph::Call>(&response.body) {
-                    if !self.calls.contains_key(&call) && !self.ended.contains(&call) {
-                        self.begin_call(now, call, graph::Call::default());
-                    }
-                    self.update_call(now, call, details);
-                }
-                self.say(Event::Accepted { action, call, operation: None });
-            }
-            (What::Operation, Some(call)) => self.operation_began(action, call, response),
-            (_, Some(call)) => self.say(Event::Accepted { action, call, operation: None }),
-            (_, None) => {}
-        }
-    }
-
-    fn operation_began(&mut self, action: ActionId, call: CallId, response: &Response) {
-        let body = graph::parse::<graph::Operation>(&response.body).ok();
-        let id = body.as_ref().and_then(|body| OperationId::parse(body.id.as_deref()?));
-        self.say(Event::Accepted { action, call, operation: id });
-        // Whatever is complete in its own answer is told of no more.
-        let ended = body.filter(|body| {
-            matches!(
-                body.status,
-                Some(graph::OperationStatus::Completed | graph::OperationStatus::Failed)
-            )
-        });
-        if let (Some(operation), Some(held)) = (ended, self.calls.get_mut(&call)) {
-            held.operations.retain(|_, waiting| *waiting != action);
-            let (action, operation) = (Some(action), Box::new(operation));
-            self.say(Event::OperationCompleted { call, action, operation });
-        }
-    }
-
-    fn created(
-        &mut self,
-        now: Instant,
-        action: ActionId,
-        local: Option<Box<Description>>,
-        response: &Response,
-    ) {
-        let details = graph::parse::<graph::Call>(&response.body).unwrap_or_default();
-        let Some(call) = details.id.as_deref().and_then(CallId::parse) else {
-            let (code, message) = (String::new(), "the new call has no id".to_owned());
-            self.say(Event::Refused { action, call: None, status: response.status, code, message });
-            return;
-        };
-        self.begin_call(now, call, details);
-        if let Some(held) = self.calls.get_mut(&call) {
-            held.local = local;
-        }
-        self.say(Event::Created { action, call });
-    }
 }
 
-fn prompt(file: &MediaFile) -> graph::Prompt {
+pub(super) fn prompt(file: &MediaFile) -> graph::Prompt {
     graph::Prompt { media_info: Some(file.to_graph()), ..graph::Prompt::typed() }
 }
 
-fn client_context(context: String) -> graph::ClientContext {
+pub(super) fn client_context(context: String) -> graph::ClientContext {
     graph::ClientContext { client_context: Some(context), ..graph::ClientContext::default() }
 }

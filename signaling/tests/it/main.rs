@@ -9,5 +9,6 @@ mod media;
 mod meetings;
 mod model;
 mod outgoing;
+mod sdk;
 mod tokens;
 mod world;

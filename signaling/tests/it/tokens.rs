@@ -20,20 +20,20 @@ use serde_json::{Value, json};
 use crate::world::{SERVICE_HOSTED, World, accept, config, epoch, json as body_of};
 
 /// Keys of the tests: the platform's, one that it learns of later, and a stranger's.
-static KEYS: LazyLock<[SigningKey; 3]> = LazyLock::new(|| {
+pub(crate) static KEYS: LazyLock<[SigningKey; 3]> = LazyLock::new(|| {
     [1_u64, 2, 3].map(|seed| {
         let mut random = rand_pcg::Pcg64::seed_from_u64(seed);
         SigningKey::generate(|bytes| random.fill_bytes(bytes)).expect("a key comes of it")
     })
 });
 
-const SECRET: &str = "s3cret & +%=ä";
+pub(crate) const SECRET: &str = "s3cret & +%=ä";
 const CALLS: &str = "/communications/calls";
 
 /// The moment at which every world begins, in seconds since 1970.
 const BEGIN: i64 = 3_900_000_000 - 2_208_988_800;
 
-fn token_config() -> service::Config {
+pub(crate) fn token_config() -> service::Config {
     let mut config = config();
     for app in &mut config.directory.apps {
         app.secret = Some(SECRET.to_owned());
@@ -275,9 +275,11 @@ fn a_platform_without_tokens_has_no_login_service() {
     assert_eq!(world.notifications[0].1.bearer(), None);
 }
 
-#[test]
-fn forged_tokens_are_refused_and_change_nothing() {
-    let mut world = world();
+/// What is wrong with a token, the token, and words of the answer.
+type Forgery = (&'static str, String, &'static str);
+
+/// Tokens whose signature is not the platform's, or none.
+fn unsigned() -> Vec<Forgery> {
     let (own, stranger) = (&KEYS[0], &KEYS[2]);
     let good = own.sign(&claims(|_| {}));
     let kid = own.id();
@@ -289,16 +291,15 @@ fn forged_tokens_are_refused_and_change_nothing() {
         jsonwebtoken::encode(&header, &claims(|_| {}), &key).expect("it can be signed")
     };
     let modulus = URL_SAFE_NO_PAD.decode(&n).expect("the modulus is in base64url");
-    let unsigned = with_header(&json!({"alg": "none", "typ": "JWT", "kid": kid}), &good);
-    let unsigned = unsigned.rsplit_once('.').expect("a token has three parts").0.to_owned();
-    let changed = |change: fn(&mut Value)| own.sign(&claims(change));
+    let without = with_header(&json!({"alg": "none", "typ": "JWT", "kid": kid}), &good);
+    let without = without.rsplit_once('.').expect("a token has three parts").0.to_owned();
     let swapped = {
         let mut parts: Vec<_> = good.split('.').collect();
         let claims = URL_SAFE_NO_PAD.encode(claims(|c| c["appid"] = json!("other")).to_string());
         parts[1] = &claims;
         parts.join(".")
     };
-    let table: Vec<(&str, String, &str)> = vec![
+    vec![
         ("none", String::new(), "Access token is empty."),
         ("no token", "bot".into(), "CompactToken parsing failed"),
         (
@@ -306,11 +307,7 @@ fn forged_tokens_are_refused_and_change_nothing() {
             good.rsplit_once('.').map(|(t, _)| t.to_owned()).unwrap_or_default(),
             "Compact",
         ),
-        ("expired", changed(|c| c["exp"] = json!(BEGIN - 301)), "the token is expired"),
-        ("not yet valid", changed(|c| c["nbf"] = json!(BEGIN + 301)), "not yet valid"),
-        ("without exp", changed(|c| c["exp"] = Value::Null), "no claim 'exp'"),
-        ("exp as text", changed(|c| c["exp"] = json!("2100")), "CompactToken"),
-        ("unsigned", format!("{unsigned}."), "not signed with RS256"),
+        ("unsigned", format!("{without}."), "not signed with RS256"),
         ("NONE", with_header(&json!({"alg": "NONE", "kid": kid}), &good), "not signed with RS256"),
         ("HS256 with the modulus", hs256(&modulus), "not signed with RS256"),
         ("HS256 with the modulus as text", hs256(n.as_bytes()), "not signed with RS256"),
@@ -339,6 +336,18 @@ fn forged_tokens_are_refused_and_change_nothing() {
             "b64",
         ),
         ("other claims under its signature", swapped, "Signature is invalid"),
+        ("huge", "a".repeat(100_000), "CompactToken parsing failed"),
+    ]
+}
+
+/// Tokens that the platform signed, but not for this.
+fn misdirected() -> Vec<Forgery> {
+    let changed = |change: fn(&mut Value)| KEYS[0].sign(&claims(change));
+    vec![
+        ("expired", changed(|c| c["exp"] = json!(BEGIN - 301)), "the token is expired"),
+        ("not yet valid", changed(|c| c["nbf"] = json!(BEGIN + 301)), "not yet valid"),
+        ("without exp", changed(|c| c["exp"] = Value::Null), "no claim 'exp'"),
+        ("exp as text", changed(|c| c["exp"] = json!("2100")), "CompactToken"),
         ("for somebody else", changed(|c| c["aud"] = json!("https://vault.test")), "audience"),
         (
             "for the Bot Framework",
@@ -364,8 +373,13 @@ fn forged_tokens_are_refused_and_change_nothing() {
         ),
         ("of no app", changed(|c| c["appid"] = Value::Null), "no claim 'appid'"),
         ("of no app of ours", changed(|c| c["appid"] = json!("nobody")), "app"),
-        ("huge", "a".repeat(100_000), "CompactToken parsing failed"),
-    ];
+    ]
+}
+
+#[test]
+fn forged_tokens_are_refused_and_change_nothing() {
+    let mut world = world();
+    let good = KEYS[0].sign(&claims(|_| {}));
     let (call, _) = world.ring();
     let callback = world.notifications[0].1.bearer().unwrap_or_default().to_owned();
     let answer = format!("{CALLS}/{call}/answer");
@@ -386,7 +400,7 @@ fn forged_tokens_are_refused_and_change_nothing() {
             assert!(response.header("WWW-Authenticate").is_some_and(|h| h.starts_with("Bearer ")));
         }
     };
-    for (what, token, words) in &table {
+    for (what, token, words) in &[unsigned(), misdirected()].concat() {
         forged(&mut world, what, token, words);
     }
     forged(&mut world, "the token of a notification", &callback, "audience");

@@ -1,7 +1,7 @@
 //! A world of one platform, one bot and any number of people: every crossing takes its
 //! time, nothing is lost unless a test says so, and everything said is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -38,6 +38,19 @@ enum Crossing {
     Person(SocketAddr, Datagram),
 }
 
+/// What becomes of a request, or of its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Both arrive.
+    Arrives,
+    /// It does not arrive, and its sender learns so.
+    Lost,
+    /// It arrives, but its answer does not.
+    AnswerLost,
+    /// It arrives now, and once more after so many milliseconds.
+    Twice(u64),
+}
+
 /// What a raw bot (one that is a test's) does with a notification.
 pub(crate) type Webhook = Box<dyn FnMut(&Request) -> Option<Response>>;
 
@@ -72,6 +85,10 @@ pub(crate) struct World {
     answers: BTreeMap<RequestId, Response>,
     requests: u64,
     ports: u16,
+    /// What becomes of the next requests between platform and bot; all arrive after.
+    pub(crate) fates: VecDeque<Fate>,
+    /// Requests whose answers are lost.
+    unanswered: BTreeSet<(bool, RequestId)>,
 }
 
 pub(crate) fn directory(permissions: &[Permission]) -> Directory {
@@ -117,19 +134,27 @@ pub(crate) fn config() -> service::Config {
     }
 }
 
+pub(crate) fn bot_config() -> bot::Config {
+    bot::Config {
+        app: AppId::new("bot"),
+        token: Some("bot".into()),
+        api: API.into(),
+        callback_uri: WEBHOOK.into(),
+        ..bot::Config::default()
+    }
+}
+
 impl World {
     /// A platform and our own bot.
     pub(crate) fn new(seed: u64) -> Self {
-        let mut world = Self::with_webhook(config(), seed, Box::new(accept));
-        let bot_config = bot::Config {
-            app: AppId::new("bot"),
-            token: Some("bot".into()),
-            api: API.into(),
-            callback_uri: WEBHOOK.into(),
-            ..bot::Config::default()
-        };
+        Self::with_bot_of(config(), seed, bot_config())
+    }
+
+    /// A platform and a bot of a test's making.
+    pub(crate) fn with_bot_of(config: service::Config, seed: u64, bot: bot::Config) -> Self {
+        let mut world = Self::with_webhook(config, seed, Box::new(accept));
         world.webhook = None;
-        world.bot = Some(Bot::new(bot_config, epoch(), seed + 1).expect("the config is valid"));
+        world.bot = Some(Bot::new(bot, epoch(), seed + 1).expect("the config is valid"));
         world
     }
 
@@ -151,6 +176,8 @@ impl World {
             answers: BTreeMap::new(),
             requests: 1 << 32,
             ports: 4000,
+            fates: VecDeque::new(),
+            unanswered: BTreeSet::new(),
         }
     }
 
@@ -304,14 +331,14 @@ impl World {
                             self.cross(self.now + HTTP * 2, Crossing::Service(input));
                         }
                     }
-                    None => self.cross(self.now + HTTP, Crossing::Bot(Input::Request(request))),
+                    None => self.risk(request, true),
                 }
             }
             Output::Response(response) => {
                 if response.id.0 > 1 << 32 {
                     self.answers.insert(response.id, response);
                 } else {
-                    self.cross(self.now + HTTP, Crossing::Bot(Input::Response(response)));
+                    self.answer(response, false);
                 }
             }
             Output::Datagram(datagram) => self.send(datagram),
@@ -328,15 +355,47 @@ impl World {
 
     fn take_bot(&mut self, output: bot::Output) {
         match output {
-            Output::Request(request) => {
-                self.cross(self.now + HTTP, Crossing::Service(Input::Request(request)));
-            }
-            Output::Response(response) => {
-                self.cross(self.now + HTTP, Crossing::Service(Input::Response(response)));
-            }
+            Output::Request(request) => self.risk(request, false),
+            Output::Response(response) => self.answer(response, true),
             Output::Datagram(datagram) => self.send(datagram),
             Output::Event(event) => self.bot_said.push((self.now, event)),
         }
+    }
+
+    /// Sends a request to the bot, or to the platform, where its fate awaits it.
+    fn risk(&mut self, request: Request, to_bot: bool) {
+        let towards = |to_bot: bool, input| match to_bot {
+            true => Crossing::Bot(input),
+            false => Crossing::Service(input),
+        };
+        let id = request.id;
+        let fate = self.fates.pop_front().unwrap_or(Fate::Arrives);
+        if fate != Fate::Lost {
+            self.cross(self.now + HTTP, towards(to_bot, Input::Request(request.clone())));
+        }
+        // HTTP does not repeat a request by itself; the platform does, when it gives up on
+        // an attempt that was only late.
+        if let (Fate::Twice(ms), true) = (fate, to_bot) {
+            let later = self.now + HTTP + Duration::from_millis(ms);
+            self.cross(later, towards(to_bot, Input::Request(request)));
+        }
+        if matches!(fate, Fate::Lost | Fate::AnswerLost) {
+            self.unanswered.insert((to_bot, id));
+            let failed = Input::Failed(Failure { id, reason: "connection reset".into() });
+            self.cross(self.now + HTTP * 3, towards(!to_bot, failed));
+        }
+    }
+
+    /// Sends an answer of the bot's, or of the platform's.
+    fn answer(&mut self, response: Response, from_bot: bool) {
+        if self.unanswered.contains(&(from_bot, response.id)) {
+            return;
+        }
+        let crossing = match from_bot {
+            true => Crossing::Service(Input::Response(response)),
+            false => Crossing::Bot(Input::Response(response)),
+        };
+        self.cross(self.now + HTTP, crossing);
     }
 
     fn send(&mut self, datagram: Datagram) {
