@@ -270,7 +270,7 @@ fn bot(subject: &Subject, stage: Stage, seed: Seed) -> Result<Box<dyn Actor>, St
         line.ssrc = None;
         line
     });
-    let media = Description { address: BOT_ADDRESS.into(), media: lines.collect() };
+    let media = Description::new(BOT_ADDRESS.into(), lines.collect());
     Ok(match stage {
         Stage::Listen | Stage::Relay => Box::new(Living::new(bot, Listener { media })),
         Stage::Echo => Box::new(Living::new(bot, Echo::new(media))),
@@ -283,7 +283,7 @@ fn person(subject: &Subject, stage: Stage, platform: ActorId) -> user::Config {
         user: UserId::new(PERSON),
         app: AppId::new(APP),
         platform,
-        offer: Description { address: PERSON_ADDRESS.into(), media: subject.media.clone() },
+        offer: Description::new(PERSON_ADDRESS.into(), subject.media.clone()),
         schedule: subject.schedule.clone(),
         ring_after: Duration::from_millis(10),
         speak_after: Duration::from_millis(500),

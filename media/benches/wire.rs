@@ -143,9 +143,9 @@ fn statistics(c: &mut Criterion) {
 }
 
 fn config() -> Config {
-    let describe = |port| Description {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
-        media: vec![MediaDescription::audio("a")],
+    let describe = |port| {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Description::new(address, vec![MediaDescription::audio("a")])
     };
     Config::new(describe(1), describe(2))
 }

@@ -1,13 +1,17 @@
 //! What two peers agree on, as types: media lines, payload types and codecs, header
 //! extensions, where to send. [`Description::answer`] is the offer/answer rule of
-//! RFC 3264; turning it to and from SDP text is `transport::sdp`'s job. Deviation: one
-//! address and port for everything, RTP and RTCP (RFC 5761), as this project's plain
-//! transport has it.
+//! RFC 3264; turning it to and from SDP text is `transport::sdp`'s job. With [`secure`]
+//! parameters it describes a side that speaks WebRTC. Deviation: one address and port for
+//! everything, RTP and RTCP (RFC 5761).
 
 use core::fmt;
 use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+
+pub mod secure;
+
+pub use secure::{Candidate, Fingerprint, Secure, Setup};
 
 /// How many media lines a description may have: one audio, ten video, one screen.
 pub const MEDIA_MAX: usize = 12;
@@ -157,6 +161,9 @@ pub struct Payload {
     /// Which feedback its sender answers to.
     #[serde(default)]
     pub feedback: Feedback,
+    /// The payload type under which its packets are sent again (RFC 4588).
+    #[serde(default)]
+    pub retransmission: Option<u8>,
 }
 
 impl Payload {
@@ -173,6 +180,7 @@ impl Payload {
             bitrate_max: None,
             profile_level_id: if video { Some([0x42, 0xe0, 0x1f]) } else { None },
             feedback: Feedback { nack: video, pli: video, fir: video, transport_cc: false },
+            retransmission: None,
         }
     }
 }
@@ -187,6 +195,9 @@ pub enum MediaKind {
     Video,
     /// A screen: video with `a=content:slides` (RFC 4796).
     ScreenSharing,
+    /// Data channels, or whatever else is neither heard nor seen: always rejected, but it
+    /// keeps its place in the description.
+    Data,
 }
 
 /// Which way media flows, from the side that says it (RFC 3264 section 5.1).
@@ -306,6 +317,9 @@ pub struct MediaDescription {
     /// Which SSRC the describing side will send with, when it says so.
     #[serde(default)]
     pub ssrc: Option<u32>,
+    /// Which SSRC it will send again with (`a=ssrc-group:FID`), when it says so.
+    #[serde(default)]
+    pub retransmission_ssrc: Option<u32>,
     /// Header extensions and their numbers.
     #[serde(default)]
     pub extensions: Vec<ExtensionId>,
@@ -332,6 +346,7 @@ impl MediaDescription {
                 Payload::new(101, Codec::TelephoneEvent { clock_rate: 8_000 }),
             ],
             ssrc: None,
+            retransmission_ssrc: None,
             extensions: vec![ExtensionId { id: 1, extension: Extension::AudioLevel }],
             rejected: false,
         }
@@ -349,6 +364,7 @@ impl MediaDescription {
                 Payload::new(103, Codec::H264 { packetization_mode: 0 }),
             ],
             ssrc: None,
+            retransmission_ssrc: None,
             extensions: Vec::new(),
             rejected: false,
         }
@@ -408,6 +424,7 @@ impl MediaDescription {
             direction: self.direction.meet(offer.direction),
             payloads: if rejected { offer.payloads.clone() } else { payloads },
             ssrc: self.ssrc,
+            retransmission_ssrc: self.retransmission_ssrc,
             extensions: offer
                 .extensions
                 .iter()
@@ -434,7 +451,15 @@ impl MediaDescription {
             _ => ours.codec,
         };
         let payload_type = offered.payload_type;
-        Some(Payload { payload_type, codec, feedback, profile_level_id, ..ours.clone() })
+        let retransmission = ours.retransmission.and(offered.retransmission);
+        Some(Payload {
+            payload_type,
+            codec,
+            feedback,
+            profile_level_id,
+            retransmission,
+            ..ours.clone()
+        })
     }
 }
 
@@ -446,13 +471,29 @@ pub struct Description {
     pub address: SocketAddr,
     /// Media lines in order; an answer keeps the order of its offer.
     pub media: Vec<MediaDescription>,
+    /// What it takes to reach it by WebRTC; none for plain RTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secure: Option<Box<Secure>>,
 }
 
 impl Description {
     /// A description of one audio line, the simplest call.
     #[must_use]
     pub fn audio(address: SocketAddr) -> Self {
-        Self { address, media: vec![MediaDescription::audio("audio")] }
+        Self::new(address, vec![MediaDescription::audio("audio")])
+    }
+
+    /// These lines in plain RTP at this address.
+    #[must_use]
+    pub const fn new(address: SocketAddr, media: Vec<MediaDescription>) -> Self {
+        Self { address, media, secure: None }
+    }
+
+    /// The same by WebRTC.
+    #[must_use]
+    pub fn with_secure(mut self, secure: Secure) -> Self {
+        self.secure = Some(Box::new(secure));
+        self
     }
 
     /// Another line at the end.
@@ -483,14 +524,26 @@ impl Description {
                     None => MediaDescription {
                         direction: Direction::Inactive,
                         ssrc: None,
+                        retransmission_ssrc: None,
                         rejected: true,
                         ..offered.clone()
                     },
                 }
             })
             .collect();
-        Self { address: self.address, media }
+        let secure = match (&self.secure, &offer.secure) {
+            (Some(ours), Some(theirs)) => {
+                Some(Box::new(Secure { setup: theirs.setup.answered(), ..(**ours).clone() }))
+            }
+            _ => None,
+        };
+        Self { address: self.address, media, secure }
     }
+}
+
+/// A word that cannot break out of its line of text.
+pub(crate) fn word(text: &str) -> String {
+    text.chars().filter(char::is_ascii_graphic).collect()
 }
 
 #[cfg(test)]
@@ -503,14 +556,12 @@ mod tests {
 
     #[test]
     fn an_answer_takes_the_numbers_of_the_offer_and_the_codecs_of_both() {
-        let offer = Description {
-            address: address(1),
-            media: vec![MediaDescription::audio("0").with_payloads(vec![
-                Payload::new(8, Codec::Pcma),
-                Payload::new(96, Codec::Opus { stereo: true }),
-                Payload::new(97, Codec::H264 { packetization_mode: 1 }),
-            ])],
-        };
+        let line = MediaDescription::audio("0").with_payloads(vec![
+            Payload::new(8, Codec::Pcma),
+            Payload::new(96, Codec::Opus { stereo: true }),
+            Payload::new(97, Codec::H264 { packetization_mode: 1 }),
+        ]);
+        let offer = Description::new(address(1), vec![line]);
         let answer = Description::audio(address(2)).answer(&offer);
         let types: Vec<u8> = answer.media[0].payloads.iter().map(|p| p.payload_type).collect();
         assert_eq!(types, [8, 96]);
@@ -535,10 +586,8 @@ mod tests {
     #[test]
     fn telephone_events_alone_are_not_enough_to_accept_a_line() {
         let events = vec![Payload::new(101, Codec::TelephoneEvent { clock_rate: 8_000 })];
-        let offer = Description {
-            address: address(1),
-            media: vec![MediaDescription::audio("0").with_payloads(events)],
-        };
+        let line = MediaDescription::audio("0").with_payloads(events);
+        let offer = Description::new(address(1), vec![line]);
         assert!(Description::audio(address(2)).answer(&offer).media[0].rejected);
     }
 
@@ -548,7 +597,7 @@ mod tests {
             let events = Codec::TelephoneEvent { clock_rate };
             let payloads = vec![Payload::new(0, Codec::Pcmu), Payload::new(96, events)];
             let line = MediaDescription::audio("0").with_payloads(payloads.clone());
-            let offer = Description { address: address(1), media: vec![line] };
+            let offer = Description::new(address(1), vec![line]);
             let answer = Description::audio(address(2)).answer(&offer);
             assert_eq!(answer.media[0].payloads, payloads);
         }

@@ -2,6 +2,8 @@
 //! measurements. Packets that go nowhere are events too ([`Dropped`]), so that every
 //! datagram is accounted for.
 
+use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use crate::audio::Audio;
 use crate::description::{Codec, MediaKind};
 use crate::dtmf::ToneEvent;
 use crate::time::Instant;
+use crate::transport::webrtc::Profile;
 use crate::video::{DropCause, Frame, Picture};
 
 /// What has happened in a [`Session`](crate::session).
@@ -61,6 +64,81 @@ pub enum Event {
     },
     /// A datagram, packet or report that goes nowhere.
     Dropped(Dropped),
+    /// Something happened on the way below: only with WebRTC.
+    Transport(TransportEvent),
+}
+
+/// What has happened on the [way](crate::transport::webrtc) below a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportEvent {
+    /// Media can flow, protected so.
+    Connected {
+        /// What the two sides agreed on.
+        profile: Profile,
+    },
+    /// The peer has shown itself at an address.
+    WayFound {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The peer wants what we send at another address than before.
+    WayChosen {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The peer has so many addresses that this one is forgotten.
+    WayLost {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// It has ended, without our doing.
+    Closed {
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A datagram that goes nowhere.
+    Dropped(Dropped),
+}
+
+impl fmt::Display for TransportEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected { profile } => write!(f, "connected with {}", profile.name()),
+            Self::WayFound { address } => write!(f, "the peer is at {address}"),
+            Self::WayChosen { address } => {
+                write!(f, "the peer is reached at {address} from now on")
+            }
+            Self::WayLost { address } => write!(f, "{address} is forgotten"),
+            Self::Closed { reason } => write!(f, "ended: {reason}"),
+            Self::Dropped(dropped) => write!(f, "a datagram goes nowhere: {:?}", dropped.reason),
+        }
+    }
+}
+
+/// Why a way to a peer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CloseReason {
+    /// The peer has said goodbye.
+    Peer,
+    /// The peer's checks have stopped.
+    Silence,
+    /// The peer could not be reached in time.
+    NotReached,
+    /// The handshake failed: another certificate than the announced one, nothing in common,
+    /// or no answer.
+    HandshakeFailed,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Peer => "the peer has said goodbye",
+            Self::Silence => "the peer's checks have stopped",
+            Self::NotReached => "the peer could not be reached in time",
+            Self::HandshakeFailed => "the DTLS handshake failed",
+        })
+    }
 }
 
 /// A source began, or changed its payload type.
@@ -207,11 +285,23 @@ pub enum DropReason {
     Discontinuity,
     /// The session is closed.
     Closed,
+    /// A STUN message that contradicts itself or lacks what a check has.
+    MalformedStun,
+    /// A check that knows another user fragment or password than ours.
+    WrongCredentials,
+    /// DTLS that contradicts itself.
+    MalformedDtls,
+    /// SRTP before there are keys.
+    NotKeyed,
+    /// Its tag is not what the key makes of it: forged, damaged, or of another session.
+    NotAuthentic,
+    /// Its number was taken before, or is too old to tell (RFC 3711 section 3.3.2).
+    Replayed,
 }
 
 impl DropReason {
     /// All of them, in the order of [`DropReason::index`].
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::ForeignAddress,
         Self::NotRtp,
         Self::MalformedRtp,
@@ -231,6 +321,12 @@ impl DropReason {
         Self::Late,
         Self::Discontinuity,
         Self::Closed,
+        Self::MalformedStun,
+        Self::WrongCredentials,
+        Self::MalformedDtls,
+        Self::NotKeyed,
+        Self::NotAuthentic,
+        Self::Replayed,
     ];
 
     /// Its place in [`DropReason::ALL`].

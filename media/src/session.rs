@@ -1,6 +1,7 @@
-//! One peer on one 5-tuple: packets in; sound, frames, tones and statistics out; and the
-//! way back. RTP and RTCP share the port (RFC 5761) and are told from everything else by
-//! their first bytes (RFC 7983). Deviations: reduced-size RTCP (RFC 5506) is taken without
+//! One peer: packets in; sound, frames, tones and statistics out; and the way back. RTP and
+//! RTCP share the port (RFC 5761) and are told from everything else by their first bytes
+//! (RFC 7983). Between descriptions with [`Secure`](crate::description::Secure) parameters
+//! they travel by [WebRTC](crate::transport::webrtc), which is all the difference. Deviations: reduced-size RTCP (RFC 5506) is taken without
 //! having been negotiated, and a source counts from its first packet unless
 //! [`Config::sequence_limits`] says otherwise.
 
@@ -11,6 +12,7 @@ mod lines;
 mod nack;
 mod outbox;
 mod receive;
+mod secure;
 mod send;
 mod summary;
 mod tones;
@@ -27,6 +29,7 @@ use control::{Control, Parts};
 use lines::Lines;
 use outbox::Outbox;
 use receive::Receiver;
+use secure::Secure;
 use send::Sender;
 
 use crate::audio::Audio;
@@ -38,6 +41,7 @@ use crate::payload::h264::PacketizeError;
 use crate::rtp::{self, Demultiplexed, demultiplex};
 use crate::stats::Stats;
 use crate::time::{Epoch, Instant};
+use crate::transport::webrtc;
 
 /// So many times a source of ours changes its number because the peer has the same one;
 /// then it is taken for our own packets coming back (RFC 3550 section 8.2).
@@ -69,6 +73,8 @@ pub struct Session {
     sender: Sender,
     control: Control,
     out: Outbox,
+    /// What packets travel by, if not as they are.
+    secure: Option<Box<Secure>>,
     random: Pcg64Mcg,
     /// Our addresses, as seen on what arrives.
     expected: Datagram,
@@ -99,6 +105,7 @@ impl Session {
         let addressed = Datagram { source, destination, payload: Bytes::new() };
         let lines = Lines::new(&config);
         Ok(Self {
+            secure: Secure::new(&config)?.map(Box::new),
             receiver: Receiver::new(&config)?,
             sender: Sender::new(&config, &lines, &mut random),
             lines,
@@ -116,9 +123,13 @@ impl Session {
     /// [`Event::Dropped`].
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
+            Input::Datagram(datagram) if self.secure.is_some() => {
+                self.pass(now, webrtc::Input::Datagram(datagram));
+            }
             Input::Datagram(datagram) => self.receive(now, datagram),
             Input::Timeout if self.closed => {}
             Input::Timeout => {
+                self.pass(now, webrtc::Input::Timeout);
                 self.receiver.handle_timeout(now, &mut self.out);
                 self.sender.handle_timeout(now, &self.lines, &mut self.out);
                 let (control, mut parts) = self.split();
@@ -131,7 +142,30 @@ impl Session {
     /// What there is to send or to say, in order. Drain to `None` after every input and
     /// every command.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.pop()
+        let Some(secure) = &mut self.secure else { return self.out.pop() };
+        loop {
+            if let Some(output) = secure.pop() {
+                return Some(output);
+            }
+            match self.out.pop()? {
+                Output::Datagram(datagram) => {
+                    if let Some(datagram) = secure.protect(&datagram) {
+                        return Some(Output::Datagram(datagram));
+                    }
+                }
+                event @ Output::Event(_) => return Some(event),
+            }
+        }
+    }
+
+    /// Gives something to what packets travel by, and takes what it makes of it.
+    fn pass(&mut self, now: Instant, input: webrtc::Input) {
+        let Some(mut secure) = self.secure.take() else { return };
+        secure.handle_input(now, input, |payload| {
+            let (source, destination) = (self.expected.destination, self.expected.source);
+            self.receive(now, Datagram { source, destination, payload });
+        });
+        self.secure = Some(secure);
     }
 
     /// The next packet to relay, with `relay` in the configuration. Drain to `None` after
@@ -147,9 +181,10 @@ impl Session {
         if self.closed {
             return None;
         }
+        let below = self.secure.as_ref().and_then(|secure| secure.poll_timeout());
         let due =
             [self.receiver.poll_timeout(), self.sender.poll_timeout(), self.control.poll_timeout()];
-        due.into_iter().flatten().min()
+        due.into_iter().flatten().chain(below).min()
     }
 
     fn split(&mut self) -> (&mut Control, Parts<'_>) {
@@ -310,6 +345,9 @@ impl Session {
             control.send_bye(now, &mut parts);
             self.receiver.finish(now, &mut self.out);
             self.closed = true;
+            if let Some(secure) = &mut self.secure {
+                secure.close(now, core::iter::from_fn(|| self.out.pop()));
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! How media travels: for now plain RTP and RTCP on one port, which needs nothing but an
-//! agreement. [`sdp`] puts that agreement into the text that peers exchange.
+//! How media travels: as plain RTP and RTCP on one port, which needs nothing but an
+//! agreement, or by [`webrtc`]. [`sdp`] puts that agreement into the text that peers exchange.
 
 pub mod sdp;
+pub mod webrtc;

@@ -1,5 +1,5 @@
-//! No allocation per packet in the steady state: a relay, and a session that receives and
-//! does not decode. A binary of its own, since it counts what the whole process allocates.
+//! No allocation per packet in the steady state: a relay, a session that receives and does
+//! not decode, and SRTP both ways. A binary of its own, since it counts what the whole process allocates.
 
 use core::net::SocketAddr;
 use std::alloc::System;
@@ -11,7 +11,11 @@ use callrig_media::event::Event;
 use callrig_media::rtp;
 use callrig_media::session::{Config, Decode, Input, Output, Session};
 use callrig_media::time::{Epoch, Instant};
+use callrig_media::transport::webrtc;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[path = "it/webrtc/pair.rs"]
+mod pair;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -22,9 +26,9 @@ const WARM_UP: u64 = 2_000;
 const COUNTED: u64 = 2_000;
 
 fn config() -> Config {
-    let describe = |port| Description {
-        address: SocketAddr::from(([127, 0, 0, 1], port)),
-        media: vec![MediaDescription::audio("a")],
+    let describe = |port| {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Description::new(address, vec![MediaDescription::audio("a")])
     };
     Config {
         report_interval_min: core::time::Duration::from_secs(60),
@@ -126,4 +130,19 @@ fn packets_in_the_steady_state_allocate_nothing() {
     );
     assert!(received < 0.05, "{received} allocations per received packet");
     assert_eq!(receiver.stats().inbound[0].source.packets_received, WARM_UP + COUNTED);
+
+    let mut pair = pair::Pair::connected();
+    let mut opened = 0;
+    let protected = allocations_per_packet(
+        |now, datagram| {
+            let datagram = pair.right.protect(&datagram.payload).expect("it is connected");
+            pair.left.handle_input(now, webrtc::Input::Datagram(datagram));
+            while let Some(output) = pair.left.poll_output() {
+                opened += u64::from(matches!(output, webrtc::Output::Media(_)));
+            }
+        },
+        &receive_config,
+    );
+    assert!(protected < 0.05, "{protected} allocations per packet of SRTP");
+    assert_eq!(opened, WARM_UP + COUNTED);
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use callrig_media::datagram::Datagram;
 use callrig_media::description::{Description, MediaDescription, MediaKind};
 use callrig_media::dtmf;
-use callrig_media::event::Event as MediaEvent;
+use callrig_media::event::{CloseReason, Event as MediaEvent, TransportEvent};
 use callrig_media::prompt::Wav;
 use callrig_media::recorder::{self, Recorded};
 use callrig_media::rtp::Packet;
@@ -29,9 +29,13 @@ use crate::graph::Tone;
 use crate::id::LegId;
 
 pub mod blob;
+mod place;
 mod relay;
 pub(crate) mod sound;
 
+use place::Shared;
+pub use place::WebRtc;
+pub(crate) use place::{Place, WebRtcError};
 use sound::{Doing, Tick};
 
 /// Our side of a session, and the peer's.
@@ -79,6 +83,8 @@ pub(crate) enum Event {
     Recorded(Recorded),
     /// What was to be played or recorded cannot be.
     Failed(String),
+    /// The peer is gone: nothing can be sent or will come any more.
+    Lost(CloseReason),
 }
 
 /// What the attachments want done.
@@ -92,14 +98,13 @@ pub(crate) enum Output {
     Event(LegId, Event),
 }
 
-/// The platform's answer to an offer, at an address, for a side that could do `media`.
+/// The platform's answer to an offer, at a place, for a side that could do `media`.
 pub(crate) fn answer(
-    at: SocketAddr,
+    at: &Place,
     media: &[MediaDescription],
     offer: &Description,
 ) -> Result<Description, AnswerError> {
-    let ours = Description { address: at, media: media.to_vec() };
-    let answer = ours.answer(offer);
+    let answer = at.describe(media.to_vec()).answer(offer);
     let sound = |line: &&MediaDescription| line.kind == MediaKind::Audio && !line.rejected;
     match answer.media.iter().find(sound) {
         Some(_) => Ok(answer),
@@ -139,10 +144,10 @@ pub(crate) fn service_hosted() -> Vec<MediaDescription> {
     vec![MediaDescription::audio("audio")]
 }
 
-/// A leg with an address, and a session once it has one.
+/// A leg with a place, and a session once it has one.
 #[derive(Debug)]
 struct Attached {
-    address: SocketAddr,
+    place: Place,
     open: Option<Box<Open>>,
 }
 
@@ -169,6 +174,7 @@ pub(crate) struct Attachments {
     next_port: u16,
     legs: BTreeMap<LegId, Attached>,
     by_port: BTreeMap<u16, LegId>,
+    shared: Shared,
     outputs: VecDeque<Output>,
     /// On the way from one leg to another; keeps its memory between packets.
     passing: Vec<Packet>,
@@ -191,6 +197,7 @@ impl Attachments {
             next_port,
             legs: BTreeMap::new(),
             by_port: BTreeMap::new(),
+            shared: Shared::default(),
             outputs: VecDeque::new(),
             passing: Vec::new(),
             epoch,
@@ -198,9 +205,27 @@ impl Attachments {
         }
     }
 
+    /// The same, reached by WebRTC as well.
+    pub(crate) fn with_webrtc(self, webrtc: Option<WebRtc>) -> Self {
+        Self { shared: Shared::new(webrtc), ..self }
+    }
+
+    /// Whether somebody who describes this could be answered at all.
+    pub(crate) fn check(&self, offer: &Description) -> Result<(), WebRtcError> {
+        self.shared.check(offer)
+    }
+
+    /// Gives a leg a place where WebRTC legs are; `seed` decides on its credentials.
+    pub(crate) fn allot_shared(&mut self, leg: LegId, seed: u64) -> Result<Place, WebRtcError> {
+        let (place, _) = self.shared.take(leg, seed)?;
+        self.release_port(leg);
+        self.legs.insert(leg, Attached { place: place.clone(), open: None });
+        Ok(place)
+    }
+
     /// Gives a leg an address: the next port that is free, round and round, so that late
     /// packets of an old call do not meet a new one.
-    pub(crate) fn allot(&mut self, leg: LegId) -> Result<SocketAddr, PortsExhausted> {
+    pub(crate) fn allot(&mut self, leg: LegId) -> Result<Place, PortsExhausted> {
         let (first, last) = (*self.ports.start(), *self.ports.end());
         if self.by_port.len() > usize::from(last - first) {
             return Err(PortsExhausted);
@@ -211,22 +236,28 @@ impl Attachments {
         }
         let port = self.next_port;
         self.next_port = after(port);
-        let address = SocketAddr::new(self.address, port);
+        let place = Place::plain(SocketAddr::new(self.address, port));
         self.by_port.insert(port, leg);
-        self.legs.insert(leg, Attached { address, open: None });
-        Ok(address)
+        self.legs.insert(leg, Attached { place: place.clone(), open: None });
+        Ok(place)
     }
 
-    /// Takes a leg's address back.
+    /// Takes a leg's place back.
     pub(crate) fn release(&mut self, leg: LegId) {
-        if let Some(attached) = self.legs.remove(&leg) {
-            self.by_port.remove(&attached.address.port());
+        self.release_port(leg);
+        self.shared.release(leg);
+    }
+
+    fn release_port(&mut self, leg: LegId) {
+        let attached = self.legs.remove(&leg);
+        if let Some(attached) = attached.filter(|attached| attached.place.secure.is_none()) {
+            self.by_port.remove(&attached.place.address.port());
         }
     }
 
-    /// A leg's address.
-    pub(crate) fn address_of(&self, leg: LegId) -> Option<SocketAddr> {
-        self.legs.get(&leg).map(|attached| attached.address)
+    /// A leg's place.
+    pub(crate) fn place_of(&self, leg: LegId) -> Option<&Place> {
+        self.legs.get(&leg).map(|attached| &attached.place)
     }
 
     /// How many sessions there are.
@@ -245,6 +276,9 @@ impl Attachments {
         let Some(attached) = self.legs.get_mut(&leg) else { return Ok(()) };
         let mut config = Config::new(local, remote);
         config.output_rate = sound::RATE;
+        if config.local.secure.is_some() {
+            config.certificate = self.shared.certificate().cloned();
+        }
         match purpose {
             Purpose::Relay => {
                 config.relay = true;
@@ -292,7 +326,10 @@ impl Attachments {
 
     /// Hands a datagram to the leg at its destination; says which one that is.
     pub(crate) fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Option<LegId> {
-        let leg = self.by_port.get(&datagram.destination.port()).copied()?;
+        let leg = match self.shared.route(&datagram) {
+            Some(found) => found?,
+            None => self.by_port.get(&datagram.destination.port()).copied()?,
+        };
         let open = self.open_mut(leg)?;
         open.session.handle_input(now, Input::Datagram(datagram));
         self.pump(now, leg);
@@ -433,6 +470,12 @@ impl Attachments {
                                 self.outputs.push_back(Output::Event(leg, event));
                             }
                         }
+                        MediaEvent::Transport(event) => {
+                            self.shared.hear(leg, *event);
+                            if let TransportEvent::Closed { reason } = event {
+                                self.outputs.push_back(Output::Event(leg, Event::Lost(*reason)));
+                            }
+                        }
                         _ => {}
                     }
                     self.outputs.push_back(Output::Event(leg, Event::Session(event)));
@@ -508,7 +551,7 @@ mod tests {
         let address = IpAddr::from([127, 0, 0, 1]);
         let mut attachments = Attachments::new(address, 10..=12, Epoch::default(), false);
         let leg = LegId::from_u128;
-        let port = |a: &mut Attachments, n| a.allot(leg(n)).map(|address| address.port());
+        let port = |a: &mut Attachments, n| a.allot(leg(n)).map(|place| place.address.port());
         assert_eq!(port(&mut attachments, 1), Ok(10));
         assert_eq!(port(&mut attachments, 2), Ok(11));
         attachments.release(leg(1));
@@ -520,18 +563,19 @@ mod tests {
     #[test]
     fn an_answer_that_shares_no_sound_is_refused() {
         use callrig_media::description::{Codec, Payload};
-        let at = SocketAddr::from(([127, 0, 0, 1], 1));
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let at = Place::plain(address);
         let pcma = MediaDescription::audio("0").with_payloads(vec![Payload::new(8, Codec::Pcma)]);
         let pcmu = MediaDescription::audio("0").with_payloads(vec![Payload::new(0, Codec::Pcmu)]);
-        let offer = Description { address: at, media: vec![pcmu] };
-        assert_eq!(answer(at, &[pcma], &offer), Err(AnswerError::NoAudio));
-        assert!(answer(at, &service_hosted(), &offer).is_ok());
+        let offer = Description::new(address, vec![pcmu]);
+        assert_eq!(answer(&at, &[pcma], &offer), Err(AnswerError::NoAudio));
+        assert!(answer(&at, &service_hosted(), &offer).is_ok());
     }
 
     #[test]
     fn what_was_offered_is_settled_by_the_answer() {
         let at = SocketAddr::from(([127, 0, 0, 1], 1));
-        let offered = Description { address: at, media: service_hosted() };
+        let offered = Description::new(at, service_hosted());
         let mut theirs = offered.clone();
         theirs.media[0].payloads.truncate(1);
         let settled = settle(&offered, &theirs).expect("Opus is left");

@@ -13,6 +13,7 @@ use callrig_media::time::{Epoch, Instant};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64;
 
+pub use crate::attach::WebRtc;
 use crate::attach::{self, Attachments};
 use crate::auth::{Authority, Tokens};
 use crate::call::Call;
@@ -181,6 +182,8 @@ pub struct Config {
     pub media_address: IpAddr,
     /// On which ports; one per leg that has media.
     pub media_ports: RangeInclusive<u16>,
+    /// How WebRTC peers reach it: browsers, and bots whose blob is an offer of WebRTC.
+    pub webrtc: Option<WebRtc>,
     /// Who there is.
     pub directory: Directory,
     /// Windows and limits.
@@ -205,6 +208,7 @@ impl Default for Config {
             shard: 0,
             media_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             media_ports: 20_000..=59_999,
+            webrtc: None,
             directory: Directory::default(),
             limits: Limits::default(),
             delivery: Delivery::default(),
@@ -317,6 +321,7 @@ impl Service {
         let media = {
             let ports = config.media_ports.clone();
             Attachments::new(config.media_address, ports, epoch, config.sound_events)
+                .with_webrtc(config.webrtc.clone())
         };
         let prompts = prompts::Prompts::new(config.limits.prompt_cache_bytes_max);
         Ok(Self {

@@ -227,6 +227,7 @@ fn media_value(leg: Leg, event: &Event) -> Value {
                 "sequenceNumber": dropped.sequence_number,
             }),
         ),
+        Event::Transport(event) => ("transport", json!({ "what": event.to_string() })),
     };
     value["event"] = json!(name);
     value["leg"] = json!(leg.0);

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::description::{Codec, Description, MEDIA_MAX, MediaKind, PAYLOADS_MAX};
+use crate::transport::webrtc::{self, Certificate};
 use crate::video::assembly;
 use crate::{jitter, rtp::sequence::Limits};
 
@@ -66,6 +67,12 @@ pub struct Config {
     pub mtu: usize,
     /// Without packets for so long, a stream has ended.
     pub stream_silence_max: Duration,
+    /// The certificate that `local` announces, for WebRTC.
+    pub certificate: Option<Certificate>,
+    /// How long it may take until a WebRTC peer is connected.
+    pub setup_max: Duration,
+    /// For how long the checks of a WebRTC peer may stay away (RFC 7675).
+    pub consent_max: Duration,
 }
 
 impl Config {
@@ -92,6 +99,9 @@ impl Config {
             report_interval_min: Duration::from_secs(1),
             mtu: 1_200,
             stream_silence_max: Duration::from_secs(30),
+            certificate: None,
+            setup_max: Duration::from_secs(30),
+            consent_max: Duration::from_secs(30),
         }
     }
 
@@ -216,6 +226,15 @@ pub enum ConfigError {
     /// We would talk to ourselves.
     #[error("both sides are at {0}")]
     SameAddress(SocketAddr),
+    /// One side speaks WebRTC, the other plain RTP.
+    #[error("one side describes WebRTC, the other plain RTP")]
+    OneSideSecure,
+    /// WebRTC needs one.
+    #[error("there is no certificate for WebRTC")]
+    NoCertificate,
+    /// The two sides cannot reach each other.
+    #[error("WebRTC: {0}")]
+    Transport(#[from] webrtc::ConfigError),
     /// A rate that Opus cannot do.
     #[error("output rate {rate} Hz is none of 8000, 12000, 16000, 24000, 48000")]
     OutputRate {

@@ -143,8 +143,8 @@ mod tests {
 
     fn lines(local: Vec<MediaDescription>, remote: Vec<MediaDescription>) -> Lines {
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let local = Description { address: at(1), media: local };
-        Lines::new(&Config::new(local, Description { address: at(2), media: remote }))
+        let local = Description::new(at(1), local);
+        Lines::new(&Config::new(local, Description::new(at(2), remote)))
     }
 
     fn header(payload_type: u8, ssrc: u32) -> rtp::Header {

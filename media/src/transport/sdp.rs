@@ -1,9 +1,13 @@
-//! Descriptions as SDP text (RFC 8866) for plain RTP: `RTP/AVP` and `RTP/AVPF`, every
-//! media line on one address and port (RFC 9143), RTP and RTCP together (RFC 5761). What
-//! the text says beyond [`Description`] is left out on parsing; what contradicts plain
-//! transport is refused with the line at fault. The grammar is `rtc-sdp`'s, which no other
-//! file names. Deviation: lines that are neither audio nor video are refused as a whole
-//! text, since a description has no place for them.
+//! Descriptions as SDP text (RFC 8866): plain RTP (`RTP/AVP` and `RTP/AVPF`) with every
+//! media line on one address and port, and WebRTC (`UDP/TLS/RTP/SAVPF`, RFC 8829) with every
+//! line in one BUNDLE group (RFC 9143); RTP and RTCP together (RFC 5761) in both. What the
+//! text says beyond [`Description`] is left out on parsing; what contradicts one transport
+//! for all is refused with the line at fault. The grammar is `rtc-sdp`'s, which no other
+//! file names. Deviation: lines that are neither audio, video nor data channels are refused
+//! as a whole text, since a description has no place for them.
+
+mod error;
+mod secure;
 
 use core::fmt::Write as _;
 use core::net::{IpAddr, SocketAddr};
@@ -13,121 +17,25 @@ use rtc_sdp::description::common::{Address, Attribute, ConnectionInformation};
 use rtc_sdp::description::media::{self as sdp_media, MediaName, RangedPort};
 use rtc_sdp::description::session::{Origin, SessionDescription, TimeDescription, Timing};
 
+pub use error::ParseError;
+use secure::{NOWHERE, is_plain, is_secure};
+
 use crate::description::{
     Codec, Description, Direction, Extension, ExtensionId, Feedback, MEDIA_MAX, MediaDescription,
-    MediaKind, PAYLOADS_MAX, Payload,
+    MediaKind, PAYLOADS_MAX, Payload, Secure, word,
 };
 
 /// Longer texts are not looked at.
 pub const TEXT_MAX: usize = 64 * 1024;
 
-/// Why a text is no description.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ParseError {
-    /// Longer than [`TEXT_MAX`].
-    #[error("SDP of {length} bytes; at most {TEXT_MAX} are read")]
-    TooLong {
-        /// Bytes.
-        length: usize,
-    },
-    /// Not SDP at all.
-    #[error("not SDP: {0}")]
-    Syntax(String),
-    /// More lines than a call has, or none.
-    #[error("{count} media lines, not between 1 and {MEDIA_MAX}")]
-    MediaCount {
-        /// How many.
-        count: usize,
-    },
-    /// More payload types than a line may have.
-    #[error("media line {index}: {count} formats; at most {PAYLOADS_MAX} are read")]
-    TooManyPayloads {
-        /// Index of the line.
-        index: usize,
-        /// How many.
-        count: usize,
-    },
-    /// Neither audio nor video.
-    #[error("media line {index} is \"{media}\", neither audio nor video")]
-    Media {
-        /// Index of the line.
-        index: usize,
-        /// As it stands there.
-        media: String,
-    },
-    /// Not plain RTP.
-    #[error("media line {index} travels by {protocol}, not by RTP/AVP or RTP/AVPF")]
-    Protocol {
-        /// Index of the line.
-        index: usize,
-        /// As it stands there.
-        protocol: String,
-    },
-    /// Not a payload type.
-    #[error("media line {index}: format \"{format}\" is no payload type")]
-    Format {
-        /// Index of the line.
-        index: usize,
-        /// As it stands there.
-        format: String,
-    },
-    /// A payload type that means two things.
-    #[error("media line {index}: payload type {payload_type} is listed twice")]
-    FormatTwice {
-        /// Index of the line.
-        index: usize,
-        /// Which one.
-        payload_type: u8,
-    },
-    /// An attribute that does not say what it should.
-    #[error("media line {index}: a={attribute}")]
-    Attribute {
-        /// Index of the line.
-        index: usize,
-        /// As it stands there.
-        attribute: String,
-    },
-    /// No address, or none that is an address.
-    #[error("media line {index}: no usable c= line ({found})")]
-    Connection {
-        /// Index of the line.
-        index: usize,
-        /// As it stands there.
-        found: String,
-    },
-    /// Not a port.
-    #[error("media line {index}: port {port}")]
-    Port {
-        /// Index of the line.
-        index: usize,
-        /// As it stands there.
-        port: String,
-    },
-    /// Lines on different ports or addresses.
-    #[error("media line {index} is at {found}, the ones before at {expected}")]
-    Scattered {
-        /// Index of the line.
-        index: usize,
-        /// Of this line.
-        found: SocketAddr,
-        /// Of those before.
-        expected: SocketAddr,
-    },
-    /// RTCP on a port of its own.
-    #[error("media line {index} lacks a=rtcp-mux")]
-    NoRtcpMux {
-        /// Index of the line.
-        index: usize,
-    },
-    /// Every line is rejected, so there is no address.
-    #[error("every media line is rejected")]
-    AllRejected,
-}
+/// How many formats a media line may list; browsers list about fifty for video, most of
+/// them nothing we know.
+pub const FORMATS_MAX: usize = 128;
 
 /// Reads a description.
 ///
 /// # Errors
-/// The first thing that is not SDP, or not plain RTP on one port.
+/// The first thing that is not SDP, or not one transport for all lines.
 pub fn parse(text: &str) -> Result<Description, ParseError> {
     if text.len() > TEXT_MAX {
         return Err(ParseError::TooLong { length: text.len() });
@@ -138,21 +46,31 @@ pub fn parse(text: &str) -> Result<Description, ParseError> {
     if !(1..=MEDIA_MAX).contains(&count) {
         return Err(ParseError::MediaCount { count });
     }
-    let mut address = None;
     let mut media = Vec::with_capacity(count);
+    let mut way: Option<Way> = None;
     for (index, line) in session.media_descriptions.iter().enumerate() {
         let reader = Reader { index, session: &session, line };
         let parsed = reader.media()?;
         if !parsed.rejected {
-            let found = reader.address()?;
-            let expected = *address.get_or_insert(found);
-            if found != expected {
-                return Err(ParseError::Scattered { index, found, expected });
+            match &mut way {
+                None => way = Some(reader.way(&parsed.mid)?),
+                Some(way) => reader.same_way(&parsed.mid, way)?,
             }
         }
         media.push(parsed);
     }
-    Ok(Description { address: address.ok_or(ParseError::AllRejected)?, media })
+    match way.ok_or(ParseError::AllRejected)? {
+        Way::Plain(address) => Ok(Description::new(address, media)),
+        Way::Secure { address, secure, .. } => {
+            Ok(Description::new(address, media).with_secure(secure))
+        }
+    }
+}
+
+/// How the lines travel, as the first of them says.
+enum Way {
+    Plain(SocketAddr),
+    Secure { address: SocketAddr, secure: Secure, mid: String },
 }
 
 /// One media line, and where it stands.
@@ -165,25 +83,82 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn media(&self) -> Result<MediaDescription, ParseError> {
         let index = self.index;
-        let rejected = self.line.media_name.port.value == 0;
         let kind = self.kind()?;
-        let protocol = self.line.media_name.protos.join("/");
-        if !rejected && protocol != "RTP/AVP" && protocol != "RTP/AVPF" {
+        // A line of a bundle needs no port of its own (RFC 9143 section 7.2.1).
+        let bundled = self.line.has_attribute("bundle-only");
+        let closed = self.line.media_name.port.value == 0 && !bundled;
+        let rejected = closed || kind == MediaKind::Data;
+        let protocol = self.protocol();
+        if !rejected && !is_plain(&protocol) && !is_secure(&protocol) {
             return Err(ParseError::Protocol { index, protocol });
         }
         if !rejected && !self.line.has_attribute("rtcp-mux") {
             return Err(ParseError::NoRtcpMux { index });
         }
-        let mid = self.value("mid").map_or_else(|| index.to_string(), str::to_owned);
+        let ssrc = self.ssrc()?;
+        let data = kind == MediaKind::Data;
         Ok(MediaDescription {
-            mid,
+            mid: self.value("mid").map_or_else(|| index.to_string(), str::to_owned),
             kind,
             direction: self.direction(),
-            payloads: self.payloads()?,
-            ssrc: self.ssrc()?,
+            payloads: if data { Vec::new() } else { self.payloads()? },
+            ssrc,
+            retransmission_ssrc: ssrc.and_then(|ssrc| self.retransmission_ssrc(ssrc)),
             extensions: self.extensions()?,
             rejected,
         })
+    }
+
+    fn protocol(&self) -> String {
+        self.line.media_name.protos.join("/")
+    }
+
+    /// How the lines travel, if this is the first of them.
+    fn way(&self, mid: &str) -> Result<Way, ParseError> {
+        if is_plain(&self.protocol()) {
+            return Ok(Way::Plain(self.address()?));
+        }
+        let (line, session) = (&self.line.attributes, &self.session.attributes);
+        let values = |key: &'static str| {
+            let of = move |list: &'_ [Attribute]| -> Vec<String> {
+                let found = list.iter().filter(|attribute| attribute.key == key);
+                found.map(|attribute| attribute.value.clone().unwrap_or_default()).collect()
+            };
+            let own = of(line);
+            if own.is_empty() { of(session) } else { own }
+        };
+        let secure = secure::read(self.index, values)?;
+        // Where a peer is, ICE finds out: browsers write 0.0.0.0, or a name.
+        let address = self.address().unwrap_or(NOWHERE);
+        Ok(Way::Secure { address, secure, mid: mid.to_owned() })
+    }
+
+    /// Refuses a line that travels otherwise than the first one.
+    fn same_way(&self, mid: &str, way: &Way) -> Result<(), ParseError> {
+        let (index, protocol) = (self.index, self.protocol());
+        match way {
+            Way::Plain(_) | Way::Secure { .. }
+                if is_plain(&protocol) != matches!(way, Way::Plain(_)) =>
+            {
+                Err(ParseError::Mixed { index, protocol })
+            }
+            Way::Plain(expected) => {
+                let (found, expected) = (self.address()?, *expected);
+                if found == expected {
+                    return Ok(());
+                }
+                Err(ParseError::Scattered { index, found, expected })
+            }
+            Way::Secure { mid: first, .. } => {
+                let groups = self.session.attributes.iter().filter(|a| a.key == "group");
+                let mut groups = groups.filter_map(|a| a.value.as_deref()?.strip_prefix("BUNDLE "));
+                let holds = |group: &str, mid: &str| group.split_whitespace().any(|m| m == mid);
+                match groups.any(|group| holds(group, first) && holds(group, mid)) {
+                    true => Ok(()),
+                    false => Err(ParseError::NotBundled { index }),
+                }
+            }
+        }
     }
 
     fn kind(&self) -> Result<MediaKind, ParseError> {
@@ -193,6 +168,7 @@ impl Reader<'_> {
             "audio" => Ok(MediaKind::Audio),
             "video" if slides() => Ok(MediaKind::ScreenSharing),
             "video" => Ok(MediaKind::Video),
+            "application" if self.protocol().ends_with("SCTP") => Ok(MediaKind::Data),
             other => Err(ParseError::Media { index: self.index, media: other.to_owned() }),
         }
     }
@@ -234,7 +210,7 @@ impl Reader<'_> {
 
     fn payloads(&self) -> Result<Vec<Payload>, ParseError> {
         let (index, formats) = (self.index, &self.line.media_name.formats);
-        if formats.len() > PAYLOADS_MAX {
+        if formats.len() > FORMATS_MAX {
             return Err(ParseError::TooManyPayloads { index, count: formats.len() });
         }
         let mut seen = Vec::new();
@@ -250,7 +226,25 @@ impl Reader<'_> {
             seen.push(payload_type);
             payloads.extend(self.payload(payload_type)?);
         }
+        payloads.truncate(PAYLOADS_MAX);
+        for payload_type in seen {
+            let of = self.sends_again(payload_type);
+            if let Some(payload) = payloads.iter_mut().find(|p| Some(p.payload_type) == of) {
+                payload.retransmission.get_or_insert(payload_type);
+            }
+        }
         Ok(payloads)
+    }
+
+    /// Whose packets this payload type sends again (RFC 4588 section 8.6).
+    fn sends_again(&self, payload_type: u8) -> Option<u8> {
+        let number = payload_type.to_string();
+        let map = self.about("rtpmap", &number).next()?;
+        if !map.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("rtx/")) {
+            return None;
+        }
+        let mut parameters = self.about("fmtp", &number).flat_map(|value| value.split(';'));
+        parameters.find_map(|pair| pair.trim().strip_prefix("apt=")?.parse().ok())
     }
 
     /// What a payload type stands for; none when that is nothing we know.
@@ -352,6 +346,16 @@ impl Reader<'_> {
         }
     }
 
+    /// What a source sends again with, when the line says so (RFC 5576 section 4.2).
+    fn retransmission_ssrc(&self, ssrc: u32) -> Option<u32> {
+        let groups = self.line.attributes.iter().filter(|a| a.key == "ssrc-group");
+        groups.filter_map(|attribute| attribute.value.as_deref()).find_map(|group| {
+            let mut words = group.trim().strip_prefix("FID ")?.split_whitespace();
+            let first: u32 = words.next()?.parse().ok()?;
+            if first == ssrc { words.next()?.parse().ok() } else { None }
+        })
+    }
+
     fn extensions(&self) -> Result<Vec<ExtensionId>, ParseError> {
         let mut extensions: Vec<ExtensionId> = Vec::new();
         let values = self.line.attributes.iter().filter(|a| a.key == "extmap");
@@ -395,21 +399,37 @@ impl Reader<'_> {
 /// Writes a description; `session_id` tells it from others of the same origin.
 #[must_use]
 pub fn write(description: &Description, session_id: u64) -> String {
+    write_version(description, session_id, 1)
+}
+
+/// Writes a description that follows others of the same session; each has a higher
+/// `version` than the one before (RFC 8866 section 5.2).
+#[must_use]
+pub fn write_version(description: &Description, session_id: u64, version: u64) -> String {
     let ip = description.address.ip();
     let address_type = if ip.is_ipv4() { "IP4" } else { "IP6" }.to_owned();
-    let mids: Vec<String> = description.media.iter().map(|media| token(&media.mid)).collect();
+    let mids: Vec<String> = description.media.iter().map(|media| word(&media.mid)).collect();
     let accepted = description.media.iter().zip(&mids).filter(|(media, _)| !media.rejected);
     let mut group = "BUNDLE".to_owned();
     for (_, mid) in accepted {
         group.push(' ');
         group.push_str(mid);
     }
+    let mut attributes = vec![attribute("group", Some(group))];
+    if let Some(secure) = &description.secure {
+        attributes.push(attribute("msid-semantic", Some(" WMS *".to_owned())));
+        if secure.ice_lite {
+            attributes.push(attribute("ice-lite", None));
+        }
+    }
+    let first = description.media.iter().position(|media| !media.rejected);
+    let lines = description.media.iter().zip(mids).enumerate();
     SessionDescription {
         version: 0,
         origin: Origin {
             username: "-".to_owned(),
             session_id,
-            session_version: 1,
+            session_version: version,
             network_type: "IN".to_owned(),
             address_type: address_type.clone(),
             unicast_address: ip.to_string(),
@@ -424,27 +444,56 @@ pub fn write(description: &Description, session_id: u64) -> String {
             timing: Timing { start_time: 0, stop_time: 0 },
             repeat_times: Vec::new(),
         }],
-        attributes: vec![attribute("group", Some(group))],
-        media_descriptions: description
-            .media
-            .iter()
-            .zip(mids)
-            .map(|(media, mid)| write_media(media, mid, description.address.port()))
+        attributes,
+        media_descriptions: lines
+            .map(|(index, (media, mid))| {
+                write_media(media, &mid, description, first == Some(index))
+            })
             .collect(),
         ..SessionDescription::default()
     }
     .marshal()
 }
 
-fn write_media(media: &MediaDescription, mid: String, port: u16) -> sdp_media::MediaDescription {
+fn write_media(
+    media: &MediaDescription,
+    mid: &str,
+    description: &Description,
+    first: bool,
+) -> sdp_media::MediaDescription {
     let direction = match media.direction {
         Direction::SendReceive => "sendrecv",
         Direction::SendOnly => "sendonly",
         Direction::ReceiveOnly => "recvonly",
         Direction::Inactive => "inactive",
     };
-    let mut attributes =
-        vec![attribute("mid", Some(mid)), attribute("rtcp-mux", None), attribute(direction, None)];
+    let port =
+        if media.rejected { 0 } else { isize::try_from(description.address.port()).unwrap_or(0) };
+    let mut attributes = vec![attribute("mid", Some(mid.to_owned()))];
+    let written = |name: &str, protos: &[&str], formats, attributes| sdp_media::MediaDescription {
+        media_name: MediaName {
+            media: name.to_owned(),
+            port: RangedPort { value: port, range: None },
+            protos: protos.iter().map(|&part| part.to_owned()).collect(),
+            formats,
+        },
+        attributes,
+        ..sdp_media::MediaDescription::default()
+    };
+    if media.kind == MediaKind::Data {
+        attributes.push(attribute(direction, None));
+        let formats = vec!["webrtc-datachannel".to_owned()];
+        return written("application", &["UDP", "DTLS", "SCTP"], formats, attributes);
+    }
+    attributes.extend([attribute("rtcp-mux", None), attribute(direction, None)]);
+    let secure = description.secure.as_deref().filter(|_| !media.rejected);
+    if let Some(secure) = secure {
+        let written = secure::write(secure, first);
+        attributes.extend(written.into_iter().map(|(key, value)| attribute(key, value)));
+        if media.direction.sends() {
+            attributes.push(attribute("msid", Some(format!("callrig {mid}"))));
+        }
+    }
     if media.kind == MediaKind::ScreenSharing {
         attributes.push(attribute("content", Some("slides".to_owned())));
     }
@@ -454,27 +503,34 @@ fn write_media(media: &MediaDescription, mid: String, port: u16) -> sdp_media::M
     for ExtensionId { id, extension } in &media.extensions {
         attributes.push(attribute("extmap", Some(format!("{id} {}", extension.uri()))));
     }
-    if let Some(ssrc) = media.ssrc {
-        attributes.push(attribute("ssrc", Some(format!("{ssrc} cname:callrig"))));
-    }
-    let mut formats: Vec<String> =
-        media.payloads.iter().map(|payload| payload.payload_type.to_string()).collect();
+    write_sources(media, &mut attributes);
+    let mut formats: Vec<String> = media
+        .payloads
+        .iter()
+        .flat_map(|payload| [Some(payload.payload_type), payload.retransmission])
+        .flatten()
+        .map(|number| number.to_string())
+        .collect();
     if formats.is_empty() {
         // The grammar demands one; a rejected line needs none that means anything.
         formats.push("0".to_owned());
     }
-    let port = if media.rejected { 0 } else { isize::try_from(port).unwrap_or(0) };
+    let name = if media.kind == MediaKind::Audio { "audio" } else { "video" };
     let feedback = media.payloads.iter().any(|p| p.feedback != Feedback::default());
-    let profile = if feedback { "AVPF" } else { "AVP" };
-    sdp_media::MediaDescription {
-        media_name: MediaName {
-            media: if media.kind == MediaKind::Audio { "audio" } else { "video" }.to_owned(),
-            port: RangedPort { value: port, range: None },
-            protos: vec!["RTP".to_owned(), profile.to_owned()],
-            formats,
-        },
-        attributes,
-        ..sdp_media::MediaDescription::default()
+    match (&description.secure, feedback) {
+        (Some(_), _) => written(name, &["UDP", "TLS", "RTP", "SAVPF"], formats, attributes),
+        (None, true) => written(name, &["RTP", "AVPF"], formats, attributes),
+        (None, false) => written(name, &["RTP", "AVP"], formats, attributes),
+    }
+}
+
+fn write_sources(media: &MediaDescription, attributes: &mut Vec<Attribute>) {
+    let Some(ssrc) = media.ssrc else { return };
+    if let Some(again) = media.retransmission_ssrc {
+        attributes.push(attribute("ssrc-group", Some(format!("FID {ssrc} {again}"))));
+    }
+    for ssrc in [Some(ssrc), media.retransmission_ssrc].into_iter().flatten() {
+        attributes.push(attribute("ssrc", Some(format!("{ssrc} cname:callrig"))));
     }
 }
 
@@ -524,13 +580,12 @@ fn write_payload(payload: &Payload, attributes: &mut Vec<Attribute>) {
             attributes.push(attribute("rtcp-fb", Some(format!("{number} {name}"))));
         }
     }
+    if let Some(again) = payload.retransmission {
+        attributes.push(attribute("rtpmap", Some(format!("{again} rtx/{}", codec.clock_rate()))));
+        attributes.push(attribute("fmtp", Some(format!("{again} apt={number}"))));
+    }
 }
 
 fn attribute(key: &str, value: Option<String>) -> Attribute {
     Attribute { key: key.to_owned(), value }
-}
-
-/// A word that cannot break out of its line.
-fn token(word: &str) -> String {
-    word.chars().filter(|c| c.is_ascii_graphic()).collect()
 }

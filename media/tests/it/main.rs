@@ -11,3 +11,4 @@ mod rtp;
 mod sdp;
 mod session;
 mod video;
+mod webrtc;

@@ -23,7 +23,7 @@ const A: ([u8; 4], u16) = ([10, 0, 0, 1], 4_000);
 const B: ([u8; 4], u16) = ([10, 0, 0, 2], 5_000);
 
 fn describe(at: ([u8; 4], u16), media: &[MediaDescription]) -> Description {
-    Description { address: SocketAddr::from(at), media: media.to_vec() }
+    Description::new(SocketAddr::from(at), media.to_vec())
 }
 
 fn config(media: &[MediaDescription]) -> Config {

@@ -129,8 +129,7 @@ mod tests {
     use super::*;
 
     fn side(line: MediaDescription) -> Sides {
-        let description =
-            Description { address: SocketAddr::from(([127, 0, 0, 1], 9)), media: vec![line] };
+        let description = Description::new(SocketAddr::from(([127, 0, 0, 1], 9)), vec![line]);
         (description.clone(), description)
     }
 

@@ -215,6 +215,12 @@ impl EndResult {
         )
     }
 
+    /// Ours: the media path to a peer is gone.
+    #[must_use]
+    pub fn media_lost(detail: &str) -> Self {
+        Self::of(codes::MEDIA_LOST, format!("The media path is gone: {detail}"))
+    }
+
     /// Ours: a notification could not be delivered.
     #[must_use]
     pub fn callback_undeliverable(detail: &str) -> Self {

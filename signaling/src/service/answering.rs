@@ -101,13 +101,14 @@ impl Service {
         let bot_leg = call.leg;
         let (person, leg) = self.peer_of(call).ok_or_else(ApiError::call_not_found)?;
         let offered = leg.description.clone().ok_or_else(ApiError::call_not_found)?;
-        let at_person = self.media.address_of(person).ok_or_else(ApiError::call_not_found)?;
+        let at_person = self.media.place_of(person).cloned();
+        let at_person = at_person.ok_or_else(ApiError::call_not_found)?;
         let refused = |_| ApiError::bad_request("The two sides have no medium in common.");
         match hosting {
             Hosting::App { offer, .. } => {
-                let at_bot = self.media.allot(bot_leg).map_err(no_ports)?;
-                let to_person = attach::answer(at_person, &offer.media, &offered);
-                let to_bot = attach::answer(at_bot, &offered.media, offer);
+                let at_bot = self.allot_for(bot_leg, offer)?;
+                let to_person = attach::answer(&at_person, &offer.media, &offered);
+                let to_bot = attach::answer(&at_bot, &offered.media, offer);
                 let both = to_person.and_then(|to_person| Ok((to_person, to_bot?)));
                 if both.is_err() {
                     self.media.release(bot_leg);
@@ -117,11 +118,28 @@ impl Service {
                 Ok(Joined { person, to_person, from_person: offered, bot })
             }
             Hosting::Service | Hosting::Undecided => {
-                let ours = attach::service_hosted();
-                let to_person = attach::answer(at_person, &ours, &offered).map_err(refused)?;
+                let ours = at_person.announced(attach::service_hosted());
+                let to_person = attach::answer(&at_person, &ours, &offered).map_err(refused)?;
                 Ok(Joined { person, to_person, from_person: offered, bot: None })
             }
         }
+    }
+
+    /// Gives a leg a place at which somebody who describes himself so can be answered.
+    pub(super) fn allot_for(
+        &mut self,
+        leg: LegId,
+        offer: &Description,
+    ) -> Result<attach::Place, ApiError> {
+        if offer.secure.is_none() {
+            return self.media.allot(leg).map_err(no_ports);
+        }
+        let refused = |error: attach::WebRtcError| {
+            ApiError::bad_request(format!("mediaConfig/blob: {error}"))
+        };
+        self.media.check(offer).map_err(refused)?;
+        let seed = self.random_bits() as u64;
+        self.media.allot_shared(leg, seed).map_err(refused)
     }
 
     /// Opens the media sessions of both sides and joins them; ends the call if that
@@ -165,12 +183,12 @@ impl Service {
         call: &Call,
         person: LegId,
     ) -> Result<Description, ApiError> {
-        let address = self.media.address_of(person).ok_or_else(ApiError::call_not_found)?;
+        let place = self.media.place_of(person).ok_or_else(ApiError::call_not_found)?;
         let media = match &call.hosting {
             Hosting::App { offer, .. } => offer.media.clone(),
             Hosting::Service | Hosting::Undecided => attach::service_hosted(),
         };
-        Ok(Description { address, media })
+        Ok(place.describe(media))
     }
 
     /// A person takes a bot's call.
@@ -187,10 +205,25 @@ impl Service {
         let offered = self.offer_to_person(call, person);
         let offered = offered.map_err(|error| CommandError::Media(error.message))?;
         let unusable = |error: attach::AnswerError| CommandError::Media(error.to_string());
-        let to_person = attach::settle(&offered, &answer).map_err(unusable)?;
+        let to_person = match answer.secure {
+            // A browser cannot answer an offer of plain RTP: what it says is an offer of its
+            // own, and what the event says is the answer.
+            Some(_) => {
+                self.media.check(&answer).map_err(|e| CommandError::Media(e.to_string()))?;
+                let seed = self.random_bits() as u64;
+                let place = self.media.allot_shared(person, seed);
+                let place = place.map_err(|error| CommandError::Media(error.to_string()))?;
+                let media = match &hosting {
+                    Hosting::App { .. } => offered.media,
+                    Hosting::Service | Hosting::Undecided => place.announced(offered.media),
+                };
+                attach::answer(&place, &media, &answer).map_err(unusable)?
+            }
+            None => attach::settle(&offered, &answer).map_err(unusable)?,
+        };
         let bot = match &hosting {
             Hosting::App { offer, .. } => {
-                let at_bot = self.media.address_of(bot_leg).ok_or(CommandError::NoPorts)?;
+                let at_bot = self.media.place_of(bot_leg).ok_or(CommandError::NoPorts)?;
                 let to_bot = attach::answer(at_bot, &answer.media, offer).map_err(unusable)?;
                 Some((to_bot, (**offer).clone()))
             }

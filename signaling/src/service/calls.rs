@@ -63,11 +63,11 @@ impl Service {
         let person = self.new_leg_id();
         let bot = self.new_leg_id();
         self.media.allot(person).map_err(no_ports)?;
-        if matches!(hosting, Hosting::App { .. })
-            && let Err(error) = self.media.allot(bot)
+        if let Hosting::App { offer, .. } = &hosting
+            && let Err(error) = self.allot_for(bot, offer)
         {
             self.media.release(person);
-            return Err(no_ports(error));
+            return Err(error);
         }
         let call = self.begin_outgoing(asked, body, &tenant, [bot, person], &user);
         if let Some(held) = self.calls.get_mut(&call) {

@@ -76,7 +76,7 @@ impl Service {
             return Err(CommandError::TooManyCalls(app.clone()));
         }
         let user_leg = self.new_leg_id();
-        self.media.allot(user_leg).map_err(|_| CommandError::NoPorts)?;
+        self.allot_for_person(user_leg, &offer)?;
         let source = self.source_for(user, app);
         let target = InvitationParticipantInfo {
             identity: self.directory.app_info(app).identity,
@@ -121,6 +121,16 @@ impl Service {
             shown.requested_modalities = Some(modalities);
         });
         Ok(Ringing { call, leg: user_leg })
+    }
+
+    fn allot_for_person(&mut self, leg: LegId, offer: &Description) -> Result<(), CommandError> {
+        if offer.secure.is_none() {
+            return self.media.allot(leg).map(|_| ()).map_err(|_| CommandError::NoPorts);
+        }
+        self.media.check(offer).map_err(|error| CommandError::Media(error.to_string()))?;
+        let seed = self.random_bits() as u64;
+        let allotted = self.media.allot_shared(leg, seed);
+        allotted.map(|_| ()).map_err(|error| CommandError::Media(error.to_string()))
     }
 
     fn webhook_of(&self, app: &AppId) -> Result<String, CommandError> {
@@ -234,6 +244,7 @@ pub(crate) fn modalities_of(description: &Description) -> Vec<Modality> {
             MediaKind::Audio => Modality::Audio,
             MediaKind::Video => Modality::Video,
             MediaKind::ScreenSharing => Modality::VideoBasedScreenSharing,
+            MediaKind::Data => continue,
         };
         if !modalities.contains(&modality) {
             modalities.push(modality);

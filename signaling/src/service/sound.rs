@@ -11,7 +11,7 @@ use callrig_media::time::Instant;
 
 use super::api::{Asked, checked_context};
 use super::reply::{ApiError, Reply};
-use super::{Service, Timer};
+use super::{Party, Service, Timer};
 use crate::attach;
 use crate::call::operation::{Kind, Operation};
 use crate::call::queue::{Entry, PromptKey, TONES_MAX, Work};
@@ -387,6 +387,13 @@ impl Service {
                 self.say(Event::RelayDropped { leg, payload_type, reason });
             }
             (attach::Event::Tone(tone), _) => self.tone_heard(now, leg, &tone),
+            (attach::Event::Lost(reason), call) => {
+                let result = EndResult::media_lost(&reason.to_string());
+                match (self.leg(leg).map(|held| &held.party), call) {
+                    (Some(Party::Bot(_)), Some(call)) => self.end_call(now, call, &result),
+                    _ => self.person_gone(now, leg, &result),
+                }
+            }
             (attach::Event::Played, Some(call)) => {
                 self.work_done(now, call, EndResult::action_completed());
             }

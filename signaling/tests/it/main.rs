@@ -11,4 +11,5 @@ mod model;
 mod outgoing;
 mod sdk;
 mod tokens;
+mod webrtc;
 mod world;

@@ -306,8 +306,8 @@ fn packets_are_relayed_under_each_sides_numbers() {
         MediaDescription::audio("x")
             .with_payloads(vec![Payload::new(number, Codec::Opus { stereo: false })])
     };
-    let offer = Description { address: ann, media: vec![MediaDescription::audio("a")] };
-    let bot_side = Description { address: ([127, 0, 0, 3], 5000).into(), media: vec![opus(96)] };
+    let offer = Description::new(ann, vec![MediaDescription::audio("a")]);
+    let bot_side = Description::new(([127, 0, 0, 3], 5000).into(), vec![opus(96)]);
     let (mut world, call) = app_hosted(10, &offer, bot_side);
     world.person(ann).speaks = true;
     world.run_ms(1000);
@@ -340,9 +340,8 @@ fn sides_without_a_codec_in_common_do_not_come_together() {
     let only = |number, codec| {
         MediaDescription::audio("x").with_payloads(vec![Payload::new(number, codec)])
     };
-    let offer = Description { address: ann, media: vec![only(0, Codec::Pcmu)] };
-    let bot_side =
-        Description { address: ([127, 0, 0, 3], 5000).into(), media: vec![only(8, Codec::Pcma)] };
+    let offer = Description::new(ann, vec![only(0, Codec::Pcmu)]);
+    let bot_side = Description::new(([127, 0, 0, 3], 5000).into(), vec![only(8, Codec::Pcma)]);
     let (world, _) = app_hosted(11, &offer, bot_side);
     let refused = world.bot_said.iter().find_map(|(_, event)| match event {
         bot::Event::Refused { status, .. } => Some(*status),

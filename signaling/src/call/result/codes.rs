@@ -236,6 +236,11 @@ table! {
             "The platform is shutting down.",
             "Somebody stopped it.",
             "Start it again.";
+        Call MEDIA_LOST = 500 / 90013 Ours,
+            "The media path of a WebRTC peer is gone.",
+            "It never came, its checks stopped, its certificate was not the announced one, or \
+             it said goodbye; the message says which.",
+            "Make sure that the peer reaches the platform's media port by UDP.";
         Operation ACTION_COMPLETED = 200 / 0 Documented,
             "Done.",
             "The prompt was played to its end, or the action did what it was to do.",

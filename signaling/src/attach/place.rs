@@ -1,0 +1,125 @@
+//! Where a leg receives its media: plain RTP at a port of its own, WebRTC at the one port
+//! that all such legs share, where its checks and addresses tell it from the others.
+
+use core::net::SocketAddr;
+use std::collections::BTreeSet;
+
+use callrig_media::datagram::Datagram;
+use callrig_media::description::{Description, MediaDescription, Secure};
+use callrig_media::event::TransportEvent;
+use callrig_media::transport::webrtc::{self, Certificate, Demultiplexer};
+
+use crate::id::LegId;
+
+/// What it takes to be reached by WebRTC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebRtc {
+    /// Where all WebRTC legs of the platform (of this shard) receive; this address stands
+    /// in the descriptions, so it must be one that peers can reach.
+    pub address: SocketAddr,
+    /// By which the platform is known to peers.
+    pub certificate: Certificate,
+}
+
+/// Why a leg gets no address by WebRTC.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WebRtcError {
+    /// The platform was not told how.
+    #[error("this platform has no WebRTC: it was given no address and certificate for it")]
+    Absent,
+    /// Nobody would look for the other one.
+    #[error("both sides are ICE-lite: the description must be a full ICE agent's")]
+    Lite,
+    /// The machine refuses.
+    #[error(transparent)]
+    Crypto(#[from] webrtc::CryptoError),
+}
+
+/// Where a leg receives, and what it takes to reach it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    pub(crate) secure: Option<Box<Secure>>,
+    /// Of the first line that is sent from there, if that is announced.
+    ssrc: Option<u32>,
+}
+
+impl Place {
+    pub(crate) const fn plain(address: SocketAddr) -> Self {
+        Self { address, secure: None, ssrc: None }
+    }
+
+    /// Lines that the platform itself sends on: some WebRTC stacks take only what was
+    /// announced.
+    pub(crate) fn announced(&self, mut media: Vec<MediaDescription>) -> Vec<MediaDescription> {
+        for (line, index) in media.iter_mut().zip(0..) {
+            line.ssrc = self.ssrc.map(|first| first.wrapping_add(index));
+        }
+        media
+    }
+
+    /// A description of somebody there who could do `media`.
+    pub(crate) fn describe(&self, media: Vec<MediaDescription>) -> Description {
+        Description { secure: self.secure.clone(), ..Description::new(self.address, media) }
+    }
+}
+
+/// The legs at the shared port.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    webrtc: Option<WebRtc>,
+    legs: BTreeSet<LegId>,
+    peers: Demultiplexer<LegId>,
+}
+
+impl Shared {
+    pub(super) fn new(webrtc: Option<WebRtc>) -> Self {
+        Self { webrtc, ..Self::default() }
+    }
+
+    pub(super) fn certificate(&self) -> Option<&Certificate> {
+        self.webrtc.as_ref().map(|webrtc| &webrtc.certificate)
+    }
+
+    /// Whether a side like this could be answered at all.
+    pub(super) fn check(&self, offer: &Description) -> Result<(), WebRtcError> {
+        match &offer.secure {
+            Some(_) if self.webrtc.is_none() => Err(WebRtcError::Absent),
+            Some(secure) if secure.ice_lite => Err(WebRtcError::Lite),
+            _ => Ok(()),
+        }
+    }
+
+    /// A place at the shared port, with credentials that follow from the seed; whether it
+    /// is the first one.
+    pub(super) fn take(&mut self, leg: LegId, seed: u64) -> Result<(Place, bool), WebRtcError> {
+        let webrtc = self.webrtc.as_ref().ok_or(WebRtcError::Absent)?;
+        let secure = webrtc::describe(&webrtc.certificate, webrtc.address, seed)?;
+        self.peers.insert(leg, &secure.ufrag);
+        let first = self.legs.is_empty();
+        self.legs.insert(leg);
+        let (address, ssrc) = (webrtc.address, Some((seed >> 32) as u32));
+        Ok((Place { address, secure: Some(Box::new(secure)), ssrc }, first))
+    }
+
+    /// Takes a place back; whether it was the last one.
+    pub(super) fn release(&mut self, leg: LegId) -> bool {
+        self.peers.remove(leg);
+        self.legs.remove(&leg) && self.legs.is_empty()
+    }
+
+    /// Whose a datagram is, if it came to the shared port at all.
+    pub(super) fn route(&self, datagram: &Datagram) -> Option<Option<LegId>> {
+        let here = self.webrtc.as_ref()?.address == datagram.destination;
+        here.then(|| self.peers.route(datagram.source, &datagram.payload).ok())
+    }
+
+    /// What a leg's transport says about where the peer is.
+    pub(super) fn hear(&mut self, leg: LegId, event: TransportEvent) {
+        match event {
+            TransportEvent::WayFound { address } => self.peers.found(leg, address),
+            TransportEvent::WayLost { address } => self.peers.lost(leg, address),
+            _ => {}
+        }
+    }
+}
