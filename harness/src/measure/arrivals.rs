@@ -69,7 +69,10 @@ pub fn sources(packets: &[Arrived]) -> Vec<u32> {
     sources
 }
 
-pub(crate) fn read(sent: Instant, bytes: &[u8]) -> Option<Arrived> {
+/// The RTP packet in a datagram that was sent at a moment; `None` for RTCP and whatever
+/// breaks the fixed header.
+#[must_use]
+pub fn read(sent: Instant, bytes: &[u8]) -> Option<Arrived> {
     let header: &[u8; 12] = bytes.first_chunk()?;
     // RFC 5761 section 4: with a shared port 192 to 223 in the second byte is RTCP.
     if header[0] >> 6 != 2 || (192..=223).contains(&header[1]) {
