@@ -5,6 +5,7 @@
 use callrig_media::datagram::Datagram;
 use callrig_media::time::Instant;
 use callrig_signaling::http;
+use serde::{Deserialize, Serialize};
 
 use crate::order::Order;
 use crate::said::Said;
@@ -57,7 +58,8 @@ pub enum Output {
 }
 
 /// The place of an actor in its world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct ActorId(pub u16);
 
 /// What kind of input a step handled: cost is told apart by it.

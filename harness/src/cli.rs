@@ -75,6 +75,8 @@ pub struct Cli {
 pub enum Command {
     /// Call a bot with recordings, judge and measure what arrives, and report.
     Run(Box<Run>),
+    /// Judge again what happened in runs that were traced.
+    Judge(Judge),
     /// Show the cases, their requirements, and the network presets.
     List(List),
     /// Look after the recordings: list, verify, import, make.
@@ -120,9 +122,44 @@ pub struct Run {
     /// `ssrc=..,pt=..,codec=..,clock=..`; `pt`, `codec` and `clock` are optional.
     #[arg(long, value_name = "ssrc=..[,pt=..,codec=..,clock=..]")]
     pub flow: Vec<String>,
-    /// Also write what happened in each run: trace.jsonl and trace.pcap.
+    /// Also write what happened in each run: trace.jsonl, which `callrig judge` reads, and
+    /// trace.pcap for Wireshark.
     #[arg(long)]
     pub trace: bool,
+    /// Where the corpora are.
+    #[command(flatten)]
+    pub corpora: CorporaDir,
+}
+
+const JUDGE_EXAMPLES: &str = "\
+Examples:
+  callrig run --trace --recording audio/double-talk --network wifi
+      Writes target/callrig/traces/*/trace.jsonl, one for each call.
+  callrig judge target/callrig/traces
+      The same verdicts and exact metrics, from these files and the recordings that they
+      name; another callrig, with other judges, may differ.
+  callrig judge traces/*double-talk*/trace.jsonl --case 'media/audio/**' --out again
+
+What the steps cost in real time is not in a trace, so the cost cases are left out.
+
+Exit codes: as those of `callrig run`.";
+
+/// `callrig judge`
+#[derive(Debug, Args)]
+#[command(after_help = JUDGE_EXAMPLES)]
+pub struct Judge {
+    /// Files that `callrig run --trace` wrote (trace.jsonl), or folders of them.
+    #[arg(value_name = "TRACE", required = true)]
+    pub traces: Vec<PathBuf>,
+    /// Only cases whose id matches: `*` stays within a part of the path, `**` does not.
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
+    pub case: Vec<String>,
+    /// Where the report goes; without it the verdicts are only shown.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Which reports to write; several with commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Format::ALL)]
+    pub format: Vec<Format>,
     /// Where the corpora are.
     #[command(flatten)]
     pub corpora: CorporaDir,

@@ -2,6 +2,7 @@
 //! do next, and the exit code that is documented for it.
 
 mod corpus;
+mod judge;
 mod list;
 mod load;
 mod report;
@@ -23,6 +24,10 @@ pub struct Failure {
 impl Failure {
     fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self { code: ExitCode::Usage, error: error.into() }
+    }
+
+    fn into_error(self) -> anyhow::Error {
+        self.error
     }
 
     fn nothing(message: impl fmt::Display) -> Self {
@@ -49,6 +54,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Run(arguments) => run::run(*arguments),
+        Command::Judge(arguments) => judge::judge(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Corpus(arguments) => corpus::corpus(&arguments),
         Command::Report(arguments) => report::report(&arguments),

@@ -11,7 +11,7 @@ use core::time::Duration;
 use callrig_media::time::Instant;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::Rng as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::seed::Seed;
@@ -182,7 +182,7 @@ pub enum Fate {
 }
 
 /// Why a datagram never arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Cause {
     /// Random loss.
@@ -213,7 +213,7 @@ pub struct Link {
 }
 
 /// What a link has done so far: `sent = delivered + dropped`, by cause; copies aside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counters {
     /// Datagrams that departed.

@@ -183,17 +183,34 @@ pub fn perform(plan: &Plan, performing: &Performing<'_>) -> Result<Vec<CaseResul
     Ok(results.into_iter().flat_map(|(_, results)| results).collect())
 }
 
-/// One performance and its judges. A panic in the product is an error of this
-/// performance, not the end of all others.
+/// One performance and its judges.
 fn perform_one(planned: &Planned, performing: &Performing<'_>) -> Vec<CaseResult> {
     let seed = performing.seed.derive(&planned.name());
-    let attempt = catch_unwind(AssertUnwindSafe(|| {
+    attempt(planned, || {
         let performance = stage::perform(&planned.subject, planned.network, planned.stage, seed)
             .map_err(|error| error.to_string())?;
         (performing.keep)(planned, &performance)?;
-        Ok::<_, String>(judged(planned, &performance, performing.deviations))
-    }));
-    let reason = match attempt {
+        Ok(judged(planned, &performance, performing.deviations))
+    })
+}
+
+/// Judges a performance that was kept, with today's judges.
+#[must_use]
+pub fn judge(
+    planned: &Planned,
+    performance: &Performance,
+    deviations: &Deviations,
+) -> Vec<CaseResult> {
+    attempt(planned, || Ok(judged(planned, performance, deviations)))
+}
+
+/// A panic in the product or in a judge is an error of this performance, not the end of
+/// all others.
+fn attempt(
+    planned: &Planned,
+    work: impl FnOnce() -> Result<Vec<CaseResult>, String>,
+) -> Vec<CaseResult> {
+    let reason = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(results)) => return results,
         Ok(Err(reason)) => reason,
         Err(panic) => format!("a bug: {}", panic_message(&*panic)),

@@ -12,7 +12,7 @@ use callrig_media::time::{Epoch, Instant, NtpTime};
 use callrig_signaling::bot::{self, Bot};
 use callrig_signaling::id::{AppId, TenantId, UserId};
 use callrig_signaling::service::{self, Directory, directory};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::actor::{Actor, ActorId};
@@ -51,7 +51,7 @@ const PLATFORM_PORTS: core::ops::RangeInclusive<u16> = 20_000..=20_007;
 const BOT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 0, 3), 5_000);
 
 /// A stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Stage {
     /// The person calls a bot with application-hosted media that listens: it decodes all
@@ -97,7 +97,7 @@ impl Stage {
 }
 
 /// Who is who in a world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cast {
     /// The calling platform.
     pub platform: ActorId,

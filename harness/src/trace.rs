@@ -15,6 +15,7 @@ use callrig_media::event::Event;
 use callrig_media::time::Instant;
 use callrig_media::video::Picture;
 use callrig_signaling::http::{Request, Response};
+use serde::{Deserialize, Serialize};
 use sha1::{Digest as _, Sha1};
 
 use crate::actor::ActorId;
@@ -134,11 +135,13 @@ pub trait Critic: Send {
 }
 
 /// The path of a datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct PathId(pub u16);
 
 /// From where to where datagrams went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Path {
     /// Who sends.
     pub from: ActorId,
@@ -176,14 +179,29 @@ pub struct Screen {
     pub leg: Leg,
     /// How many pictures there were.
     pub pictures: u32,
-    digest: Sha1,
+    digest: Digesting,
+}
+
+/// The digest of a screen: under way, or as a saved trace has it.
+#[derive(Clone)]
+enum Digesting {
+    Open(Sha1),
+    Closed([u8; 20]),
 }
 
 impl Screen {
+    /// As a saved trace has it.
+    pub(crate) const fn closed(who: ActorId, leg: Leg, pictures: u32, digest: [u8; 20]) -> Self {
+        Self { who, leg, pictures, digest: Digesting::Closed(digest) }
+    }
+
     /// SHA-1 of all pictures in output order: I420, visible area, Y then U then V.
     #[must_use]
     pub fn digest(&self) -> [u8; 20] {
-        self.digest.clone().finalize().into()
+        match &self.digest {
+            Digesting::Open(digest) => digest.clone().finalize().into(),
+            Digesting::Closed(digest) => *digest,
+        }
     }
 }
 
@@ -216,6 +234,12 @@ impl Trace {
     #[must_use]
     pub fn facts(&self) -> &[Fact] {
         &self.facts
+    }
+
+    /// The names of all actors; an [`ActorId`] is the place in it.
+    #[must_use]
+    pub fn actors(&self) -> &[String] {
+        &self.actors
     }
 
     /// The name of an actor.
@@ -310,6 +334,18 @@ impl Trace {
     /// The sound that `who` is played is counted, but its samples are not kept.
     pub fn ignore_sound_of(&mut self, who: ActorId) {
         self.deaf.push(who);
+    }
+
+    /// A trace that was saved. Whoever reads it has made sure that nothing refers to what
+    /// is not there.
+    pub(crate) const fn restored(
+        actors: Vec<String>,
+        paths: Vec<Path>,
+        tracks: Vec<Track>,
+        screens: Vec<Screen>,
+        facts: Vec<Fact>,
+    ) -> Self {
+        Self { actors, paths, facts, tracks, screens, critic: None, deaf: Vec::new() }
     }
 
     pub(crate) fn name(&mut self, id: ActorId, name: &str) {
@@ -411,14 +447,17 @@ impl Trace {
     fn see(&mut self, who: ActorId, leg: Leg, picture: &Picture) -> Seen {
         let same = |screen: &Screen| screen.who == who && screen.leg == leg;
         let place = self.screens.iter().position(same).unwrap_or_else(|| {
-            self.screens.push(Screen { who, leg, pictures: 0, digest: Sha1::new() });
+            let digest = Digesting::Open(Sha1::new());
+            self.screens.push(Screen { who, leg, pictures: 0, digest });
             self.screens.len() - 1
         });
         let screen = &mut self.screens[place];
         let index = screen.pictures;
         screen.pictures += 1;
-        for plane in [&picture.y, &picture.u, &picture.v] {
-            screen.digest.update(plane);
+        if let Digesting::Open(digest) = &mut screen.digest {
+            for plane in [&picture.y, &picture.u, &picture.v] {
+                digest.update(plane);
+            }
         }
         let likeness = self.critic.as_mut().and_then(|critic| critic.compare(index, picture));
         Seen {

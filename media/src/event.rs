@@ -172,7 +172,8 @@ pub enum EndReason {
 }
 
 /// An RTP packet as it arrived.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PacketEvent {
     /// Its synchronisation source.
     pub ssrc: u32,
@@ -211,7 +212,8 @@ pub enum Order {
 }
 
 /// A reception report block about a stream that we send (RFC 3550 section 6.4).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RemoteReport {
     /// Our stream.
     pub ssrc: u32,
@@ -230,7 +232,8 @@ pub struct RemoteReport {
 }
 
 /// Something that goes nowhere, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Dropped {
     /// Why.
     pub reason: DropReason,

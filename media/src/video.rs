@@ -4,6 +4,7 @@
 //! [`parameter_sets`] keeps what slices refer to.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
@@ -59,7 +60,8 @@ pub struct Picture {
 }
 
 /// Why an access unit that had begun to come in was not handed out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum DropCause {
     /// A packet of it is missing, or may be: what lies before it was lost, and nothing in

@@ -275,10 +275,7 @@ fn loss(evidence: &Evidence<'_>) -> Judgement {
 fn report_loss(stream: &Inbound, reception: &Reception, judgement: &mut Judgement) {
     let label = label(stream);
     let ratio = reception.missing as f64 / reception.expected.max(1) as f64;
-    let span = match (reception.packets.first(), reception.packets.last()) {
-        (Some(first), Some(last)) => last.at.since(first.at).as_secs_f64(),
-        _ => 0.0,
-    };
+    let span = reception.span_seconds();
     let bitrate = (span > 0.0).then(|| reception.bytes as f64 * 8.0 / span);
     judgement.metrics.extend(
         [
@@ -506,11 +503,17 @@ fn bursts(evidence: &Evidence<'_>) -> Judgement {
             let (count, packets, lost, alone) = expected;
             let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
             let gap_packets = reception.expected.saturating_sub(packets);
+            let spacing = share(1, reception.expected).map(|part| part * reception.span_seconds());
+            let lasts = |packets: u64, times: u64| Some(share(packets, times)? * spacing?);
+            let longest = reception.holes.iter().map(|(_, length)| *length).max().unwrap_or(0);
             judgement.metrics.extend(
                 [
                     Metric::new(&metrics::BURST_COUNT, count),
                     Metric::new(&metrics::BURST_DENSITY, share(lost, packets)),
+                    Metric::new(&metrics::BURST_DURATION, lasts(packets, count)),
                     Metric::new(&metrics::GAP_DENSITY, share(alone, gap_packets)),
+                    Metric::new(&metrics::GAP_DURATION, lasts(gap_packets, count + 1)),
+                    Metric::new(&metrics::LONGEST_LOSS, longest),
                 ]
                 .map(|metric| metric.labelled(label.clone())),
             );
@@ -573,17 +576,9 @@ fn conservation(evidence: &Evidence<'_>) -> Judgement {
 fn stats_said_at(evidence: &Evidence<'_>, name: &str) -> Option<callrig_media::time::Instant> {
     let who = if name == "the bot" { evidence.cast.bot } else { evidence.cast.platform };
     let leg = view::user_leg(evidence);
-    evidence.trace.said_by(who).find_map(|(at, said)| match said {
-        Said::Bot(event) => {
-            matches!(&**event, callrig_signaling::bot::Event::MediaEnded { .. }).then_some(at)
-        }
-        Said::Service(event) => match &**event {
-            callrig_signaling::event::Event::MediaEnded { leg: ended, .. } => {
-                (Some(*ended) == leg).then_some(at)
-            }
-            _ => None,
-        },
-        _ => None,
+    evidence.trace.said_by(who).find_map(|(at, said)| {
+        let (ended, _) = said.ended()?;
+        (ended.is_none() || ended == leg).then_some(at)
     })
 }
 

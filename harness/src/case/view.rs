@@ -3,12 +3,10 @@
 
 use callrig_media::description::Codec;
 use callrig_media::stats::{Inbound, Stats};
-use callrig_signaling::event::Event;
-use callrig_signaling::{bot, id::LegId};
+use callrig_signaling::id::LegId;
 
 use crate::case::Evidence;
 use crate::measure::arrivals::{self, Arrived};
-use crate::said::Said;
 use crate::subject::Subject;
 
 /// One end of a link: what reached it, and what it made of that.
@@ -52,38 +50,24 @@ pub fn receivers<'a>(evidence: &Evidence<'a>) -> Vec<Receiver<'a>> {
 /// The leg of the person on the platform.
 #[must_use]
 pub fn user_leg(evidence: &Evidence<'_>) -> Option<LegId> {
-    evidence.trace.said_by(evidence.cast.platform).find_map(|(_, said)| match said {
-        Said::Service(event) => match &**event {
-            Event::UserAnswered { leg, .. } => Some(*leg),
-            _ => None,
-        },
-        _ => None,
-    })
+    evidence.trace.said_by(evidence.cast.platform).find_map(|(_, said)| said.answered())
 }
 
 /// What the platform's session with the person said at the end.
 #[must_use]
 pub fn platform_stats<'a>(evidence: &Evidence<'a>) -> Option<&'a Stats> {
     let user = user_leg(evidence)?;
-    evidence.trace.said_by(evidence.cast.platform).find_map(|(_, said)| match said {
-        Said::Service(event) => match &**event {
-            Event::MediaEnded { leg, stats, .. } if *leg == user => Some(&**stats),
-            _ => None,
-        },
-        _ => None,
-    })
+    let mut ended = evidence.trace.said_by(evidence.cast.platform);
+    ended
+        .find_map(|(_, said)| said.ended().filter(|(leg, _)| *leg == Some(user)))
+        .map(|(_, stats)| stats)
 }
 
 /// What the bot's session said at the end.
 #[must_use]
 pub fn bot_stats<'a>(evidence: &Evidence<'a>) -> Option<&'a Stats> {
-    evidence.trace.said_by(evidence.cast.bot).find_map(|(_, said)| match said {
-        Said::Bot(event) => match &**event {
-            bot::Event::MediaEnded { stats, .. } => Some(&**stats),
-            _ => None,
-        },
-        _ => None,
-    })
+    let mut said = evidence.trace.said_by(evidence.cast.bot);
+    said.find_map(|(_, said)| said.ended()).map(|(_, stats)| stats)
 }
 
 impl Receiver<'_> {

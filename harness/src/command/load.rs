@@ -143,7 +143,11 @@ fn folder(path: &Path, wanted: &Wanted, loaded: &mut Loaded) -> Result<(), Failu
     Ok(())
 }
 
-fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
+pub(super) fn collect(
+    folder: &Path,
+    depth: usize,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), Failure> {
     let entries =
         fs::read_dir(folder).with_context(|| format!("cannot look into {}", folder.display()))?;
     for entry in entries {

@@ -21,6 +21,7 @@ use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::stage::Performance;
 use crate::subject::Subject;
+use crate::trace::lines::{Origin, Staged};
 use crate::{environment, output, trace};
 
 /// Runs what was asked for and reports it.
@@ -51,14 +52,7 @@ pub(super) fn run(mut arguments: Run) -> Result<ExitCode, Failure> {
     }
     let results = perform(&arguments, &plan, &deviations)?;
     let mut report = Report::new(env!("CARGO_PKG_VERSION"), started_at, arguments.seed);
-    report.environment = environment::current();
-    report.recordings = loaded.subjects.iter().map(|subject| recording(subject)).collect();
-    report.networks = used_networks(&plan);
-    report.requirements = requirements(&plan);
-    if corpora_digest.is_some() {
-        report.requirements.push(deviation::STALE.requirement());
-    }
-    report.corpora_digest = corpora_digest;
+    describe(&mut report, &loaded.subjects, &plan, corpora_digest);
     report.results = results;
     report.took_ms = u64::try_from(began.elapsed().as_millis()).ok();
     let report = report.finish();
@@ -67,6 +61,23 @@ pub(super) fn run(mut arguments: Run) -> Result<ExitCode, Failure> {
     show(&report)?;
     say(&format!("\n{}\n", written(&arguments)))?;
     Ok(exit_code(&report))
+}
+
+/// Where a report was made, and all that its results refer to.
+pub(super) fn describe(
+    report: &mut Report,
+    subjects: &[Arc<Subject>],
+    plan: &Plan,
+    corpora_digest: Option<String>,
+) {
+    report.environment = environment::current();
+    report.recordings = subjects.iter().map(|subject| recording(subject)).collect();
+    report.networks = used_networks(plan);
+    report.requirements = requirements(plan);
+    if corpora_digest.is_some() {
+        report.requirements.push(deviation::STALE.requirement());
+    }
+    report.corpora_digest = corpora_digest;
 }
 
 /// `--network clean call.pcap` means a network and a file: what follows an option with
@@ -184,7 +195,7 @@ fn perform(
     let progress = Progress::new(plan.performances.len());
     let traces = arguments.trace.then(|| arguments.out.join("traces"));
     let keep = |planned: &Planned, performance: &Performance| match &traces {
-        Some(folder) => keep_trace(folder, planned, performance),
+        Some(folder) => keep_trace(folder, arguments, planned, performance),
         None => Ok(()),
     };
     let done = |planned: &Planned, results: &[callrig_reports::CaseResult]| {
@@ -197,14 +208,30 @@ fn perform(
     Ok(results)
 }
 
-fn keep_trace(folder: &Path, planned: &Planned, performance: &Performance) -> Result<(), String> {
+fn keep_trace(
+    folder: &Path,
+    arguments: &Run,
+    planned: &Planned,
+    performance: &Performance,
+) -> Result<(), String> {
+    let named = !arguments.paths.is_empty();
+    let staged = Staged {
+        recording: planned.subject.id.clone(),
+        origin: if named { Origin::File } else { Origin::Corpora },
+        sha256: planned.subject.sha256.clone(),
+        payload: arguments.payload.clone(),
+        flow: arguments.flow.clone(),
+        network: planned.network.name.to_owned(),
+        stage: planned.stage,
+        seed: arguments.seed,
+    };
     let name: String = planned
         .name()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "-_.@".contains(c) { c } else { '_' })
         .collect();
     let refuse = |error: &dyn core::fmt::Display| format!("the trace cannot be kept: {error}");
-    let lines = trace::lines::write(&performance.trace, Vec::new()).map_err(|e| refuse(&e))?;
+    let lines = trace::lines::write(&staged, performance, Vec::new()).map_err(|e| refuse(&e))?;
     let pcap = trace::pcap::write(&performance.trace, crate::stage::EPOCH_NANOS, Vec::new())
         .map_err(|error| refuse(&error))?;
     let files = [("trace.jsonl".to_owned(), lines), ("trace.pcap".to_owned(), pcap)];
@@ -269,7 +296,7 @@ fn written(arguments: &Run) -> String {
     format!("written to {}: {}{traces}", arguments.out.display(), names.join(", "))
 }
 
-fn exit_code(report: &Report) -> ExitCode {
+pub(super) fn exit_code(report: &Report) -> ExitCode {
     match report.totals.worst() {
         None => ExitCode::NothingRan,
         Some(Verdict::Fail) => ExitCode::Failed,

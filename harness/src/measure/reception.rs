@@ -128,6 +128,15 @@ impl Reception {
         self.expected as i64 - self.received as i64
     }
 
+    /// From the first arrival to the last.
+    #[must_use]
+    pub fn span_seconds(&self) -> f64 {
+        match (self.packets.first(), self.packets.last()) {
+            (Some(first), Some(last)) => last.at.since(first.at).as_secs_f64(),
+            _ => 0.0,
+        }
+    }
+
     /// Jitter after the last packet, in timestamp units.
     #[must_use]
     pub fn jitter_last(&self) -> f64 {

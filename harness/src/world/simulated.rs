@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use callrig_media::datagram::Datagram;
 use callrig_media::time::Instant;
 use callrig_signaling::http::{Failure, Request, RequestId, Response};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::actor::{Actor, ActorId, Input, Output};
@@ -66,7 +67,8 @@ pub enum PlaceError {
 }
 
 /// Why a world stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Stop {
     /// Nothing is under way and nobody waits for anything.
     Quiet,

@@ -4,6 +4,7 @@ mod command_line;
 mod determinism;
 mod deviations;
 mod stages;
+mod traces;
 mod tshark;
 
 use std::path::{Path, PathBuf};
