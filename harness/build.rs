@@ -17,6 +17,17 @@ fn main() {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     set("CALLRIG_RUSTC", output(&rustc, &["--version"]));
     set("CALLRIG_PROFILE", std::env::var("PROFILE").ok());
+    println!("cargo::rerun-if-changed=../Cargo.lock");
+    let lock = std::fs::read_to_string("../Cargo.lock").unwrap_or_default();
+    set("CALLRIG_OPUS", locked(&lock, "opusic-sys"));
+    set("CALLRIG_OPENH264", locked(&lock, "openh264-sys2"));
+    set("CALLRIG_RUBATO", locked(&lock, "rubato"));
+}
+
+/// The version of a package in a lock file.
+fn locked(lock: &str, package: &str) -> Option<String> {
+    let (_, after) = lock.split_once(&format!("name = \"{package}\"\nversion = \""))?;
+    Some(after.split_once('"')?.0.to_owned())
 }
 
 /// What a command prints, if it can be run and succeeds.

@@ -5,10 +5,12 @@
 use core::fmt;
 use std::time::Instant as WallClock;
 
+use callrig_media::event::Event;
 use callrig_media::time::Instant;
 use hdrhistogram::Histogram;
 
 use crate::actor::{Actor, Input, Kind, Output};
+use crate::said::Said;
 
 /// The longest step that is told apart from longer ones, in nanoseconds.
 const STEP_NANOS_MAX: u64 = 10_000_000_000;
@@ -23,21 +25,32 @@ pub fn step(
     outputs: &mut Vec<Output>,
 ) -> Option<Instant> {
     let kind = input.kind();
+    let before = outputs.len();
     let started = stopwatch.start();
     actor.handle_input(now, input);
     while let Some(output) = actor.poll_output() {
         outputs.push(output);
     }
     let deadline = actor.poll_timeout();
-    stopwatch.stop(kind, started);
+    stopwatch.stop(kind, started, &outputs[before..]);
     deadline
 }
 
-/// How long the steps of one actor took, by kind of input, in nanoseconds of real time.
+/// Whether something is an access unit or 20 ms of sound: what time is told apart by.
+fn is_frame(output: &Output) -> bool {
+    let Output::Said(Said::Media(_, event)) = output else { return false };
+    matches!(**event, Event::Frame(_) | Event::Audio(_))
+}
+
+/// How long the steps of one actor took, by kind of input and by frame that came of them,
+/// in nanoseconds of real time.
 #[derive(Clone)]
 pub struct Stopwatch {
     running: bool,
     histograms: [Option<Histogram<u64>>; Kind::ALL.len()],
+    frames: Option<Histogram<u64>>,
+    /// What the steps since the last frame took.
+    since_frame_nanos: u64,
     total_nanos: u64,
 }
 
@@ -45,13 +58,26 @@ impl Stopwatch {
     /// A stopwatch that measures, or one that only stands there.
     #[must_use]
     pub fn new(running: bool) -> Self {
-        Self { running, histograms: Default::default(), total_nanos: 0 }
+        Self {
+            running,
+            histograms: Default::default(),
+            frames: None,
+            since_frame_nanos: 0,
+            total_nanos: 0,
+        }
     }
 
     /// The steps of one kind, if there were any.
     #[must_use]
     pub fn histogram(&self, kind: Kind) -> Option<&Histogram<u64>> {
         self.histograms[kind as usize].as_ref()
+    }
+
+    /// What the steps from one frame to the next took together, if frames came of them. What
+    /// several share is divided among them; what was dropped falls on the next that was not.
+    #[must_use]
+    pub const fn frames(&self) -> Option<&Histogram<u64>> {
+        self.frames.as_ref()
     }
 
     /// All steps together, in nanoseconds.
@@ -63,7 +89,8 @@ impl Stopwatch {
     /// Takes in the steps that another one measured.
     pub fn merge(&mut self, other: &Self) {
         self.total_nanos += other.total_nanos;
-        for (mine, theirs) in self.histograms.iter_mut().zip(&other.histograms) {
+        let mine = self.histograms.iter_mut().chain([&mut self.frames]);
+        for (mine, theirs) in mine.zip(other.histograms.iter().chain([&other.frames])) {
             match (mine, theirs) {
                 (Some(mine), Some(theirs)) => {
                     mine.add(theirs).expect("both have the same bounds");
@@ -78,11 +105,18 @@ impl Stopwatch {
         self.running.then(WallClock::now)
     }
 
-    fn stop(&mut self, kind: Kind, started: Option<WallClock>) {
+    fn stop(&mut self, kind: Kind, started: Option<WallClock>, outputs: &[Output]) {
         let Some(started) = started else { return };
         let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.total_nanos = self.total_nanos.saturating_add(nanos);
         self.histograms[kind as usize].get_or_insert_with(empty).saturating_record(nanos);
+        self.since_frame_nanos = self.since_frame_nanos.saturating_add(nanos);
+        let frames = outputs.iter().filter(|output| is_frame(output)).count() as u64;
+        if let Some(each) = self.since_frame_nanos.checked_div(frames) {
+            self.since_frame_nanos = 0;
+            let histogram = self.frames.get_or_insert_with(empty);
+            (0..frames).for_each(|_| histogram.saturating_record(each));
+        }
     }
 }
 

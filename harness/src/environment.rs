@@ -21,8 +21,22 @@ pub fn current() -> Environment {
         os: Some(os()),
         cpu_model: cpu_model(),
         cores: cores.and_then(|cores| u32::try_from(cores).ok()),
-        codec_versions: BTreeMap::new(),
+        codec_versions: codecs(),
     }
+}
+
+/// What sound and pictures go through that is not ours. The package that builds a library
+/// in from source stands behind it: OpenH264 can only be asked by unsafe code.
+fn codecs() -> BTreeMap<String, String> {
+    let opus = option_env!("CALLRIG_OPUS")
+        .map(|package| format!("{} (opusic-sys {package})", callrig_media::codec::opus::version()));
+    let openh264 =
+        option_env!("CALLRIG_OPENH264").map(|package| format!("openh264-sys2 {package}"));
+    let rubato = option_env!("CALLRIG_RUBATO").map(ToOwned::to_owned);
+    [("libopus", opus), ("OpenH264", openh264), ("rubato", rubato)]
+        .into_iter()
+        .filter_map(|(name, version)| Some((name.to_owned(), version?)))
+        .collect()
 }
 
 /// The wall clock, as RFC 3339 writes it, to the second.
@@ -81,6 +95,13 @@ fn cpu_model() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_codecs_of_this_build_are_known() {
+        let codecs = codecs();
+        assert_eq!(codecs.len(), 3, "{codecs:?}");
+        assert!(codecs["libopus"].starts_with("libopus 1."), "{codecs:?}");
+    }
 
     #[test]
     fn moments_are_written_as_rfc_3339() {

@@ -379,6 +379,17 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Power below that of the loudest square wave (RFC 6464); none of digital silence.
+fn level_dbov<'a>(samples: impl Iterator<Item = &'a i16>) -> Option<f64> {
+    let (mut count, mut power) = (0u64, 0u64);
+    for sample in samples {
+        count += 1;
+        power += u64::from(sample.unsigned_abs()).pow(2);
+    }
+    let loudest = 32_768f64.powi(2);
+    (power > 0).then(|| 10.0 * (power as f64 / count as f64 / loudest).log10())
+}
+
 fn concealment(evidence: &Evidence<'_>) -> Judgement {
     each_sound(evidence, |sound, judgement| {
         let label = sound.label();
@@ -392,11 +403,15 @@ fn concealment(evidence: &Evidence<'_>) -> Judgement {
             .filter(|(_, heard)| heard.kind == Kind::Silence)
             .map(|(_, heard)| u64::from(heard.concealed))
             .sum();
+        let played = sound.playbacks.iter().flat_map(|playback| {
+            playback.spoken().iter().flat_map(|(_, heard)| playback.samples(heard))
+        });
         judgement.metrics.extend(
             [
                 Metric::new(&metrics::CONCEALED_SAMPLES, samples),
                 Metric::new(&metrics::SILENT_CONCEALED_SAMPLES, silent),
                 Metric::new(&metrics::CONCEALMENT_EVENTS, events),
+                Metric::new(&metrics::AUDIO_LEVEL, level_dbov(played)),
             ]
             .map(|metric| metric.labelled(label.clone())),
         );

@@ -1,13 +1,13 @@
 //! What the work cost in real time. Noisy by nature: for people to look at, and for a gate
 //! that compares with a run of the base in the same job.
 
-use callrig_reports::metric::Unit;
 use callrig_reports::metric::registry as metrics;
+use callrig_reports::metric::{Definition, Unit};
 use callrig_reports::{Histogram, Metric};
 use hdrhistogram::Histogram as Hdr;
 
 use super::{Case, Evidence, Judgement};
-use crate::actor::Kind;
+use crate::actor::{ActorId, Kind};
 use crate::measure::arrivals;
 use crate::network::Network;
 use crate::stage::Stage;
@@ -40,28 +40,19 @@ fn applies(subject: &Subject, _: &Network) -> bool {
 fn received(evidence: &Evidence<'_>) -> Judgement {
     let cast = evidence.cast;
     let packets = arrivals::between(evidence.trace, cast.platform, cast.bot).len();
-    of_actors(evidence, &[cast.bot.0], packets)
+    of_actor(evidence, cast.bot, packets)
 }
 
 fn relayed(evidence: &Evidence<'_>) -> Judgement {
     let cast = evidence.cast;
     let packets = arrivals::between(evidence.trace, cast.user, cast.platform).len();
-    of_actors(evidence, &[cast.platform.0], packets)
+    of_actor(evidence, cast.platform, packets)
 }
 
-fn of_actors(evidence: &Evidence<'_>, actors: &[u16], packets: usize) -> Judgement {
+fn of_actor(evidence: &Evidence<'_>, actor: ActorId, packets: usize) -> Judgement {
     let mut judgement = Judgement::default();
-    let watches = actors.iter().filter_map(|actor| evidence.costs.get(usize::from(*actor)));
-    let (mut total, mut steps): (u64, Option<Hdr<u64>>) = (0, None);
-    for watch in watches {
-        total += watch.total_nanos();
-        if let Some(histogram) = watch.histogram(Kind::Datagram) {
-            match &mut steps {
-                Some(sum) => sum.add(histogram).expect("all stopwatches have the same bounds"),
-                None => steps = Some(histogram.clone()),
-            }
-        }
-    }
+    let Some(watch) = evidence.costs.get(usize::from(actor.0)) else { return judgement };
+    let total = watch.total_nanos();
     if total == 0 || packets == 0 {
         return judgement;
     }
@@ -71,18 +62,28 @@ fn of_actors(evidence: &Evidence<'_>, actors: &[u16], packets: usize) -> Judgeme
         Metric::new(&metrics::PACKETS_PER_CORE_SECOND, packets as f64 / busy),
         Metric::new(&metrics::REAL_TIME_FACTOR, media / busy),
     ]);
-    if let Some(steps) = steps {
-        let at = |quantile: f64| steps.value_at_quantile(quantile) as f64 / 1e9;
-        judgement.metrics.extend([
-            Metric::new(&metrics::PROCESSING_PER_PACKET_P50, at(0.5)),
-            Metric::new(&metrics::PROCESSING_PER_PACKET_P99, at(0.99)),
-        ]);
-        judgement.histograms.push(Histogram::of(
-            "processingTimePerPacket",
-            Unit::Seconds,
-            1e-9,
-            &steps,
-        ));
+    if let Some(steps) = watch.histogram(Kind::Datagram) {
+        let definitions =
+            [&metrics::PROCESSING_PER_PACKET_P50, &metrics::PROCESSING_PER_PACKET_P99];
+        report(&mut judgement, steps, "processingTimePerPacket", definitions);
+    }
+    // With sound and pictures in one session nobody can say whose a step was.
+    let subject = evidence.subject;
+    if let Some(frames) = watch.frames().filter(|_| subject.has_audio() != subject.has_video()) {
+        let definitions = [&metrics::PROCESSING_PER_FRAME_P50, &metrics::PROCESSING_PER_FRAME_P99];
+        report(&mut judgement, frames, "processingTimePerFrame", definitions);
     }
     judgement
+}
+
+/// A distribution, and its median and 99th percentile as metrics.
+fn report(
+    judgement: &mut Judgement,
+    nanos: &Hdr<u64>,
+    name: &'static str,
+    [median, high]: [&'static Definition; 2],
+) {
+    let at = |quantile: f64| nanos.value_at_quantile(quantile) as f64 / 1e9;
+    judgement.metrics.extend([Metric::new(median, at(0.5)), Metric::new(high, at(0.99))]);
+    judgement.histograms.push(Histogram::of(name, Unit::Seconds, 1e-9, nanos));
 }

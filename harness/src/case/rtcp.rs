@@ -221,10 +221,7 @@ fn reception_reports(evidence: &Evidence<'_>) -> Judgement {
             judgement
                 .findings
                 .extend(first.and_then(|first| judge_round_trip(&sent, first, &blocks)));
-            let heard = match (whole.packets.first(), whole.packets.last()) {
-                (Some(first), Some(last)) => last.at.since(first.at).as_secs_f64(),
-                _ => 0.0,
-            };
+            let heard = whole.span_seconds();
             if blocks.is_empty() && heard > FIRST_REPORT_WITHIN_S {
                 judgement.findings.push(REPORTED.broken(
                     format!("{}: a report within {FIRST_REPORT_WITHIN_S} s", receiver.name),
@@ -396,7 +393,25 @@ fn sender_reports(evidence: &Evidence<'_>) -> Judgement {
             .findings
             .push(CLOCKS.broken("a sender report", format!("none in {sent_for:.1} s")));
     }
+    judgement.metrics.push(Metric::new(&metrics::ROUND_TRIP_TIME, round_trip_seconds(evidence)));
     judgement
+}
+
+/// From the last block about the platform's own stream, read off the wire.
+fn round_trip_seconds(evidence: &Evidence<'_>) -> Option<f64> {
+    let cast = evidence.cast;
+    let own = arrivals::sources(&arrivals::sent(evidence.trace, cast.platform, cast.user));
+    let arrived = reports::arrived(evidence.trace, cast.user, cast.platform);
+    let ticks = arrived.iter().rev().find_map(|compound| {
+        let now = evidence.epoch.ntp_at(compound.at).compact();
+        own.iter().find_map(|ssrc| {
+            let blocks = blocks_about(core::slice::from_ref(compound), *ssrc);
+            let (_, block) = blocks.iter().find(|(_, block)| block.last_report != 0)?;
+            Some(now.wrapping_sub(block.last_report).wrapping_sub(block.delay))
+        })
+    });
+    // Either clock may round up.
+    ticks.map(|ticks| f64::from(ticks.cast_signed().max(0)) / 65_536.0)
 }
 
 /// The report names the moment of its sending on both clocks, to half a packet.

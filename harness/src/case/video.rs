@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use callrig_media::event::Event;
+use callrig_media::stats::Track;
 use callrig_media::time::Instant;
 use callrig_media::video::{DropCause, Frame, nal};
 use callrig_reports::metric::Unit as MetricUnit;
@@ -278,7 +279,7 @@ fn conservation(evidence: &Evidence<'_>) -> Judgement {
         let stats = view::bot_stats(evidence);
         let stream = stats.and_then(|stats| stats.inbound.iter().find(|one| one.ssrc == ssrc));
         let (open, late) = match stream.map(|stream| &stream.track) {
-            Some(callrig_media::stats::Track::Pictures(track)) => {
+            Some(Track::Pictures(track)) => {
                 (track.frames_open, track.packets_late + track.packets_empty)
             }
             _ => (0, 0),
@@ -363,7 +364,12 @@ fn key_frame_request(evidence: &Evidence<'_>) -> Judgement {
             }
         }
     }
-    judgement.metrics.push(Metric::new(&metrics::PLI_COUNT, requests.len()));
+    let full = view::bot_stats(evidence)
+        .map(|stats| stats.inbound.iter().map(|stream| stream.fir_count).sum::<u64>() as f64);
+    judgement.metrics.extend([
+        Metric::new(&metrics::PLI_COUNT, requests.len()),
+        Metric::new(&metrics::FIR_COUNT, full),
+    ]);
     let marks =
         requests.iter().map(|(at, _)| Mark::at(MarkKind::KeyFrameRequested, milliseconds(*at)));
     judgement.marks = mark::bounded(marks, Mark::MAX_PER_KIND);
@@ -408,8 +414,16 @@ fn watching(evidence: &Evidence<'_>) -> Judgement {
     let received = frames(evidence).count();
     let keys = frames(evidence).filter(|(_, frame)| frame.key_frame).count();
     let ratio = (captured > 0).then(|| shown.len() as f64 / captured as f64);
+    let decoded = view::bot_stats(evidence).map(|stats| {
+        let decoded = stats.inbound.iter().filter_map(|stream| match &stream.track {
+            Track::Pictures(pictures) => Some(pictures.frames_decoded),
+            _ => None,
+        });
+        decoded.sum::<u64>() as f64
+    });
     judgement.metrics.extend([
         Metric::new(&metrics::FRAMES_RECEIVED, received),
+        Metric::new(&metrics::FRAMES_DECODED, decoded),
         Metric::new(&metrics::FRAMES_RENDERED, shown.len()),
         Metric::new(&metrics::FRAMES_RENDERED_RATIO, ratio),
         Metric::new(&metrics::KEY_FRAMES_DECODED, keys),

@@ -3,6 +3,7 @@
 mod command_line;
 mod determinism;
 mod deviations;
+mod measures;
 mod stages;
 mod traces;
 mod tshark;

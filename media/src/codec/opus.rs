@@ -5,6 +5,12 @@
 use opus::{Application, Bitrate, Channels};
 use serde::{Deserialize, Serialize};
 
+/// How the library names itself and its version.
+#[must_use]
+pub fn version() -> &'static str {
+    opus::version()
+}
+
 /// The longest packet and the longest concealment in one piece, in samples per channel
 /// at 48 kHz.
 pub const SAMPLES_MAX: usize = 5_760;

@@ -76,11 +76,11 @@ definitions! {
     BURST_DENSITY: "burstDensity", Ratio, Lower, Exact, "RFC 3611 section 4.7.2",
         "Packets lost or discarded within bursts, as a part of the packets expected in them.";
     BURST_DURATION: "burstDuration", Seconds, Lower, Exact, "RFC 3611 section 4.7.2",
-        "The mean length of the bursts.";
+        "The mean length of the bursts, their packets taken at the mean spacing of the stream.";
     GAP_DENSITY: "gapDensity", Ratio, Lower, Exact, "RFC 3611 section 4.7.2",
         "Packets lost or discarded within gaps, as a part of the packets expected in them.";
     GAP_DURATION: "gapDuration", Seconds, Higher, Exact, "RFC 3611 section 4.7.2",
-        "The mean length of the gaps, the stretches between bursts.";
+        "The mean length of the gaps, the stretches between bursts, their packets taken at the mean spacing of the stream.";
     LONGEST_LOSS: "longestLoss", Packets, Lower, Exact, "RFC 3357 section 4",
         "The most packets lost in a row.";
     CLOCK_DRIFT: "clockDrift", PartsPerMillion, Neutral, Exact, "this project",
@@ -169,14 +169,12 @@ definitions! {
         "The E-model's transmission rating, 0 to 100, from which the MOS follows.";
     SEGMENTAL_SNR: "segmentalSnr", Decibels, Higher, Exact, "this project",
         "Mean signal-to-noise ratio of 20 ms segments against the recording's truth, each held between -10 and 35 dB. Blind to what an ear forgives: a shift by one sample ruins it.";
-    VISQOL: "visqol", OpinionScore, Higher, Exact, "ViSQOL v3",
-        "Full-reference listening quality against the recording's truth.";
     PSNR: "psnr", Decibels, Higher, Exact, "ITU-T J.340",
         "Peak signal-to-noise ratio of the rendered pictures against the reference, luma, mean over frames.";
     SSIM: "ssim", One, Higher, Exact, "Wang et al. 2004",
         "Structural similarity of the rendered pictures with the reference, luma, mean over frames.";
     AUDIO_LEVEL: "audioLevelMean", DecibelsOverload, Neutral, Exact, "RFC 6464",
-        "The mean level of what was played.";
+        "The mean power of what was played while the recording spoke, below that of the loudest square wave.";
 
     // What must come out exactly.
     CONSERVATION_RESIDUAL: "conservationResidual", Packets, Lower, Exact, "this project",
@@ -190,13 +188,13 @@ definitions! {
 
     // Cost.
     PROCESSING_PER_PACKET_P50: "processingTimePerPacketP50", Seconds, Lower, Noisy, "this project",
-        "Processor time from a packet's arrival to the end of everything it caused: half took at most this.";
+        "Real time from a packet's arrival to the end of everything it caused: half took at most this.";
     PROCESSING_PER_PACKET_P99: "processingTimePerPacketP99", Seconds, Lower, Noisy, "this project",
-        "Processor time from a packet's arrival to the end of everything it caused: 99 % took at most this.";
+        "Real time from a packet's arrival to the end of everything it caused: 99 % took at most this.";
     PROCESSING_PER_FRAME_P50: "processingTimePerFrameP50", Seconds, Lower, Noisy, "this project",
-        "Processor time spent on a frame, assembly and decoding: half took at most this.";
+        "Real time of all steps from one access unit, or 20 ms of sound, to the next that was handed out, decoding included: half took at most this.";
     PROCESSING_PER_FRAME_P99: "processingTimePerFrameP99", Seconds, Lower, Noisy, "this project",
-        "Processor time spent on a frame, assembly and decoding: 99 % took at most this.";
+        "Real time of all steps from one access unit, or 20 ms of sound, to the next that was handed out, decoding included: 99 % took at most this.";
     PACKETS_PER_CORE_SECOND: "packetsPerCoreSecond", PacketsPerSecond, Higher, Noisy, "this project",
         "Packets processed per second of one core's time.";
     REAL_TIME_FACTOR: "realTimeFactor", Times, Higher, Noisy, "this project",
