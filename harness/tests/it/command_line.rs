@@ -9,13 +9,13 @@ use tempfile::TempDir;
 
 use crate::corpora;
 
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
-fn callrig(folder: &Path, arguments: &[&str]) -> Ran {
+pub(crate) fn callrig(folder: &Path, arguments: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_callrig"))
         .args(arguments)
         .current_dir(folder)
@@ -33,12 +33,12 @@ fn ran(output: &Output) -> Ran {
     }
 }
 
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
 /// One line on standard error, which contains all of these.
-fn says(ran: &Ran, parts: &[&str]) {
+pub(crate) fn says(ran: &Ran, parts: &[&str]) {
     assert_eq!(ran.err.trim_end().lines().count(), 1, "{}", ran.err);
     for part in parts {
         assert!(ran.err.contains(part), "{part:?} is not in {}", ran.err);
@@ -46,7 +46,7 @@ fn says(ran: &Ran, parts: &[&str]) {
 }
 
 /// A recording of the corpora, copied.
-fn recording(to: &Path, id: &str) -> String {
+pub(crate) fn recording(to: &Path, id: &str) -> String {
     let from = corpora().join("recordings").join(id);
     let name = from.file_name().expect("a file").to_string_lossy().into_owned();
     fs::copy(&from, to.join(&name)).expect("recordings are in git");
@@ -185,6 +185,69 @@ fn a_full_disk_leaves_what_was_there() {
     says(&ran, &["cannot write", "out", "nothing was changed"]);
     assert_eq!(fs::read(out.join("report.json")).expect("kept"), b"what was there");
     assert_eq!(fs::read_dir(&out).expect("the folder").count(), 1);
+}
+
+/// A device that has no room, and a disk that fills up below the traces.
+#[cfg(target_os = "linux")]
+#[test]
+fn output_for_which_there_is_no_room_is_an_error_of_one_line() {
+    let folder = folder();
+    let file = recording(folder.path(), "audio/pcmu-20ms-en.pcap");
+    let binary = env!("CARGO_BIN_EXE_callrig");
+    for arguments in ["list", "corpus list", &format!("run {file} --case calls")] {
+        let output = Command::new("sh")
+            .args(["-c", &format!("exec \"$0\" {arguments} > /dev/full"), binary])
+            .current_dir(folder.path())
+            .env("CALLRIG_CORPORA", fs::canonicalize(corpora()).expect("it is in git"))
+            .output()
+            .expect("there is a shell");
+        let ran = ran(&output);
+        assert_eq!(ran.code, 1, "{arguments}: {}", ran.err);
+        says(&ran, &["cannot write to standard output"]);
+    }
+    let script =
+        "trap '' XFSZ; ulimit -f 256; exec \"$0\" run \"$1\" --trace --case calls --format json";
+    let output = Command::new("sh")
+        .args(["-c", script, binary, &file])
+        .current_dir(folder.path())
+        .output()
+        .expect("there is a shell");
+    let ran = ran(&output);
+    assert_eq!(ran.code, 1, "{} {}", ran.out, ran.err);
+    assert!(ran.out.contains("the trace cannot be kept"), "{}", ran.out);
+    let traces = fs::read_dir(folder.path().join("target/callrig/traces")).expect("made");
+    for entry in traces {
+        let left = fs::read_dir(entry.expect("readable").path()).expect("a folder").count();
+        assert_eq!(left, 0, "nothing half-written");
+    }
+}
+
+/// Longer than what is read, and made of nothing: it takes no room on most disks.
+#[test]
+fn a_huge_file_is_refused_before_it_is_read() {
+    let folder = folder();
+    let file = fs::File::create(folder.path().join("huge.pcap")).expect("writable");
+    if file.set_len(3 << 30).is_err() {
+        println!("skipped: no file here may be 3 GiB long");
+        return;
+    }
+    let ran = callrig(folder.path(), &["run", "huge.pcap"]);
+    assert_eq!(ran.code, 1);
+    says(&ran, &["huge.pcap", "3221225472", "2147483648"]);
+}
+
+#[test]
+fn a_record_that_lies_about_its_length_ends_a_capture_and_nothing_else() {
+    let folder = folder();
+    let file = recording(folder.path(), "audio/pcmu-20ms-en.pcap");
+    let path = folder.path().join(&file);
+    let mut bytes = fs::read(&path).expect("just copied");
+    // The captured length of the first record.
+    bytes[32..36].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
+    fs::write(&path, bytes).expect("writable");
+    let ran = callrig(folder.path(), &["run", &file]);
+    assert_eq!(ran.code, 1);
+    says(&ran, &[&file, "no RTP flow"]);
 }
 
 #[test]
