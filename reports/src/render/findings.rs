@@ -50,7 +50,11 @@ fn told(cells: &Cells<'_>, group: &Group<'_>) -> Markup {
                     code { (visible(&finding.requirement)) }
                 } @else { code { (visible(&first.id)) } }
             }
-            @if let Some(finding) = group.finding { (proof(finding)) }
+            @if let Some(finding) = group.finding {
+                (proof(finding))
+                // Why it only warns; a result that could not be judged has it as its title.
+                @if let Some(reason) = &first.reason { p.where { (visible(reason)) } }
+            }
             p.where {
                 span.quiet { @if group.results.len() > 1 { "First at " } @else { "At " } }
                 (link(cells, first))

@@ -170,11 +170,13 @@ fn said<'a>(at: Instant, who: Cow<'a, str>, said: &'a Said) -> Option<Line<'a>> 
         let words = if ended.is_some() { Cow::Borrowed("MediaEnded") } else { words };
         Line::Told(ToldLine { at, who, answered: said.answered(), ended, words })
     };
+    // For people: no judge asks for the way below a session.
+    if let Said::Media(_, event) = said
+        && let Event::Transport(event) = &**event
+    {
+        return Some(told(who, Cow::Owned(format!("transport: {event}"))));
+    }
     Some(match said {
-        // For people: no judge asks for the way below a session.
-        Said::Media(_, event) if let Event::Transport(event) = &**event => {
-            told(who, Cow::Owned(format!("transport: {event}")))
-        }
         Said::Packet(Leg(leg), packet) => {
             Line::Packet(PacketLine { at, who, leg: *leg, packet: *packet })
         }
