@@ -1,8 +1,8 @@
 //! Legs and their media sessions. A leg of a call gets an address of the platform when
 //! it is made and a session when both sides are known. Service-hosted media ends here:
 //! sound is decoded, tones are heard, prompts are played, recordings made. App-hosted
-//! media of a peer-to-peer call is relayed between two sessions without transcoding. No
-//! session outlives its leg.
+//! media of a peer-to-peer call is relayed between two sessions without transcoding; the
+//! media of a conference meets in a room ([`conference`]). No session outlives its leg.
 
 use core::net::{IpAddr, SocketAddr};
 use core::ops::RangeInclusive;
@@ -22,17 +22,20 @@ use callrig_media::session::{
 };
 use callrig_media::stats::Stats;
 use callrig_media::time::{Epoch, Instant};
+use callrig_media::transport::webrtc::Certificate;
 
 use crate::event::RelayDropReason;
 use crate::fault::{self, Fault};
-use crate::graph::Tone;
-use crate::id::LegId;
+use crate::graph::{Modality, Tone};
+use crate::id::{ConversationId, LegId};
 
 pub mod blob;
+mod conference;
 mod place;
 mod relay;
 pub(crate) mod sound;
 
+pub(crate) use conference::{Level, Routing};
 use place::Shared;
 pub use place::WebRtc;
 pub(crate) use place::{Place, WebRtcError};
@@ -94,6 +97,8 @@ pub(crate) enum Output {
     Datagram(Datagram),
     /// The leg wants another moment.
     Moved(LegId),
+    /// The room wants another moment.
+    RoomMoved(ConversationId),
     /// The leg says something.
     Event(LegId, Event),
 }
@@ -144,6 +149,57 @@ pub(crate) fn service_hosted() -> Vec<MediaDescription> {
     vec![MediaDescription::audio("audio")]
 }
 
+/// What the mixer can do for somebody who describes this: every line, in every codec it
+/// knows.
+pub(crate) fn mixed(offer: &Description) -> Vec<MediaDescription> {
+    let line = |line: &MediaDescription| match line.kind {
+        MediaKind::Audio => Some(MediaDescription::audio(line.mid.clone())),
+        MediaKind::Video => Some(MediaDescription::video(line.mid.clone())),
+        MediaKind::ScreenSharing => Some(MediaDescription::screen_sharing(line.mid.clone())),
+        MediaKind::Data => None,
+    };
+    offer.media.iter().filter_map(line).collect()
+}
+
+/// What the mixer offers to somebody who is asked in: sound, and what else is wanted.
+pub(crate) fn offered(modalities: &[Modality]) -> Vec<MediaDescription> {
+    let mut media = service_hosted();
+    if modalities.contains(&Modality::Video) {
+        media.push(MediaDescription::video("video"));
+    }
+    if modalities.contains(&Modality::VideoBasedScreenSharing) {
+        media.push(MediaDescription::screen_sharing("screen"));
+    }
+    media
+}
+
+fn session_config(
+    (local, remote): &Sides,
+    purpose: Purpose,
+    certificate: Option<&Certificate>,
+) -> Config {
+    let mut config = Config::new(local.clone(), remote.clone());
+    config.output_rate = sound::RATE;
+    if config.local.secure.is_some() {
+        config.certificate = certificate.cloned();
+    }
+    match purpose {
+        Purpose::Relay => {
+            config.relay = true;
+            config.decode = Decode::Nothing;
+            // The sources announced to the peer are the other side's, not ours.
+            for line in &mut config.local.media {
+                line.ssrc = None;
+            }
+        }
+        Purpose::Terminate => {
+            config.decode = Decode::Audio;
+            config.in_band_tones = true;
+        }
+    }
+    config
+}
+
 /// A leg with a place, and a session once it has one.
 #[derive(Debug)]
 struct Attached {
@@ -155,11 +211,23 @@ struct Attached {
 #[derive(Debug)]
 struct Open {
     session: Session,
+    sides: Box<Sides>,
     relay: Option<Arc<relay::Relay>>,
     doing: Option<Doing>,
 }
 
 impl Open {
+    /// The session anew, taking its media apart.
+    fn mixed_session(
+        &self,
+        epoch: Epoch,
+        certificate: Option<&Certificate>,
+        seed: u64,
+    ) -> Result<Session, ConfigError> {
+        let config = session_config(&self.sides, Purpose::Terminate, certificate);
+        Session::new(config, epoch, seed)
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         let tick = self.doing.as_ref().map(Doing::next_tick);
         [self.session.poll_timeout(), tick].into_iter().flatten().min()
@@ -175,6 +243,8 @@ pub(crate) struct Attachments {
     legs: BTreeMap<LegId, Attached>,
     by_port: BTreeMap<u16, LegId>,
     shared: Shared,
+    rooms: BTreeMap<ConversationId, conference::Room>,
+    seated: BTreeMap<LegId, ConversationId>,
     outputs: VecDeque<Output>,
     /// On the way from one leg to another; keeps its memory between packets.
     passing: Vec<Packet>,
@@ -198,6 +268,8 @@ impl Attachments {
             legs: BTreeMap::new(),
             by_port: BTreeMap::new(),
             shared: Shared::default(),
+            rooms: BTreeMap::new(),
+            seated: BTreeMap::new(),
             outputs: VecDeque::new(),
             passing: Vec::new(),
             epoch,
@@ -269,32 +341,16 @@ impl Attachments {
     pub(crate) fn open(
         &mut self,
         leg: LegId,
-        (local, remote): (Description, Description),
+        sides: Sides,
         purpose: Purpose,
         seed: u64,
     ) -> Result<(), ConfigError> {
         let Some(attached) = self.legs.get_mut(&leg) else { return Ok(()) };
-        let mut config = Config::new(local, remote);
-        config.output_rate = sound::RATE;
-        if config.local.secure.is_some() {
-            config.certificate = self.shared.certificate().cloned();
-        }
-        match purpose {
-            Purpose::Relay => {
-                config.relay = true;
-                config.decode = Decode::Nothing;
-                // The sources announced to the peer are the other side's, not ours.
-                for line in &mut config.local.media {
-                    line.ssrc = None;
-                }
-            }
-            Purpose::Terminate => {
-                config.decode = Decode::Audio;
-                config.in_band_tones = true;
-            }
-        }
+        let certificate = self.shared.certificate();
+        let config = session_config(&sides, purpose, certificate);
         let session = Session::new(config, self.epoch, seed)?;
-        attached.open = Some(Box::new(Open { session, relay: None, doing: None }));
+        let sides = Box::new(sides);
+        attached.open = Some(Box::new(Open { session, sides, relay: None, doing: None }));
         Ok(())
     }
 
@@ -311,8 +367,9 @@ impl Attachments {
         self.legs.get_mut(&leg)?.open.as_deref_mut()
     }
 
-    /// Ends a leg's session, if it has one, and takes its address back.
+    /// Ends a leg's session, if it has one, and takes its address and its seat back.
     pub(crate) fn close(&mut self, now: Instant, leg: LegId) {
+        self.unseat(leg);
         if let Some(open) = self.open_mut(leg) {
             open.session.close(now);
             self.pump(now, leg);
@@ -359,7 +416,7 @@ impl Attachments {
     /// Plays sounds to a leg, one after the other.
     pub(crate) fn play(&mut self, now: Instant, leg: LegId, sounds: Vec<Wav>, repeat: bool) {
         let doing = Doing::play(now, sounds, repeat).map_err(|error| error.to_string());
-        self.set_doing(leg, doing);
+        self.set_doing(now, leg, doing);
     }
 
     /// Plays a sound to a leg, then records it.
@@ -371,12 +428,12 @@ impl Attachments {
         rules: recorder::Config,
     ) {
         let doing = Doing::record(now, prompt, rules).map_err(|error| error.to_string());
-        self.set_doing(leg, doing);
+        self.set_doing(now, leg, doing);
     }
 
-    fn set_doing(&mut self, leg: LegId, doing: Result<Doing, String>) {
-        match (self.open_mut(leg), doing) {
-            (Some(open), Ok(doing)) => open.doing = Some(doing),
+    fn set_doing(&mut self, now: Instant, leg: LegId, doing: Result<Doing, String>) {
+        match (self.doing_slot(now, leg), doing) {
+            (Some(slot), Ok(doing)) => *slot = Some(doing),
             (_, doing) => {
                 let reason = doing.err().unwrap_or_else(|| "the leg has no media".to_owned());
                 self.outputs.push_back(Output::Event(leg, Event::Failed(reason)));
@@ -385,18 +442,18 @@ impl Attachments {
     }
 
     /// Stops what a leg plays or records.
-    pub(crate) fn stop(&mut self, leg: LegId) {
-        if let Some(open) = self.open_mut(leg) {
-            open.doing = None;
+    pub(crate) fn stop(&mut self, now: Instant, leg: LegId) {
+        if let Some(slot) = self.doing_slot(now, leg) {
+            *slot = None;
         }
     }
 
     /// A key was pressed on a leg: a recording may end with it.
-    pub(crate) fn key_pressed(&mut self, leg: LegId, tone: &Tone) {
+    pub(crate) fn key_pressed(&mut self, now: Instant, leg: LegId, tone: &Tone) {
         let tone = tone.code().and_then(dtmf::Tone::from_code);
-        let ended = self.open_mut(leg).and_then(|open| {
-            let ended = open.doing.as_mut()?.key_pressed(tone?)?;
-            open.doing = None;
+        let ended = self.doing_slot(now, leg).and_then(|slot| {
+            let ended = slot.as_mut()?.key_pressed(tone?)?;
+            *slot = None;
             Some(ended)
         });
         if let Some(event) = ended {
@@ -404,13 +461,20 @@ impl Attachments {
         }
     }
 
-    /// Presses a key towards a leg.
+    /// Presses a key towards a leg, or from a bot's seat towards everybody in the room.
     pub(crate) fn send_tone(&mut self, now: Instant, leg: LegId, tone: &Tone, length: Duration) {
-        let tone = tone.code().and_then(dtmf::Tone::from_code);
-        if let (Some(open), Some(tone)) = (self.open_mut(leg), tone) {
-            // Without telephone events there is no way to say it; the queue goes on.
-            let _ = open.session.send_tone(now, tone, length);
-            self.pump(now, leg);
+        let Some(tone) = tone.code().and_then(dtmf::Tone::from_code) else { return };
+        let listeners = match self.seated.contains_key(&leg) {
+            true => self.others(leg),
+            false => vec![leg],
+        };
+        for leg in listeners {
+            if let Some(open) = self.open_mut(leg) {
+                // Without telephone events there is no way to say it; the queue goes on.
+                let _ = open.session.send_tone(now, tone, length);
+                self.pump(now, leg);
+                self.outputs.push_back(Output::Moved(leg));
+            }
         }
     }
 
@@ -444,14 +508,20 @@ impl Attachments {
         let Some(open) = self.legs.get_mut(&leg).and_then(|a| a.open.as_deref_mut()) else {
             return;
         };
-        let mut asked = Vec::new();
+        let room = self.seated.get(&leg).copied();
+        let mut room = room.and_then(|id| Some((id, self.rooms.get_mut(&id)?)));
+        let (mut asked, mut pictures) = (Vec::new(), Vec::new());
         while let Some(output) = open.session.poll_output() {
             match output {
                 SessionOutput::Datagram(datagram) => {
                     self.outputs.push_back(Output::Datagram(datagram));
                 }
                 SessionOutput::Event(MediaEvent::Audio(audio)) => {
-                    if let Some(doing) = open.doing.as_mut() {
+                    if let Some((id, room)) = room.as_mut() {
+                        if room.hear(now, leg, &audio) {
+                            self.outputs.push_back(Output::RoomMoved(*id));
+                        }
+                    } else if let Some(doing) = open.doing.as_mut() {
                         doing.hear(&audio);
                     }
                     if sound_events {
@@ -462,6 +532,9 @@ impl Attachments {
                     }
                 }
                 SessionOutput::Event(event) => {
+                    if room.is_some() && conference::is_about_pictures(&event) {
+                        pictures.push(event.clone());
+                    }
                     match &event {
                         MediaEvent::KeyFrameRequested { ssrc } => asked.push(*ssrc),
                         MediaEvent::Tone(tone) => {
@@ -481,6 +554,9 @@ impl Attachments {
                     self.outputs.push_back(Output::Event(leg, Event::Session(event)));
                 }
             }
+        }
+        for event in pictures {
+            self.picture_said(now, leg, &event);
         }
         self.pass_on(now, leg, &asked);
     }

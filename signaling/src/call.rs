@@ -58,6 +58,12 @@ pub(crate) struct Call {
     pub(crate) hosting: Hosting,
     pub(crate) modalities: Vec<graph::Modality>,
     pub(crate) subject: Option<String>,
+    /// The chat beside it.
+    pub(crate) chat: Option<Box<graph::ChatInfo>>,
+    /// On whose behalf it comes.
+    pub(crate) incoming: Option<Box<graph::IncomingContext>>,
+    /// The meeting that it joins, as the app named it or may name it.
+    pub(crate) meeting: Option<Box<graph::MeetingInfo>>,
     pub(crate) source: graph::ParticipantInfo,
     pub(crate) targets: Vec<graph::InvitationParticipantInfo>,
     pub(crate) routes: Vec<graph::CallRoute>,
@@ -107,6 +113,9 @@ impl Call {
             hosting: Hosting::Undecided,
             modalities: new.modalities,
             subject: None,
+            chat: None,
+            meeting: None,
+            incoming: None,
             source: new.source,
             targets: new.targets,
             routes: Vec::new(),

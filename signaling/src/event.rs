@@ -37,21 +37,27 @@ pub enum Event {
     UserRung {
         /// The person's leg.
         leg: LegId,
-        /// The call that brought it.
-        call: CallId,
+        /// The call that brought it, unless a person asked.
+        call: Option<CallId>,
         /// Who.
         user: UserId,
         /// What the platform offers: where to send media, in which codecs.
         offer: Description,
     },
-    /// A person's call was answered: media goes to this description's address.
+    /// A person's call was answered, or the person has come into a conference: media goes
+    /// to this description's address.
     UserAnswered {
-        /// The bot's call.
-        call: CallId,
+        /// The bot's call, of a peer-to-peer call.
+        call: Option<CallId>,
         /// The person's leg.
         leg: LegId,
         /// The platform's answer to what the person offered.
         description: Description,
+    },
+    /// A person waits in a lobby.
+    UserWaits {
+        /// The person's leg.
+        leg: LegId,
     },
     /// A person is no longer in a call, or never came into it.
     LegEnded {

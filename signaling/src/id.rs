@@ -116,11 +116,6 @@ guid_id! {
     RecordingId
 }
 
-guid_id! {
-    /// A custom audio routing group of a call.
-    RoutingGroupId
-}
-
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -7,7 +7,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 use core::ops::RangeInclusive;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use callrig_media::time::{Epoch, Instant};
 use rand::{RngExt as _, SeedableRng as _};
@@ -18,11 +18,12 @@ use crate::attach::{self, Attachments};
 use crate::auth::{Authority, Tokens};
 use crate::call::Call;
 use crate::call::queue::PromptKey;
+use crate::call::result::EndResult;
 use crate::call::timer::Timers;
 use crate::event::{DropReason, Event};
 use crate::exchange::{self, Input};
 use crate::http::RequestId;
-use crate::id::{AppId, CallId, ConversationId, LegId, OperationId, RecordingId};
+use crate::id::{AppId, CallId, ConversationId, LegId, OperationId, RecordingId, UserId};
 
 mod answering;
 mod api;
@@ -38,12 +39,13 @@ mod prompts;
 mod query;
 mod quota;
 mod reply;
+mod roster;
 mod route;
 mod sound;
 mod uris;
 mod view;
 
-pub use conference::Party;
+pub use conference::{Arrival, Destination, Party};
 pub use directory::{Directory, DirectoryError};
 pub(crate) use people::modalities_of;
 pub use people::{CommandError, Ringing};
@@ -122,6 +124,8 @@ pub struct Limits {
     pub ringing: Duration,
     /// How long somebody waits in a lobby.
     pub lobby: Duration,
+    /// How long bots wait in a meeting to which nobody comes (ours).
+    pub alone: Duration,
     /// Calls of one app at once.
     pub calls_per_app_max: usize,
     /// Calls of one app in 30 days, 10,000 on the real platform; 0 for any number.
@@ -148,6 +152,7 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(45 * 60),
             ringing: Duration::from_secs(60),
             lobby: Duration::from_secs(30 * 60),
+            alone: Duration::from_secs(30 * 60),
             calls_per_app_max: 100,
             calls_per_month_max: 0,
             requests_per_second_max: 2000,
@@ -197,6 +202,11 @@ pub struct Config {
     /// Whether a call that rings at a person is announced as `ringing` (beta), a state
     /// that v1.0's metadata leaves out.
     pub announce_ringing: bool,
+    /// Whether bots are told of rosters once a peer-to-peer call has become a conference:
+    /// the platform of 2018 and 2019 did not, later ones do.
+    pub rosters_after_escalation: bool,
+    /// Which apps may remove participants (a setting of the tenant); `None` for all.
+    pub may_remove_participants: Option<BTreeSet<AppId>>,
     /// Whether the sound that the platform decodes is said as events too (20 ms each).
     pub sound_events: bool,
 }
@@ -215,6 +225,8 @@ impl Default for Config {
             uris: UriPolicy::default(),
             authentication: Authentication::default(),
             announce_ringing: false,
+            rosters_after_escalation: false,
+            may_remove_participants: None,
             sound_events: false,
         }
     }
@@ -244,12 +256,18 @@ pub(crate) enum Timer {
     Answer(CallId),
     /// A person's telephone rings no longer.
     Ringing(LegId),
+    /// Nobody let it in.
+    Lobby(LegId),
+    /// Nobody came to the meeting.
+    Alone(ConversationId),
     /// No keepAlive came.
     KeepAlive(CallId),
     /// The next attempt, or the end of this one.
     Delivery(CallId),
     /// A media session asked for it.
     Media(LegId),
+    /// 20 ms of a conference's sound.
+    Room(ConversationId),
     /// A prompt takes too long to come.
     Fetch(RequestId),
     /// The next tone of `sendDtmfTones`.
@@ -280,8 +298,13 @@ pub struct Service {
     calls_per_app: BTreeMap<AppId, usize>,
     quotas: quota::Quotas,
     conversations: BTreeMap<ConversationId, conference::Conversation>,
+    live: conference::Live,
+    /// Which bot records a person.
+    recording_policies: BTreeMap<UserId, AppId>,
     legs: BTreeMap<LegId, ConversationId>,
     outboxes: BTreeMap<CallId, notify::Outbox>,
+    /// Conferences whose rosters changed, and when.
+    rosters_due: BTreeMap<ConversationId, Instant>,
     waiting: BTreeMap<RequestId, Waiting>,
     requests_sent: u64,
     media: Attachments,
@@ -335,8 +358,11 @@ impl Service {
             calls_per_app: BTreeMap::new(),
             quotas: quota::Quotas::default(),
             conversations: BTreeMap::new(),
+            live: conference::Live::default(),
+            recording_policies: BTreeMap::new(),
             legs: BTreeMap::new(),
             outboxes: BTreeMap::new(),
+            rosters_due: BTreeMap::new(),
             waiting: BTreeMap::new(),
             requests_sent: 0,
             media,
@@ -370,6 +396,9 @@ impl Service {
 
     /// What to do next; `None` once there is nothing more to do until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() {
+            self.tell_rosters();
+        }
         self.outputs.pop_front()
     }
 
@@ -399,7 +428,7 @@ impl Service {
         &mut self,
         tenant: crate::id::TenantId,
         app: AppId,
-        permissions: std::collections::BTreeSet<directory::Permission>,
+        permissions: BTreeSet<directory::Permission>,
     ) -> Result<(), DirectoryError> {
         self.directory.grant(tenant, app, permissions)
     }
@@ -424,11 +453,18 @@ impl Service {
         match timer {
             Timer::Answer(call) => self.answer_window_over(now, call),
             Timer::Ringing(leg) => self.ringing_over(now, leg),
+            Timer::Lobby(leg) => self.turn_away(now, leg, &EndResult::lobby_timeout()),
+            Timer::Alone(conversation) => self.alone_for_too_long(now, conversation),
             Timer::KeepAlive(call) => self.keep_alive_over(now, call),
             Timer::Delivery(call) => self.delivery_due(now, call),
             Timer::Media(leg) => {
                 self.media.handle_timeout(now, leg);
                 self.media_moved(leg);
+                self.drain_media(now);
+            }
+            Timer::Room(room) => {
+                self.media.handle_room_timeout(now, room);
+                self.room_moved(room);
                 self.drain_media(now);
             }
             Timer::Fetch(request) => {
@@ -448,6 +484,10 @@ impl Service {
         self.timers.set_or_cancel(Timer::Media(leg), self.media.poll_timeout(leg));
     }
 
+    fn room_moved(&mut self, room: ConversationId) {
+        self.timers.set_or_cancel(Timer::Room(room), self.media.room_timeout(room));
+    }
+
     /// Passes on what the media sessions have to say.
     fn drain_media(&mut self, now: Instant) {
         while let Some(output) = self.media.poll_output() {
@@ -456,6 +496,7 @@ impl Service {
                     self.outputs.push_back(Output::Datagram(datagram));
                 }
                 attach::Output::Moved(leg) => self.media_moved(leg),
+                attach::Output::RoomMoved(room) => self.room_moved(room),
                 attach::Output::Event(leg, event) => self.media_said(now, leg, event),
             }
         }

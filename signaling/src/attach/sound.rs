@@ -92,6 +92,11 @@ impl Doing {
         }
     }
 
+    /// Whether it makes anything of what it hears.
+    pub(super) const fn listens(&self) -> bool {
+        matches!(self.task, Task::Record(_))
+    }
+
     /// Hears 20 ms of the leg.
     pub(super) fn hear(&mut self, audio: &Audio) {
         if let Task::Record(recorder) = &mut self.task {

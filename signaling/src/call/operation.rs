@@ -34,6 +34,11 @@ pub enum Kind {
     StopHoldMusic,
     AddLargeGalleryView,
     UpdateMetadata,
+    StartRecording,
+    StopRecording,
+    StartTranscription,
+    StopTranscription,
+    ConfigureMixer,
 }
 
 impl Kind {
@@ -54,7 +59,11 @@ impl Kind {
             Self::StartHoldMusic => "#microsoft.graph.startHoldMusicOperation",
             Self::StopHoldMusic => "#microsoft.graph.stopHoldMusicOperation",
             Self::AddLargeGalleryView => "#microsoft.graph.addLargeGalleryViewOperation",
-            Self::UpdateMetadata => "#microsoft.graph.commsOperation",
+            Self::StartRecording => "#microsoft.graph.startRecordingOperation",
+            Self::StopRecording => "#microsoft.graph.stopRecordingOperation",
+            Self::StartTranscription => "#microsoft.graph.startTranscriptionOperation",
+            Self::StopTranscription => "#microsoft.graph.stopTranscriptionOperation",
+            Self::UpdateMetadata | Self::ConfigureMixer => "#microsoft.graph.commsOperation",
         }
     }
 }

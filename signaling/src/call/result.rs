@@ -78,6 +78,34 @@ impl EndResult {
         Self::of(codes::NOBODY_LEFT, "All other participants have left.")
     }
 
+    /// Nobody came.
+    #[must_use]
+    pub fn nobody_joined() -> Self {
+        Self::of(codes::NOBODY_JOINED, "Nobody joined the call.")
+    }
+
+    /// Ours: the call has become a conference, which the app may not be in.
+    #[must_use]
+    pub fn may_not_join() -> Self {
+        let message = "The call has become a group call, and the app has no permission to join \
+                       one: Calls.JoinGroupCall.All or Calls.JoinGroupCallAsGuest.All is needed.";
+        Self::of(codes::MAY_NOT_JOIN, message)
+    }
+
+    /// The person of a peer-to-peer call was brought over into another call.
+    #[must_use]
+    pub fn replaced() -> Self {
+        let message = "The other party has left for the call that replaces this one.";
+        Self::of(codes::REPLACED, message)
+    }
+
+    /// Whoever was asked in cannot be reached.
+    #[must_use]
+    pub fn invitee_unreachable(detail: &str) -> Self {
+        let message = format!("The invited party cannot be reached: {detail}.");
+        Self::of(codes::UNREACHABLE, message)
+    }
+
     /// Somebody removed the bot.
     #[must_use]
     pub fn removed() -> Self {

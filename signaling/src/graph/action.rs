@@ -162,6 +162,49 @@ graph_struct! {
 }
 
 graph_struct! {
+    /// How loud a listener hears somebody (beta).
+    AudioSourceLevel("audioSourceLevel") {
+        /// Whose leg.
+        participant: Option<String>,
+        /// In percent.
+        level: Option<Number>,
+        /// Whether others become quieter meanwhile.
+        duck_others: Option<bool>,
+    }
+}
+
+graph_struct! {
+    /// What a participant hears (beta).
+    ParticipantMixerLevel("participantMixerLevel") {
+        /// Whose leg.
+        participant: Option<String>,
+        /// Nobody but the sources that are named.
+        #[serde(alias = "exclusive")]
+        exclusive_mode: Option<bool>,
+        /// Who, how loud.
+        source_levels: Option<Vec<AudioSourceLevel>>,
+    }
+}
+
+graph_struct! {
+    /// Set the mixer (beta).
+    ConfigureMixer("configureMixer") {
+        /// For whom.
+        participant_mixer_levels: Option<Vec<ParticipantMixerLevel>>,
+        /// What the app gives to know it by.
+        client_context: Option<String>,
+    }
+}
+
+graph_struct! {
+    /// Say how well a device's media went.
+    LogDeviceQuality("logTeleconferenceDeviceQuality") {
+        /// How.
+        quality: Option<serde_json::Map<String, serde_json::Value>>,
+    }
+}
+
+graph_struct! {
     /// Attach a text to the bot's place in rosters (2018).
     UpdateMetadata("updateMetadata") {
         /// The text.

@@ -17,7 +17,7 @@ use crate::attach::{self, Purpose, blob};
 use crate::call::state::{State, Trigger};
 use crate::call::{Call, Hosting};
 use crate::graph;
-use crate::id::{CallId, LegId};
+use crate::id::{CallId, LegId, TenantId};
 
 /// Both sides of a call, as the platform answers them.
 struct Joined {
@@ -32,7 +32,7 @@ impl Service {
     /// `POST …/answer`
     pub(super) fn answer_call(&mut self, asked: &Asked<'_>, id: CallId) -> Result<Reply, ApiError> {
         let body: graph::Answer = asked.parse()?;
-        let config = body.media_config.ok_or_else(|| ApiError::missing("mediaConfig"))?;
+        let config = body.media_config.clone().ok_or_else(|| ApiError::missing("mediaConfig"))?;
         self.check_callback(body.callback_uri.as_deref())?;
         check_modalities(body.accepted_modalities.as_deref())?;
         let state = self.owned(asked, id)?.state();
@@ -40,27 +40,64 @@ impl Service {
             return Err(ApiError::wrong_state("answer", state));
         }
         let hosting = self.hosting_of(asked, id, &config)?;
+        if self.calls.get(&id).is_some_and(|call| self.is_conference(call.conversation)) {
+            return self.answer_invitation(asked, id, body, hosting, &config);
+        }
         let joined = self.join_incoming(id, &hosting)?;
-        self.move_call(id, Trigger::Answer);
-        let Some(call) = self.calls.get_mut(&id) else {
-            return Err(ApiError::call_not_found());
-        };
-        call.hosting = match (hosting, &joined.bot) {
+        let hosting = match (hosting, &joined.bot) {
             (Hosting::App { offer, .. }, Some((answer, _))) => {
                 Hosting::App { offer, answer: Some(Box::new(answer.clone())) }
             }
             (hosting, _) => hosting,
         };
-        if let Some(uri) = body.callback_uri {
-            call.callback_uri = uri;
-        }
-        if let Some(options) = body.call_options {
-            call.options = options;
-        }
-        self.prefetch(asked.now, id, &config);
-        self.notify_state(asked.now, id);
+        self.take_answer(asked.now, id, body, hosting, &config);
         self.open_and_connect(asked.now, id, joined);
         Ok(Reply::empty(202))
+    }
+
+    /// A bot comes into a conference into which it was asked; for that it needs the
+    /// permission to join one.
+    fn answer_invitation(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+        body: graph::Answer,
+        hosting: Hosting,
+        config: &graph::MediaConfig,
+    ) -> Result<Reply, ApiError> {
+        let call = self.owned(asked, id)?;
+        let leg = call.leg;
+        let joining = [Permission::JoinGroupCall, Permission::JoinGroupCallAsGuest];
+        self.check_permission(asked, &call.tenant, &joining)?;
+        let hosting = self.seat_bot(leg, hosting)?;
+        self.take_answer(asked.now, id, body, hosting, config);
+        self.enter_bot(asked.now, id);
+        Ok(Reply::empty(202))
+    }
+
+    /// What an answer says is taken over, and the call is established from now on.
+    fn take_answer(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        body: graph::Answer,
+        hosting: Hosting,
+        config: &graph::MediaConfig,
+    ) {
+        self.move_call(id, Trigger::Answer);
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.hosting = hosting;
+            if let Some(uri) = body.callback_uri {
+                call.callback_uri = uri;
+            }
+            if let Some(options) = body.call_options {
+                call.options = options;
+            }
+        }
+        self.set_capacity(id, body.participant_capacity.map(|number| number.0));
+        self.keep_apart(id, config);
+        self.prefetch(now, id, config);
+        self.notify_state(now, id);
     }
 
     /// Who will handle media, if the app may have it so.
@@ -70,13 +107,21 @@ impl Service {
         id: CallId,
         config: &graph::MediaConfig,
     ) -> Result<Hosting, ApiError> {
+        let call = self.calls.get(&id).ok_or_else(ApiError::call_not_found)?;
+        self.hosting_for(asked, &call.tenant, config)
+    }
+
+    /// The same in an organisation.
+    pub(super) fn hosting_for(
+        &self,
+        asked: &Asked<'_>,
+        tenant: &TenantId,
+        config: &graph::MediaConfig,
+    ) -> Result<Hosting, ApiError> {
         match config {
             graph::MediaConfig::ServiceHosted(_) => Ok(Hosting::Service),
             graph::MediaConfig::AppHosted(config) => {
-                if !self.may(&asked.caller, id, Permission::AccessMedia) {
-                    let needed = Permission::AccessMedia.name();
-                    return Err(ApiError::insufficient_permissions(needed));
-                }
+                self.check_permission(asked, tenant, &[Permission::AccessMedia])?;
                 app_hosted(config)
             }
             graph::MediaConfig::Other(_) => {
@@ -198,6 +243,9 @@ impl Service {
         person: LegId,
         answer: Description,
     ) -> Result<(), CommandError> {
+        if self.legs.get(&person).is_some_and(|id| self.is_conference(*id)) {
+            return self.person_enters(now, person, answer);
+        }
         let id = self.call_beside(person).ok_or(CommandError::UnknownLeg)?;
         let call = self.calls.get(&id).ok_or(CommandError::UnknownLeg)?;
         let bot_leg = call.leg;

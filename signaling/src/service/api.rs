@@ -10,13 +10,14 @@ use serde::Serialize;
 use super::directory::Permission;
 use super::query::Query;
 use super::reply::{ApiError, Reply};
-use super::route::{self, Action, Located, Route, Version};
+use super::route::{self, Action, Located, ParticipantAction, RosterAction, Route, Version};
 use super::{Output, Service};
 use crate::call::Call;
+use crate::call::operation::Kind;
 use crate::event::Event;
 use crate::graph;
 use crate::http::{Method, Request};
-use crate::id::{AppId, CallId, TenantId};
+use crate::id::{AppId, CallId, LegId, TenantId};
 
 /// How long a `clientContext` may be, in characters.
 const CLIENT_CONTEXT_CHARACTERS_MAX: usize = 256;
@@ -204,16 +205,20 @@ impl Service {
             (Route::Participant(call, leg), Method::Get) => {
                 self.get_participant(asked, *call, *leg)
             }
-            (Route::Participant(call, _), _)
-            | (Route::RosterAction(call, _), _)
-            | (Route::ParticipantAction(call, ..), _)
-            | (Route::RoutingGroups(call), _)
-            | (Route::RoutingGroup(call, _), _)
-            | (Route::ContentSharingSessions(call), _)
-            | (Route::ContentSharingSession(call, _), _) => {
-                self.owned(asked, *call)?;
-                Err(ApiError::not_implemented(asked.located.route.name()))
+            (Route::Participant(call, leg), _) => self.remove_participant(asked, *call, *leg),
+            (Route::RosterAction(call, action), _) => self.act_on_all(asked, *call, *action),
+            (Route::ParticipantAction(call, leg, action), _) => {
+                self.act_on_one(asked, *call, *leg, *action)
             }
+            (Route::ContentSharingSessions(call), _) => self.list_sharing(asked, *call),
+            (Route::ContentSharingSession(call, id), _) => self.get_sharing(asked, *call, id),
+            (Route::RoutingGroups(call), Method::Post) => self.create_group(asked, *call),
+            (Route::RoutingGroups(call), _) => self.list_groups(asked, *call),
+            (Route::RoutingGroup(call, name), method) => match method {
+                Method::Get => self.get_group(asked, *call, name),
+                Method::Patch => self.update_group(asked, *call, name),
+                _ => self.delete_group(asked, *call, name),
+            },
             (Route::Meetings(owner), Method::Post) => self.create_meeting(asked, owner),
             (Route::Meetings(owner), _) => self.find_meetings(asked, owner),
             (Route::MeetingCreateOrGet(owner), _) => self.create_or_get_meeting(asked, owner),
@@ -222,9 +227,9 @@ impl Service {
                 Method::Patch => self.update_meeting(asked, owner, id),
                 _ => self.delete_meeting(asked, owner, id),
             },
-            (Route::LogDeviceQuality, _) | (Route::Recording(_), _) => {
-                Err(ApiError::not_implemented(asked.located.route.name()))
-            }
+            (Route::LogDeviceQuality, _) => self.log_device_quality(asked),
+            // It is answered before anybody is asked who they are.
+            (Route::Recording(_), _) => Err(ApiError::not_found("Recording")),
         }
     }
 
@@ -239,20 +244,60 @@ impl Service {
             Action::SubscribeToTone => self.subscribe_to_tone(asked, call),
             Action::CancelMediaProcessing => self.cancel_media_processing(asked, call),
             Action::SendDtmfTones => self.send_dtmf_tones(asked, call),
-            Action::Redirect
-            | Action::Transfer
-            | Action::Mute
-            | Action::Unmute
-            | Action::ChangeScreenSharingRole
-            | Action::UpdateRecordingStatus
-            | Action::UpdateMetadata
-            | Action::AddLargeGalleryView
-            | Action::StartRecording
-            | Action::StopRecording
-            | Action::StartTranscription
-            | Action::StopTranscription
-            | Action::RaiseHand
-            | Action::LowerHand => Err(ApiError::not_implemented(asked.located.route.name())),
+            Action::Mute => self.mute_self(asked, call, true),
+            Action::Unmute => self.mute_self(asked, call, false),
+            Action::ChangeScreenSharingRole => self.change_screen_sharing_role(asked, call),
+            Action::UpdateMetadata => self.update_metadata(asked, call),
+            Action::UpdateRecordingStatus => self.update_recording_status(asked, call),
+            Action::AddLargeGalleryView => self.add_large_gallery_view(asked, call),
+            Action::StartRecording => self.switch_feature(asked, call, Kind::StartRecording),
+            Action::StopRecording => self.switch_feature(asked, call, Kind::StopRecording),
+            Action::StartTranscription => {
+                self.switch_feature(asked, call, Kind::StartTranscription)
+            }
+            Action::StopTranscription => self.switch_feature(asked, call, Kind::StopTranscription),
+            Action::RaiseHand => self.own_hand(asked, call, true),
+            Action::LowerHand => self.own_hand(asked, call, false),
+            Action::Redirect | Action::Transfer => {
+                Err(ApiError::not_implemented(asked.located.route.name()))
+            }
+        }
+    }
+
+    fn act_on_all(
+        &mut self,
+        asked: &Asked<'_>,
+        call: CallId,
+        action: RosterAction,
+    ) -> Result<Reply, ApiError> {
+        self.owned(asked, call)?;
+        match action {
+            RosterAction::Invite => self.invite(asked, call),
+            RosterAction::MuteAll => self.mute_all(asked, call),
+            RosterAction::AdmitAllFromLobby => self.admit_all(asked, call),
+            RosterAction::LowerAllHands => self.lower_hands(asked, call, None),
+            RosterAction::ConfigureMixer => self.configure_mixer(asked, call),
+        }
+    }
+
+    fn act_on_one(
+        &mut self,
+        asked: &Asked<'_>,
+        call: CallId,
+        leg: LegId,
+        action: ParticipantAction,
+    ) -> Result<Reply, ApiError> {
+        self.owned(asked, call)?;
+        match action {
+            ParticipantAction::Mute => self.mute_participant(asked, call, leg),
+            ParticipantAction::AdmitFromLobby => self.decide_lobby(asked, call, leg, true),
+            ParticipantAction::RemoveFromLobby => self.decide_lobby(asked, call, leg, false),
+            ParticipantAction::LowerHand => self.lower_hands(asked, call, Some(leg)),
+            ParticipantAction::StartHoldMusic => self.start_hold_music(asked, call, leg),
+            ParticipantAction::StopHoldMusic => self.stop_hold_music(asked, call, leg),
+            ParticipantAction::ReportSyntheticMedia => {
+                Err(ApiError::not_implemented(asked.located.route.name()))
+            }
         }
     }
 

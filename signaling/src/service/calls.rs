@@ -1,14 +1,14 @@
 //! Calls as resources: create, read, keep alive, delete; their operations and
 //! participants to read.
 
-use super::answering::{app_hosted, check_modalities, no_ports};
+use super::answering::{check_modalities, no_ports};
 use super::api::Asked;
 use super::conference::{Conversation, Leg, Party, Standing};
 use super::directory::Permission;
 use super::reply::{ApiError, Reply};
 use super::{Service, Timer};
+use crate::call::Hosting;
 use crate::call::state::Trigger;
-use crate::call::{Hosting, NewCall};
 use crate::event::Event;
 use crate::graph;
 use crate::id::{CallId, LegId, OperationId, TenantId, UserId};
@@ -27,8 +27,8 @@ impl Service {
         match targets {
             [] if !joins => Err(ApiError::missing("targets")),
             [target] if !joins => self.call_person(asked, &body, config, target),
-            _ if joins => Err(ApiError::not_implemented("Joining a meeting")),
-            _ => Err(ApiError::not_implemented("A group call")),
+            _ if joins => self.join_meeting(asked, &body, config),
+            _ => self.call_group(asked, &body, config),
         }
     }
 
@@ -43,22 +43,8 @@ impl Service {
         let app = asked.caller.app.clone();
         let (user, tenant) = self.person_of(target)?;
         self.check_tenant(body, &tenant)?;
-        if !self.caller_may(&asked.caller, &tenant, Permission::Initiate) {
-            return Err(ApiError::insufficient_permissions(Permission::Initiate.name()));
-        }
-        let hosting = match config {
-            graph::MediaConfig::ServiceHosted(_) => Hosting::Service,
-            graph::MediaConfig::AppHosted(app_config) => {
-                if !self.caller_may(&asked.caller, &tenant, Permission::AccessMedia) {
-                    let needed = Permission::AccessMedia.name();
-                    return Err(ApiError::insufficient_permissions(needed));
-                }
-                app_hosted(app_config)?
-            }
-            graph::MediaConfig::Other(_) => {
-                return Err(ApiError::bad_request("mediaConfig is of an unknown type."));
-            }
-        };
+        self.check_permission(asked, &tenant, &[Permission::Initiate])?;
+        let hosting = self.hosting_for(asked, &tenant, config)?;
         self.check_room_for_call(asked.now, &app)?;
         let person = self.new_leg_id();
         let bot = self.new_leg_id();
@@ -69,29 +55,32 @@ impl Service {
             self.media.release(person);
             return Err(error);
         }
-        let call = self.begin_outgoing(asked, body, &tenant, [bot, person], &user);
+        let conversation = self.new_conversation_id();
+        self.conversations.insert(conversation, Conversation::new(tenant));
+        let call = self.begin_outgoing(asked, body, conversation, bot);
+        if let Some(held) = self.conversations.get_mut(&conversation) {
+            let info = self.directory.user_info(&user).unwrap_or_default();
+            held.insert(person, Leg::new(Party::User(user.clone()), Standing::Ringing, info));
+        }
+        self.legs.insert(person, conversation);
         if let Some(held) = self.calls.get_mut(&call) {
             held.hosting = hosting;
-            held.subject.clone_from(&body.subject);
-            held.options = body.call_options.clone().unwrap_or_default();
-            held.targets = vec![target.clone()];
         }
         self.prefetch(asked.now, call, config);
         let held = self.calls.get(&call).ok_or_else(ApiError::call_not_found)?;
         let offer = self.offer_to_person(held, person)?;
-        let shown = self.call_in_full(held);
+        let reply = self.created(asked, call)?;
         self.notify_call(asked.now, call, graph::ChangeType::Updated, |_| {});
         if self.config.announce_ringing && self.move_call(call, Trigger::Ring) {
             self.notify_call(asked.now, call, graph::ChangeType::Updated, |_| {});
         }
         self.timers.set(Timer::Ringing(person), asked.now + self.ringing_of(body));
-        self.say(Event::UserRung { leg: person, call, user, offer });
-        let location = asked.location(&self.config.base_url, call, "");
-        Ok(asked.resource(201, "communications/calls/$entity", &shown)?.at(location))
+        self.say(Event::UserRung { leg: person, call: Some(call), user, offer });
+        Ok(reply)
     }
 
     /// How long a person's telephone rings for this call.
-    fn ringing_of(&self, body: &graph::Call) -> core::time::Duration {
+    pub(super) fn ringing_of(&self, body: &graph::Call) -> core::time::Duration {
         match body.ringing_timeout_in_seconds {
             Some(seconds) if (1..=115).contains(&seconds.0) => {
                 core::time::Duration::from_secs(seconds.0.unsigned_abs())
@@ -100,44 +89,8 @@ impl Service {
         }
     }
 
-    fn begin_outgoing(
-        &mut self,
-        asked: &Asked<'_>,
-        body: &graph::Call,
-        tenant: &TenantId,
-        [bot, person]: [LegId; 2],
-        user: &UserId,
-    ) -> CallId {
-        let app = asked.caller.app.clone();
-        let (conversation, call) = (self.new_conversation_id(), self.new_call_id());
-        let mut held = Conversation::new(tenant.clone());
-        let mut insert = |id: LegId, party: Party, standing: Standing, info| {
-            held.legs.insert(id, Leg { party, standing, info, description: None });
-        };
-        insert(bot, Party::Bot(call), Standing::Calling, self.directory.app_info(&app));
-        let info = self.directory.user_info(user).unwrap_or_default();
-        insert(person, Party::User(user.clone()), Standing::Ringing, info);
-        self.conversations.insert(conversation, held);
-        self.legs.insert(bot, conversation);
-        self.legs.insert(person, conversation);
-        let source = self.directory.app_info(&app);
-        let new = NewCall {
-            id: call,
-            app,
-            tenant: tenant.clone(),
-            conversation,
-            leg: bot,
-            direction: graph::CallDirection::Outgoing,
-            callback_uri: body.callback_uri.clone().unwrap_or_default(),
-            modalities: body.requested_modalities.clone().unwrap_or_default(),
-            source,
-            targets: Vec::new(),
-        };
-        self.begin_call(asked.now, new)
-    }
-
     /// The person that a target names.
-    fn person_of(
+    pub(super) fn person_of(
         &self,
         target: &graph::InvitationParticipantInfo,
     ) -> Result<(UserId, TenantId), ApiError> {
@@ -161,11 +114,29 @@ impl Service {
         }
     }
 
-    fn check_tenant(&self, body: &graph::Call, tenant: &TenantId) -> Result<(), ApiError> {
+    pub(super) fn check_tenant(
+        &self,
+        body: &graph::Call,
+        tenant: &TenantId,
+    ) -> Result<(), ApiError> {
         match body.tenant_id.as_deref().map(TenantId::new) {
             Some(named) if named != *tenant => Err(ApiError::tenant_mismatch()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether the caller has any of these permissions in an organisation.
+    pub(super) fn check_permission(
+        &self,
+        asked: &Asked<'_>,
+        tenant: &TenantId,
+        any_of: &[Permission],
+    ) -> Result<(), ApiError> {
+        if any_of.iter().any(|permission| self.caller_may(&asked.caller, tenant, *permission)) {
+            return Ok(());
+        }
+        let names: Vec<&str> = any_of.iter().map(|permission| permission.name()).collect();
+        Err(ApiError::insufficient_permissions(&names.join(", ")))
     }
 
     /// `GET /communications/calls/{id}`
@@ -219,11 +190,8 @@ impl Service {
     ) -> Result<Reply, ApiError> {
         let call = self.owned(asked, id)?;
         let conversation = self.conversations.get(&call.conversation);
-        let shown: Vec<_> = conversation
-            .into_iter()
-            .flat_map(|conversation| &conversation.legs)
-            .map(|(id, leg)| self.participant(*id, leg))
-            .collect();
+        let legs = conversation.map(Conversation::shown).unwrap_or_default();
+        let shown: Vec<_> = legs.into_iter().map(|(id, leg)| self.participant(id, leg)).collect();
         asked.collection(&format!("communications/calls('{id}')/participants"), &shown)
     }
 

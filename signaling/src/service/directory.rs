@@ -254,6 +254,11 @@ impl Index {
             .is_some_and(|granted| granted.contains(&permission))
     }
 
+    /// The same in any organisation, for what belongs to none.
+    pub(crate) fn may_anywhere(&self, app: &AppId, permission: Permission) -> bool {
+        self.consents.iter().any(|((_, to), granted)| to == app && granted.contains(&permission))
+    }
+
     /// Whether the app has any of the permissions on calls: without, it does not learn
     /// who calls.
     pub(crate) fn may_know_callers(&self, tenant: &TenantId, app: &AppId) -> bool {

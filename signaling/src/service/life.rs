@@ -3,7 +3,7 @@
 
 use callrig_media::time::Instant;
 
-use super::conference::{Conversation, Party};
+use super::conference::{Conversation, Party, Standing};
 use super::{Service, Timer};
 use crate::call::operation::Kind;
 use crate::call::result::EndResult;
@@ -71,26 +71,31 @@ impl Service {
     pub(super) fn connect(&mut self, now: Instant, conversation: ConversationId) {
         for id in self.conversations.get(&conversation).map(Conversation::calls).unwrap_or_default()
         {
-            if self.move_call(id, Trigger::Connect) {
-                self.notify_state(now, id);
-            }
-            let Some(call) = self.calls.get_mut(&id) else { continue };
-            call.media_active = true;
-            call.version += 1;
-            if fault::is(Fault::MediaActiveNeverSaid) {
-                continue;
-            }
-            let change = match fault::is(Fault::EndToldTooEarly) {
-                true => ChangeType::Deleted,
-                false => ChangeType::Updated,
-            };
-            self.notify_call(now, id, change, |shown| {
-                shown.media_state = Some(graph::CallMediaState {
-                    audio: Some(MediaState::Active),
-                    ..graph::CallMediaState::typed()
-                });
-            });
+            self.connect_call(now, id);
         }
+    }
+
+    /// A call is established, and media flows as soon as the bot has been told so.
+    pub(super) fn connect_call(&mut self, now: Instant, id: CallId) {
+        if self.move_call(id, Trigger::Connect) {
+            self.notify_state(now, id);
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.media_active = true;
+        call.version += 1;
+        if fault::is(Fault::MediaActiveNeverSaid) {
+            return;
+        }
+        let change = match fault::is(Fault::EndToldTooEarly) {
+            true => ChangeType::Deleted,
+            false => ChangeType::Updated,
+        };
+        self.notify_call(now, id, change, |shown| {
+            shown.media_state = Some(graph::CallMediaState {
+                audio: Some(MediaState::Active),
+                ..graph::CallMediaState::typed()
+            });
+        });
     }
 
     /// The bot hangs up.
@@ -143,8 +148,17 @@ impl Service {
                 self.calls_per_app.remove(&call.app);
             }
         }
+        if self.is_conference(call.conversation) {
+            self.timers.cancel(Timer::Lobby(call.leg));
+            self.recorder_left(call.conversation, id);
+            self.drop_groups(call.conversation, id);
+            self.settle_invitation(now, call.conversation, call.leg, Some(result));
+            self.remove_leg(now, call.leg, &result.message);
+            self.conference_left(now, call.conversation);
+            return;
+        }
         self.close_media_of(now, call.conversation);
-        self.remove_leg(now, call.leg);
+        self.remove_leg(now, call.leg, &result.message);
         self.close_conversation_if_over(now, call.conversation, result);
     }
 
@@ -154,7 +168,7 @@ impl Service {
     fn end_operations_of(&mut self, now: Instant, id: CallId) {
         let running = self.calls.get(&id).map(|call| call.operations.running());
         for operation in running.unwrap_or_default() {
-            self.stop_work(id, operation);
+            self.stop_work(now, id, operation);
             self.end_operation(
                 now,
                 id,
@@ -206,17 +220,23 @@ impl Service {
         self.drain_media(now);
     }
 
-    /// A leg leaves its conversation; its media ends with it.
-    pub(super) fn remove_leg(&mut self, now: Instant, leg: LegId) {
+    /// A leg leaves its conversation; its media ends with it. Rosters tell why.
+    pub(super) fn remove_leg(&mut self, now: Instant, leg: LegId, why: &str) {
         self.media.close(now, leg);
         self.drain_media(now);
         self.timers.cancel(Timer::Media(leg));
         self.timers.cancel(Timer::Ringing(leg));
-        if let Some(conversation) = self.legs.remove(&leg)
-            && let Some(conversation) = self.conversations.get_mut(&conversation)
-        {
-            conversation.legs.remove(&leg);
+        if let Some(id) = self.legs.get(&leg).copied() {
+            self.end_hold(now, id, leg);
         }
+        let Some(id) = self.legs.remove(&leg) else { return };
+        let held = self.conversations.get_mut(&id).and_then(|held| held.legs.remove(&leg));
+        let Some(was) = held.filter(|was| was.standing.is_present()) else { return };
+        self.roster_lost(now, id, leg, &was, why);
+        if let Some(session) = &was.place.sharing {
+            self.tell_sharing(now, id, ChangeType::Deleted, session);
+        }
+        self.recording_left(now, id, leg);
     }
 
     /// A peer-to-peer conversation ends with its first leg.
@@ -230,7 +250,7 @@ impl Service {
         let people = conversation.people();
         let calls = conversation.calls();
         for leg in people {
-            self.remove_leg(now, leg);
+            self.remove_leg(now, leg, &result.message);
             self.say(Event::LegEnded { leg, result: result.clone() });
         }
         for call in calls {
@@ -242,7 +262,11 @@ impl Service {
     /// The bot did not answer in its window.
     pub(super) fn answer_window_over(&mut self, now: Instant, id: CallId) {
         if self.calls.get(&id).is_some_and(|call| call.state() == State::Incoming) {
-            let seconds = self.config.limits.answer_window.as_secs();
+            let limits = &self.config.limits;
+            let seconds = match self.is_recorder(id) {
+                true => limits.recording_answer_window.as_secs(),
+                false => limits.answer_window.as_secs(),
+            };
             self.end_call(now, id, &EndResult::not_answered_in_time(seconds));
         }
     }
@@ -260,8 +284,11 @@ impl Service {
     /// A person leaves, declines or gives up: what that means for the bots.
     pub(super) fn person_gone(&mut self, now: Instant, leg: LegId, result: &EndResult) {
         let Some(id) = self.legs.get(&leg).copied() else { return };
-        self.remove_leg(now, leg);
-        self.say(Event::LegEnded { leg, result: result.clone() });
+        self.person_out(now, leg, result);
+        if self.is_conference(id) {
+            self.conference_left(now, id);
+            return;
+        }
         let calls = self.conversations.get(&id).map(Conversation::calls).unwrap_or_default();
         for call in calls {
             self.end_call(now, call, result);
@@ -282,11 +309,27 @@ impl Service {
         conversation.legs.iter().find(|(id, _)| **id != call.leg).map(|(id, leg)| (*id, leg))
     }
 
-    /// The bot's call that a leg belongs to, or talks to.
+    /// The bots that hear a leg: the one beside it, in a conference all but itself.
+    pub(super) fn calls_that_hear(&self, leg: LegId) -> Vec<CallId> {
+        let conversation = self.legs.get(&leg).and_then(|id| self.conversations.get(id));
+        match conversation.filter(|conversation| conversation.conference.is_some()) {
+            Some(conversation) => {
+                let others = conversation.legs.iter().filter(|(id, _)| **id != leg);
+                let joined = others.filter(|(_, other)| other.standing == Standing::Joined);
+                joined.filter_map(|(_, other)| other.call()).collect()
+            }
+            None => self.call_beside(leg).into_iter().collect(),
+        }
+    }
+
+    /// The bot's call that a leg belongs to, or talks to; in a conference a person talks to
+    /// nobody in particular.
     pub(super) fn call_beside(&self, leg: LegId) -> Option<CallId> {
         let conversation = self.conversations.get(self.legs.get(&leg)?)?;
         match &conversation.legs.get(&leg)?.party {
             Party::Bot(call) => Some(*call),
+            Party::Gallery => None,
+            Party::User(_) if conversation.conference.is_some() => None,
             Party::User(_) => conversation.calls().first().copied(),
         }
     }

@@ -28,9 +28,9 @@ const DEFAULT_SECONDS: i64 = 3600;
 
 /// A meeting that is kept.
 #[derive(Clone, Debug)]
-struct Meeting {
-    organizer: UserId,
-    shown: OnlineMeeting,
+pub(super) struct Meeting {
+    pub(super) organizer: UserId,
+    pub(super) shown: OnlineMeeting,
 }
 
 /// All meetings.
@@ -38,9 +38,44 @@ struct Meeting {
 pub(crate) struct Meetings {
     by_id: BTreeMap<MeetingId, Meeting>,
     by_user: BTreeMap<UserId, usize>,
+    /// By what else names one: the link, the thread, the number to join by.
+    by_name: BTreeMap<String, MeetingId>,
+}
+
+/// What names a meeting beside its id. None of it changes.
+fn names(meeting: &Meeting) -> impl Iterator<Item = String> {
+    let shown = &meeting.shown;
+    let number = shown.join_meeting_id_settings.as_ref();
+    [
+        shown.join_web_url.as_deref(),
+        shown.chat_info.as_ref().and_then(|chat| chat.thread_id.as_deref()),
+        number.and_then(|settings| settings.join_meeting_id.as_deref()),
+    ]
+    .into_iter()
+    .flatten()
+    .map(str::to_owned)
+    .collect::<Vec<_>>()
+    .into_iter()
 }
 
 impl Meetings {
+    /// By its id, its link, its thread or the number to join by.
+    pub(super) fn named(&self, text: &str) -> Option<&Meeting> {
+        let by_id = self.by_id.get(&MeetingId::new(text));
+        by_id.or_else(|| self.by_id.get(self.by_name.get(text)?))
+    }
+
+    /// By the thread of its chat.
+    pub(super) fn by_thread(&self, thread: &str) -> Option<&Meeting> {
+        self.named(thread)
+    }
+
+    /// By the number to join by; people write it in groups.
+    pub(super) fn by_join_id(&self, number: &str) -> Option<&Meeting> {
+        let digits: String = number.chars().filter(|c| !c.is_whitespace()).collect();
+        self.named(&digits)
+    }
+
     fn of(&self, id: &str, organizer: Option<&UserId>) -> Option<&Meeting> {
         let meeting = self.by_id.get(&MeetingId::new(id))?;
         organizer.is_none_or(|organizer| *organizer == meeting.organizer).then_some(meeting)
@@ -48,13 +83,16 @@ impl Meetings {
 
     fn insert(&mut self, id: MeetingId, meeting: Meeting) {
         *self.by_user.entry(meeting.organizer.clone()).or_insert(0) += 1;
+        self.by_name.extend(names(&meeting).map(|name| (name, id.clone())));
         self.by_id.insert(id, meeting);
     }
 
     fn remove(&mut self, id: &str) {
-        if let Some(meeting) = self.by_id.remove(&MeetingId::new(id))
-            && let Some(count) = self.by_user.get_mut(&meeting.organizer)
-        {
+        let Some(meeting) = self.by_id.remove(&MeetingId::new(id)) else { return };
+        for name in names(&meeting) {
+            self.by_name.remove(&name);
+        }
+        if let Some(count) = self.by_user.get_mut(&meeting.organizer) {
             *count -= 1;
             if *count == 0 {
                 self.by_user.remove(&meeting.organizer);

@@ -35,6 +35,15 @@ struct Pending {
     /// The same as Skype would tell it, if it is to be tried so first.
     legacy: Option<Bytes>,
     made: Instant,
+    /// The bot's answer decides over this participant.
+    joining: Option<LegId>,
+}
+
+impl Pending {
+    /// Whether others may go with it: the answer is not about it alone.
+    const fn is_batched(&self) -> bool {
+        self.legacy.is_none() && self.joining.is_none()
+    }
 }
 
 /// The notifications that are on their way, in one POST.
@@ -105,8 +114,8 @@ impl Outbox {
         }
         let mut batch: Vec<Pending> = self.queue.pop_front().into_iter().collect();
         while batch.len() < most.max(1)
-            && let Some(first) = batch.first().filter(|first| first.legacy.is_none())
-            && self.queue.front().is_some_and(|n| n.uri == first.uri && n.legacy.is_none())
+            && let Some(first) = batch.first().filter(|first| first.is_batched())
+            && self.queue.front().is_some_and(|n| n.uri == first.uri && n.is_batched())
         {
             batch.extend(self.queue.pop_front());
         }
@@ -155,6 +164,23 @@ impl Service {
         path: &str,
         data: Value,
     ) {
+        self.post(now, call, change, path, data, None);
+    }
+
+    /// Asks the bot about a participant who joins; its answer comes in the response.
+    pub(super) fn notify_joining(&mut self, now: Instant, call: CallId, data: Value, leg: LegId) {
+        self.post(now, call, ChangeType::Updated, "", data, Some(leg));
+    }
+
+    fn post(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        change: ChangeType,
+        path: &str,
+        data: Value,
+        joining: Option<LegId>,
+    ) {
         let Some(held) = self.calls.get(&call) else { return };
         let uri = held.callback_uri.clone();
         let rule = &self.config.delivery;
@@ -181,7 +207,7 @@ impl Service {
         };
         outbox.made += 1;
         let sequence = outbox.made;
-        let pending = Pending { sequence, uri, item, legacy, made: now };
+        let pending = Pending { sequence, uri, item, legacy, made: now, joining };
         let state = state.as_deref().filter(|_| path.is_empty());
         outbox.push(pending, state, hold);
         let waiting = outbox.queue.len();
@@ -281,6 +307,7 @@ impl Service {
         flight.request = None;
         let is_legacy = matches!(flight.batch.as_slice(), [Pending { legacy: Some(_), .. }]);
         let took_legacy = is_legacy && outcome.as_ref().is_ok_and(|answer| answer.status == 204);
+        let body = outcome.as_ref().map(|response| response.body.clone()).unwrap_or_default();
         match judge(outcome) {
             Outcome::Taken if took_legacy => {
                 // It wants to be told in the form of today.
@@ -294,9 +321,12 @@ impl Service {
                 if let Some(outbox) = self.outboxes.get_mut(&call) {
                     outbox.flight = None;
                 }
-                for Pending { sequence, made, .. } in batch {
+                for Pending { sequence, made, joining, .. } in batch {
                     let took = now.since(made);
                     self.say(Event::NotificationDelivered { call, sequence, attempts, took });
+                    if let Some(leg) = joining {
+                        self.joining_answered(now, call, leg, &body);
+                    }
                 }
                 self.deliver_next(now, call);
             }

@@ -54,6 +54,15 @@ pub enum CommandError {
     /// What the person described cannot be used.
     #[error("the media description cannot be used: {0}")]
     Media(String),
+    /// No meeting of this name.
+    #[error("no meeting {0}")]
+    UnknownMeeting(String),
+    /// A peer-to-peer call, or none.
+    #[error("the leg is in no conference")]
+    NoConference,
+    /// The call has as many participants as it may.
+    #[error("the call has as many participants as it may")]
+    TooManyLegs,
 }
 
 impl Service {
@@ -87,20 +96,10 @@ impl Service {
         let bot_leg = self.new_leg_id();
         let mut held = Conversation::new(tenant.clone());
         let info = self.directory.user_info(user).unwrap_or_default();
-        let person = Leg {
-            party: Party::User(user.clone()),
-            standing: Standing::Calling,
-            info,
-            description: Some(offer),
-        };
-        let bot = Leg {
-            party: Party::Bot(call),
-            standing: Standing::Ringing,
-            info: self.directory.app_info(app),
-            description: None,
-        };
-        held.legs.insert(user_leg, person);
-        held.legs.insert(bot_leg, bot);
+        let person = Leg::new(Party::User(user.clone()), Standing::Calling, info);
+        held.insert(user_leg, person.describing(offer));
+        let info = self.directory.app_info(app);
+        held.insert(bot_leg, Leg::new(Party::Bot(call), Standing::Ringing, info));
         self.conversations.insert(conversation, held);
         self.legs.insert(user_leg, conversation);
         self.legs.insert(bot_leg, conversation);
@@ -123,7 +122,11 @@ impl Service {
         Ok(Ringing { call, leg: user_leg })
     }
 
-    fn allot_for_person(&mut self, leg: LegId, offer: &Description) -> Result<(), CommandError> {
+    pub(super) fn allot_for_person(
+        &mut self,
+        leg: LegId,
+        offer: &Description,
+    ) -> Result<(), CommandError> {
         if offer.secure.is_none() {
             return self.media.allot(leg).map(|_| ()).map_err(|_| CommandError::NoPorts);
         }
@@ -133,7 +136,7 @@ impl Service {
         allotted.map(|_| ()).map_err(|error| CommandError::Media(error.to_string()))
     }
 
-    fn webhook_of(&self, app: &AppId) -> Result<String, CommandError> {
+    pub(super) fn webhook_of(&self, app: &AppId) -> Result<String, CommandError> {
         let known = self.directory.app(app);
         let known = known.ok_or_else(|| CommandError::UnknownApp(app.clone()))?;
         let webhook = known.webhook.clone();
@@ -146,7 +149,11 @@ impl Service {
     }
 
     /// The caller as the app may see it: hidden without any permission on calls.
-    fn source_for(&mut self, user: &UserId, app: &AppId) -> crate::graph::ParticipantInfo {
+    pub(super) fn source_for(
+        &mut self,
+        user: &UserId,
+        app: &AppId,
+    ) -> crate::graph::ParticipantInfo {
         let mut info = self.directory.user_info(user).unwrap_or_default();
         let known = self
             .directory
@@ -199,7 +206,7 @@ impl Service {
         let result = match held.ok_or(CommandError::UnknownLeg)?.standing {
             Standing::Calling => EndResult::caller_gave_up(),
             Standing::Ringing => EndResult::user_declined(),
-            Standing::Joined => EndResult::ended_by_other_party(),
+            Standing::Lobby | Standing::Joined => EndResult::ended_by_other_party(),
         };
         self.person_gone(now, leg, &result);
         Ok(())
@@ -231,7 +238,7 @@ impl Service {
         if let Some(held) = self.leg_mut(leg) {
             held.standing = Standing::Joined;
         }
-        self.say(Event::UserAnswered { call, leg, description });
+        self.say(Event::UserAnswered { call: Some(call), leg, description });
     }
 }
 

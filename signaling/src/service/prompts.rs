@@ -188,6 +188,7 @@ impl Service {
                 }
                 for call in calls {
                     self.advance_queue(now, call);
+                    self.hold_prompt_came(now, call, key);
                 }
             }
             Err(result) => {
@@ -196,6 +197,7 @@ impl Service {
                     for operation in needing.unwrap_or_default() {
                         self.fail_work(now, call, operation, result.clone());
                     }
+                    self.hold_prompt_failed(now, call, key, &result);
                 }
             }
         }

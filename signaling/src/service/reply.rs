@@ -95,6 +95,14 @@ impl ApiError {
         Self::bad_request(format!("{action} is only possible on calls with service-hosted media."))
     }
 
+    pub(crate) fn app_hosted_only(action: &str) -> Self {
+        Self::bad_request(format!("{action} is only possible on calls with app-hosted media."))
+    }
+
+    pub(crate) fn group_only(action: &str) -> Self {
+        Self::bad_request(format!("{action} is only possible in group calls."))
+    }
+
     pub(crate) fn insufficient_permissions(needed: &str) -> Self {
         let message =
             format!("Insufficient enterprise tenant permissions: one of {needed} is needed.");

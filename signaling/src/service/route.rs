@@ -3,7 +3,7 @@
 //! spelling.
 
 use crate::http::{Method, Request};
-use crate::id::{CallId, LegId, OperationId, RecordingId, RoutingGroupId};
+use crate::id::{CallId, LegId, OperationId, RecordingId};
 
 /// Longest path that is looked at, in bytes.
 const PATH_BYTES_MAX: usize = 2048;
@@ -145,7 +145,7 @@ pub(crate) enum Route {
     Participant(CallId, LegId),
     ParticipantAction(CallId, LegId, ParticipantAction),
     RoutingGroups(CallId),
-    RoutingGroup(CallId, RoutingGroupId),
+    RoutingGroup(CallId, String),
     ContentSharingSessions(CallId),
     ContentSharingSession(CallId, String),
     Meetings(Owner),
@@ -394,8 +394,7 @@ fn parse_calls(rest: &[&str]) -> Result<Route, RouteError> {
         }
         [name] if is(name, "audioRoutingGroups") => Ok(Route::RoutingGroups(call)),
         [name, id] if is(name, "audioRoutingGroups") => {
-            let id = RoutingGroupId::parse(id).ok_or(RouteError::Resource)?;
-            Ok(Route::RoutingGroup(call, id))
+            Ok(Route::RoutingGroup(call, (*id).to_owned()))
         }
         [name] if is(name, "contentSharingSessions") => Ok(Route::ContentSharingSessions(call)),
         [name, id] if is(name, "contentSharingSessions") => {

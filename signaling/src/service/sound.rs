@@ -68,6 +68,20 @@ impl Service {
         id: CallId,
         operation: Operation,
     ) -> Result<Reply, ApiError> {
+        let reply = self.take_operation(asked, id, operation, 200)?;
+        let location = reply.location.clone().unwrap_or_default();
+        Ok(if asked.is_old() { Reply::empty(202).at(location) } else { reply })
+    }
+
+    /// Takes an operation in; the reply has this status and shows it, whenever it is
+    /// asked.
+    pub(super) fn take_operation(
+        &mut self,
+        asked: &Asked<'_>,
+        id: CallId,
+        operation: Operation,
+        code: u16,
+    ) -> Result<Reply, ApiError> {
         let (operation_id, kind) = (operation.id, operation.kind);
         let shown = operation.to_graph();
         let status = operation.status.clone();
@@ -88,8 +102,7 @@ impl Service {
         }
         let rest = format!("/operations/{operation_id}");
         let location = asked.location(&self.config.base_url, id, &rest);
-        let reply = if asked.is_old() { Reply::empty(202) } else { Reply::json(200, &shown) };
-        Ok(reply.at(location))
+        Ok(Reply::json(code, &shown).at(location))
     }
 
     /// An operation that is done as soon as it is asked for: its answer says so, and no
@@ -273,7 +286,7 @@ impl Service {
     fn cancel_queue(&mut self, now: Instant, id: CallId) {
         let queued = self.calls.get(&id).map(|call| call.queue.operations());
         for operation in queued.unwrap_or_default() {
-            self.stop_work(id, operation);
+            self.stop_work(now, id, operation);
             self.say_cancelled(now, id, operation);
         }
     }
@@ -299,12 +312,12 @@ impl Service {
     }
 
     /// Takes an operation's work out of the queue, and stops it if it has begun.
-    pub(super) fn stop_work(&mut self, id: CallId, operation: OperationId) {
+    pub(super) fn stop_work(&mut self, now: Instant, id: CallId, operation: OperationId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if call.queue.remove(operation) == Some(true) {
             self.timers.cancel(Timer::Tones(id, operation));
-            if let Some(leg) = self.calls.get(&id).and_then(|c| self.peer_of(c)).map(|(l, _)| l) {
-                self.media.stop(leg);
+            if let Some(leg) = self.sounding_leg(id) {
+                self.media.stop(now, leg);
                 self.media_moved(leg);
             }
         }
@@ -318,7 +331,7 @@ impl Service {
         operation: OperationId,
         result: EndResult,
     ) {
-        self.stop_work(id, operation);
+        self.stop_work(now, id, operation);
         if let Some(held) = self.calls.get_mut(&id).and_then(|c| c.operations.get_mut(operation))
             && held.kind == Kind::Record
         {
@@ -336,10 +349,7 @@ impl Service {
             return;
         }
         call.queue.begin();
-        let Some(leg) = self.calls.get(&id).and_then(|call| self.peer_of(call)).map(|(leg, _)| leg)
-        else {
-            return;
-        };
+        let Some(leg) = self.sounding_leg(id) else { return };
         let sounds = entry.work.prompts().iter().filter_map(|key| self.prompts.get(key));
         let sounds: Vec<Wav> = sounds.collect();
         match &entry.work {
@@ -367,9 +377,7 @@ impl Service {
             return;
         };
         self.timers.set(Timer::Tones(id, operation), now + TONE_LENGTH + pause);
-        if let Some(leg) =
-            self.calls.get(&id).and_then(|call| self.peer_of(call)).map(|(leg, _)| leg)
-        {
+        if let Some(leg) = self.sounding_leg(id) {
             self.media.send_tone(now, leg, &tone, TONE_LENGTH);
             self.media_moved(leg);
             self.drain_media(now);
@@ -479,13 +487,30 @@ impl Service {
         Ok(Reply::octets(found.wav.clone()))
     }
 
+    /// The leg with which what a service-hosted bot plays and records is kept: the other
+    /// side's, in a conference its own.
+    fn sounding_leg(&self, id: CallId) -> Option<LegId> {
+        let call = self.calls.get(&id)?;
+        match self.is_conference(call.conversation) {
+            true => Some(call.leg),
+            false => self.peer_of(call).map(|(leg, _)| leg),
+        }
+    }
+
     /// A key was pressed: the bots that asked are told, a recording may end.
     pub(super) fn tone_heard(&mut self, now: Instant, leg: LegId, tone: &Tone) {
-        let Some(id) = self.call_beside(leg) else { return };
-        self.say(Event::ToneHeard { leg, call: id, tone: tone.clone() });
-        self.media.key_pressed(leg, tone);
-        self.media_moved(leg);
-        self.drain_media(now);
+        for id in self.calls_that_hear(leg) {
+            self.say(Event::ToneHeard { leg, call: id, tone: tone.clone() });
+            if let Some(sounding) = self.sounding_leg(id) {
+                self.media.key_pressed(now, sounding, tone);
+                self.media_moved(sounding);
+                self.drain_media(now);
+            }
+            self.tell_tone(now, id, tone);
+        }
+    }
+
+    fn tell_tone(&mut self, now: Instant, id: CallId, tone: &Tone) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if !call.tones.subscribed || !call.state().is_connected() {
             return;

@@ -6,11 +6,10 @@ use callrig_media::time::Instant;
 use serde_json::{Value, json};
 
 use super::Service;
-use super::conference::Leg;
 use crate::attach::blob;
 use crate::call::{Call, Hosting};
 use crate::graph::{self, ChangeType, MediaState};
-use crate::id::{CallId, LegId};
+use crate::id::CallId;
 
 impl Service {
     /// What every showing of a call has.
@@ -21,6 +20,9 @@ impl Service {
             state: Some(call.state().to_graph()),
             direction: Some(call.direction.clone()),
             call_chain_id: Some(call.conversation.to_string()),
+            incoming_context: call.incoming.as_deref().cloned(),
+            chat_info: call.chat.as_deref().cloned(),
+            meeting_info: call.meeting.as_deref().cloned(),
             tenant_id: conversation.map(|c| c.tenant.to_string()),
             my_participant_id: Some(call.leg.to_string()),
             source: Some(call.source.clone()),
@@ -45,11 +47,31 @@ impl Service {
     ) {
         let Some(call) = self.calls.get(&id) else { return };
         let mut shown = self.call_basics(call);
+        self.show_transcription(call, &mut shown);
+        if change == ChangeType::Created {
+            shown.other.extend(call.extra.clone());
+        }
         shape(&mut shown);
         shown.other.insert("@odata.id".into(), format!("/communications/calls/{id}").into());
         shown.other.insert("@odata.etag".into(), format!("W/\"{}\"", call.version).into());
         let data = serde_json::to_value(shown).expect("the API's types have string keys");
         self.notify(now, id, change, "", data);
+    }
+
+    /// Whether the conference is written down.
+    fn show_transcription(&self, call: &Call, shown: &mut graph::Call) {
+        let held = self.conversations.get(&call.conversation);
+        let conference = held.and_then(|held| held.conference.as_deref());
+        let Some((active, at)) = conference.and_then(|held| held.transcribed.as_ref()) else {
+            return;
+        };
+        let state = if *active { "active" } else { "inactive" };
+        let info = json!({
+            "@odata.type": "#microsoft.graph.callTranscriptionInfo",
+            "state": state,
+            "lastModifiedDateTime": at
+        });
+        shown.other.insert("transcription".into(), info);
     }
 
     /// Everything there is to show.
@@ -59,6 +81,7 @@ impl Service {
         shown.requested_modalities = Some(call.modalities.clone());
         shown.subject.clone_from(&call.subject);
         shown.media_config = media_config(call);
+        self.show_transcription(call, &mut shown);
         if call.options != graph::CallOptions::default() {
             shown.call_options = Some(call.options.clone());
         }
@@ -66,18 +89,6 @@ impl Service {
             shown.other.entry(name.clone()).or_insert_with(|| value.clone());
         }
         shown
-    }
-
-    /// One participant.
-    pub(super) fn participant(&self, id: LegId, leg: &Leg) -> graph::Participant {
-        graph::Participant {
-            id: Some(id.to_string()),
-            info: Some(leg.info.clone()),
-            is_in_lobby: Some(false),
-            is_muted: Some(false),
-            media_streams: Some(Vec::new()),
-            ..graph::Participant::typed()
-        }
     }
 }
 

@@ -186,7 +186,8 @@ fn actions_wait_for_their_state_and_their_hosting() {
 #[test]
 fn what_is_not_there_yet_says_so() {
     let (mut world, call) = established();
-    let path = format!("/communications/calls/{call}/raiseHand");
+    let nobody = "57dab8b1-894c-409a-b240-bd8beae78896";
+    let path = format!("/communications/calls/{call}/participants/{nobody}/reportSyntheticMedia");
     assert_error(&world.api(Method::Post, &path, "{}"), 501, "NotImplemented");
 }
 

@@ -1,13 +1,16 @@
 //! The platform, the bot and a person, joined by a queue in virtual time.
 
 mod answering;
+mod conference;
 mod delivery;
 mod determinism;
 mod examples;
+mod groups;
 mod input;
 mod media;
 mod meetings;
 mod model;
+mod model_groups;
 mod outgoing;
 mod sdk;
 mod tokens;

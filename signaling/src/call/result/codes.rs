@@ -138,10 +138,22 @@ table! {
             "The bot was the last one in the group call.",
             "Nothing. Hang up yourself when the roster shows nobody else if you do not want to \
              wait for it.";
+        Call NOBODY_JOINED = 200 / 5013 Documented,
+            "Nobody joined.", "None of the invited came, or nobody to the meeting in time.",
+            "Invite again.";
         Call REMOVED = 200 / 5300 Documented,
             "The bot was removed by another participant.",
             "Somebody with the right to do so took it out of the call.",
             "Do not join again by yourself: somebody wanted the bot gone.";
+        Call REPLACED = 200 / 18503 Documented,
+            "The other party of a peer-to-peer call left.",
+            "An invitation with replacesCallId brought the person into another call.",
+            "Nothing: go on with the other call.";
+        Call MAY_NOT_JOIN = 403 / 90008 Ours,
+            "The call has become a group call, which the app may not be in.",
+            "A person brought others into a peer-to-peer call; the app has neither \
+             Calls.JoinGroupCall.All nor Calls.JoinGroupCallAsGuest.All.",
+            "Have one of the two granted.";
         Call LOBBY_TIMEOUT = 200 / 5855 Documented,
             "Removed from the lobby after waiting for too long.",
             "Nobody admitted the bot.",
@@ -286,7 +298,6 @@ table! {
         200 / 5010 Documented, "One participant was left.",
             "A group call ends when only one remains.", "Nothing.";
         200 / 5012 Documented, "Nobody is in the roster.", "Everybody has left.", "Nothing.";
-        200 / 5013 Documented, "Nobody joined.", "None of the invited came.", "Invite again.";
         200 / 5014 Documented, "No host was found.",
             "The meeting waits for somebody who may begin it.", "Join when it has begun.";
         200 / 5020 Documented, "Only hidden participants are left.",
@@ -294,8 +305,6 @@ table! {
         200 / 5030 Documented, "The breakout room was closed.",
             "The organizer ended the breakout.", "Nothing.";
         200 / 10550 Documented, "The bot hung up.", "As 7000.", "Nothing.";
-        200 / 18503 Documented, "The other party of a peer-to-peer call left.",
-            "As 4521.", "Nothing.";
         200 / 540000 Documented, "The person on the telephone hung up.",
             "The call went over the telephone network.", "Nothing.";
         200 / 560000 Documented, "The person on the telephone hung up.",
