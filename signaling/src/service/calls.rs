@@ -204,7 +204,7 @@ impl Service {
     ) -> Result<Reply, ApiError> {
         let call = self.owned(asked, id)?;
         let conversation = self.conversations.get(&call.conversation);
-        let found = conversation.and_then(|conversation| conversation.legs.get(&leg));
+        let found = conversation.and_then(|conversation| conversation.shown_leg(leg));
         let found = found.ok_or_else(|| ApiError::not_found("Participant"))?;
         let context = format!("communications/calls('{id}')/participants/$entity");
         asked.resource(200, &context, &self.participant(leg, found))

@@ -216,6 +216,14 @@ impl Conversation {
         }
     }
 
+    /// One of them.
+    pub(crate) fn shown_leg(&self, id: LegId) -> Option<&Leg> {
+        let is_shown = |leg: &&Leg| {
+            self.conference.is_none() || leg.standing.is_present() && !leg.place.hidden
+        };
+        self.legs.get(&id).filter(is_shown)
+    }
+
     /// The legs that rosters show, in the order in which they came.
     pub(crate) fn present(&self) -> Vec<(LegId, &Leg)> {
         let mut present: Vec<(LegId, &Leg)> = self

@@ -10,7 +10,7 @@ use crate::auth::oauth::{self, AppClaims, Grant, Refusal, Resource};
 use crate::auth::{Authority, KeyError, SigningKey, TokenError};
 use crate::clock;
 use crate::http::{Header, Method, Request, Response};
-use crate::id::{AppId, CallId, LegId, TenantId};
+use crate::id::{AppId, LegId, TenantId};
 use callrig_media::time::Instant;
 use serde_json::{Value, json};
 
@@ -84,12 +84,6 @@ impl Service {
         caller.roles.as_ref().is_none_or(|roles| roles.contains(&permission))
             && caller.tenant.as_ref().is_none_or(|own| own == tenant)
             && self.directory.may(tenant, &caller.app, permission)
-    }
-
-    /// Whether a caller may do this where a call belongs.
-    pub(super) fn may(&self, caller: &Caller, call: CallId, permission: Permission) -> bool {
-        let call = self.calls.get(&call);
-        call.is_some_and(|call| self.caller_may(caller, &call.tenant, permission))
     }
 
     /// Answers what is for the login service; `None` if it is not.

@@ -176,7 +176,7 @@ fn an_invitation_ends_when_everybody_has_answered_somehow() {
     world.run_ms(200);
     assert_eq!(
         ends(&world, call).last(),
-        Some(&("inviteParticipantsOperation".into(), "failed".into(), Some(10003)))
+        Some(&("inviteParticipantsOperation".into(), "failed".into(), Some(10024)))
     );
 }
 
@@ -636,8 +636,8 @@ fn a_recorder_may_reject_or_send_elsewhere_who_joins() {
         world.run_ms(300);
         assert_eq!(incoming(&world).len(), calls);
         if calls == 2 {
-            let uri = world.notifications.last().map(|(_, request)| request.uri.clone());
-            assert_eq!(uri.as_deref(), Some("https://new.test/x"));
+            let mut uris = world.notifications.iter().map(|(_, request)| request.uri.as_str());
+            assert!(uris.any(|uri| uri == "https://new.test/x"));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use callrig_signaling::graph;
 use callrig_signaling::http::Method;
+use callrig_signaling::service::directory;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -190,6 +191,133 @@ fn documented_requests_of_what_is_there_have_their_documented_status() {
             assert_eq!(response.body.is_empty(), old, "{file}");
         }
     }
+}
+
+/// Everybody whom a request names, in one organisation that lets the bot do everything.
+fn populated(bodies: &[&Value]) -> callrig_signaling::service::Config {
+    fn users(value: &Value, found: &mut std::collections::BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                if let Some(id) = map.get("user").and_then(|user| user["id"].as_str()) {
+                    found.insert(id.to_ascii_lowercase());
+                }
+                map.values().for_each(|value| users(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| users(value, found)),
+            _ => {}
+        }
+    }
+    let mut config = config();
+    let tenant = &mut config.directory.tenants[0];
+    let mut found = std::collections::BTreeSet::new();
+    for body in bodies {
+        users(body, &mut found);
+        let named = body["tenantId"].as_str();
+        let organizer = &body["meetingInfo"]["organizer"]["user"]["tenantId"];
+        if let Some(id) = named.or_else(|| organizer.as_str()) {
+            tenant.id = id.into();
+        }
+    }
+    tenant.users.extend(found.iter().map(|id| directory::User {
+        id: id.as_str().into(),
+        name: id.clone(),
+        language: None,
+        country: None,
+    }));
+    config
+}
+
+#[test]
+fn documented_requests_of_groups_have_their_documented_status() {
+    let Some(folder) = folder() else { return };
+    let read = |file: &str| -> Value {
+        let body = std::fs::read(folder.join(file)).expect("the file is there");
+        serde_json::from_slice(&body).expect("an example is JSON")
+    };
+    for (file, path, status) in [
+        ("v10.application-post-calls.07.request.request.json", "v1.0/communications", 201),
+        ("v10.application-post-calls.09.request.request.json", "v1.0/communications", 201),
+        ("beta21.application-post-calls.05.request.request.json", "beta/communications", 201),
+        ("beta21.application-post-calls.07.request.request.json", "beta/communications", 201),
+        ("beta21.application-post-calls.12.request.request.json", "beta/communications", 201),
+        ("beta21.application-post-calls.13.request.request.json", "beta/communications", 201),
+        ("beta18.application-post-calls.07.request.request.json", "beta/app", 201),
+        ("beta18.application-post-calls.08.request.request.json", "beta/app", 201),
+        // A placeholder for a blob is no blob; a telephone cannot be called from here.
+        (
+            "beta21.application-post-calls.11.request.example-6-join-scheduled-meeting-with-app-hosted.json",
+            "beta/communications",
+            400,
+        ),
+        ("beta18.application-post-calls.06.request.request.json", "beta/app", 403),
+    ] {
+        let body = read(file);
+        let mut world = World::with_webhook(populated(&[&body]), 1, Box::new(accept));
+        let uri = format!("https://graph.test/{path}/calls");
+        let made = world.api(Method::Post, &uri, &body.to_string());
+        assert_eq!(made.status, status, "{file}: {}", crate::world::json(&made));
+        assert_eq!(made.header("Location").is_some(), status == 201, "{file}");
+    }
+    for (file, action, old, status) in [
+        ("v10.call-mute.01.request.request.json", "mute", false, 200),
+        ("v10.call-unmute.01.request.request.json", "unmute", false, 200),
+        ("v10.participant-mute.01.request.request.json", "participants/{}/mute", false, 200),
+        ("beta18.participant-mute.01.request.request.json", "participants/{}/mute", true, 200),
+        ("beta21.participant-muteall.01.request.request.json", "participants/muteAll", false, 200),
+        ("beta18.call-updatemetadata.01.request.request.json", "updateMetadata", true, 202),
+        ("new.call-addlargegalleryview.01.request.request.json", "addLargeGalleryView", false, 202),
+        (
+            "new.participant-startholdmusic.01.request.request.json",
+            "participants/{}/startHoldMusic",
+            false,
+            202,
+        ),
+        (
+            "beta21.participant-configuremixer.01.request.request.json",
+            "participants/configureMixer",
+            false,
+            200,
+        ),
+        (
+            "beta18.participant-configuremixer.01.request.request.json",
+            "participants/configureMixer",
+            true,
+            202,
+        ),
+        (
+            "beta21.call-post-audioroutinggroups.01.request.request.json",
+            "audioRoutingGroups",
+            false,
+            200,
+        ),
+        (
+            "beta21.call-post-audioroutinggroups.03.request.request.json",
+            "audioRoutingGroups",
+            false,
+            200,
+        ),
+        ("beta18.participant-invite.02.request.request.json", "participants/invite", true, 202),
+        // The call that it replaces is not there.
+        ("v10.participant-invite.01.request.request.json", "participants/invite", false, 404),
+        ("v10.participant-invite.13.request.request.json", "participants/invite", false, 403),
+    ] {
+        let body = read(file);
+        let mut world = World::with_webhook(populated(&[&body]), 1, Box::new(accept));
+        let mut group = crate::groups::call_to(&["ann", "ben"]);
+        group["tenantId"] = Value::Null;
+        let call = crate::groups::create(&mut world, &group);
+        let (ann, _) = crate::groups::ringing(&world)[0].clone();
+        crate::groups::take(&mut world, ann);
+        let root = if old { "beta/app" } else { "v1.0/communications" };
+        let action = action.replace("{}", &ann.to_string());
+        let uri = format!("https://graph.test/{root}/calls/{call}/{action}");
+        let answer = world.api(Method::Post, &uri, &body.to_string());
+        assert_eq!(answer.status, status, "{file}");
+    }
+    let body = read("v10.call-logteleconferencedevicequality.01.request.request.json");
+    let mut world = World::with_webhook(config(), 1, Box::new(accept));
+    let path = "/communications/calls/logTeleconferenceDeviceQuality";
+    assert_eq!(world.api(Method::Post, path, &body.to_string()).status, 200);
 }
 
 #[test]

@@ -300,6 +300,7 @@ fn joining_needs_the_permission_the_tenant_and_the_coordinates() {
     wrong["tenantId"] = "fabrikam".into();
     assert_eq!(code(&mut world, &wrong), (403, "7505".to_owned()));
     let mut wrong = body.clone();
+    wrong["tenantId"] = Value::Null;
     wrong["meetingInfo"]["organizer"]["user"]["tenantId"] = "fabrikam".into();
     assert_eq!(code(&mut world, &wrong), (403, "7505".to_owned()));
     let mut wrong = body.clone();

@@ -202,9 +202,9 @@ impl Model {
         } else {
             let people = legs().filter(person).any(|leg| !is_ringing(&leg));
             let rung = legs().filter(person).any(|leg| is_ringing(&leg));
-            // One who waits in the lobby does not keep a conference up for others.
             let bots = legs().any(|leg| leg.call.is_some() && leg.standing == Standing::In);
-            let waits = bots && room.thread.is_some() && !room.peopled;
+            let lobby = legs().any(|leg| matches!(leg.standing, Standing::Lobby { .. }));
+            let waits = (bots || lobby) && room.thread.is_some() && !room.peopled;
             let goes_on = people || waits || (bots && rung);
             (!goes_on).then_some(if room.peopled { 5002 } else { 5013 })
         };
@@ -227,6 +227,7 @@ impl Model {
 
     /// The next thing that happens by itself, until then.
     fn next_due(&self, until: u64) -> Option<(u64, Due)> {
+        // At one moment legs go first, then meetings, then calls.
         let mut due: Vec<(u64, Due)> = Vec::new();
         for (index, room) in self.rooms.iter().enumerate().filter(|(_, room)| !room.over) {
             if let Some(at) = room.alone_until.filter(|_| !room.peopled) {
@@ -243,7 +244,13 @@ impl Model {
         for (index, call) in self.calls.iter().enumerate().filter(|(_, c)| c.ended.is_none()) {
             due.push((call.alive_until, Due::KeepAlive(index)));
         }
-        due.into_iter().filter(|(at, _)| *at <= until).min_by_key(|(at, _)| *at)
+        let rank = |due: &Due| match due {
+            Due::Leg(..) => 0,
+            Due::Alone(_) => 1,
+            Due::KeepAlive(_) => 2,
+        };
+        let is_due = due.into_iter().filter(|(at, _)| *at <= until);
+        is_due.min_by_key(|(at, due)| (*at, rank(due)))
     }
 
     fn pass(&mut self, ms: u64) {

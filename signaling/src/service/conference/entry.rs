@@ -87,6 +87,8 @@ impl Service {
         let Some(id) = self.legs.get(&leg).copied() else { return Ok(()) };
         let key = self.leg(leg).map_or(0, |held| held.place.number);
         self.media.seat(now, leg, id, key, seed).map_err(|error| error.to_string())?;
+        let muted = self.leg(leg).is_some_and(|held| held.place.is_muted());
+        self.media.silence(leg, muted);
         self.media_moved(leg);
         self.drain_media(now);
         self.routing_changed(id);

@@ -18,7 +18,10 @@ impl Service {
         let bots = conversation.legs.values().any(|leg| {
             leg.call().is_some() && matches!(leg.standing, Standing::Joined | Standing::Calling)
         });
-        let waits = bots && conference.patient && !conference.peopled;
+        // Who waits in its lobby is there, too: a meeting without people waits for both.
+        let there = conversation.legs.values().filter(|leg| leg.call().is_some());
+        let there = bots || there.map(|leg| leg.standing).any(Standing::is_present);
+        let waits = there && conference.patient && !conference.peopled;
         let anybody = people.clone().any(|leg| leg.standing != Standing::Ringing);
         let rung = people.clone().any(|leg| leg.standing == Standing::Ringing);
         if conference.closing || anybody || waits || (bots && rung) {
