@@ -234,7 +234,7 @@ impl Service {
         let Some(was) = held.filter(|was| was.standing.is_present()) else { return };
         self.roster_lost(now, id, leg, &was, why);
         if let Some(session) = &was.place.sharing {
-            self.tell_sharing(now, id, ChangeType::Deleted, session);
+            self.tell_sharing(now, id, &ChangeType::Deleted, session);
         }
         self.recording_left(now, id, leg);
     }

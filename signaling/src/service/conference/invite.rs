@@ -244,7 +244,6 @@ impl Service {
             .map(|conference| (conference.chat.clone(), conference.token.clone()))
             .unwrap_or_default();
         self.legs.insert(leg, conversation);
-        let modalities = vec![graph::Modality::Audio];
         let new = NewCall {
             id: call,
             app: app.clone(),
@@ -253,7 +252,7 @@ impl Service {
             leg,
             direction: graph::CallDirection::Incoming,
             callback_uri: webhook,
-            modalities: modalities.clone(),
+            modalities: vec![graph::Modality::Audio],
             source,
             targets: vec![target],
         };

@@ -61,8 +61,8 @@ impl Service {
         self.roster_changed(now, leg);
         let Some(id) = self.legs.get(&leg).copied() else { return };
         match before {
-            None => self.tell_sharing(now, id, ChangeType::Created, &session),
-            Some(before) => self.tell_sharing(now, id, ChangeType::Deleted, &before),
+            None => self.tell_sharing(now, id, &ChangeType::Created, &session),
+            Some(before) => self.tell_sharing(now, id, &ChangeType::Deleted, &before),
         }
     }
 
@@ -71,7 +71,7 @@ impl Service {
         &mut self,
         now: Instant,
         id: ConversationId,
-        change: ChangeType,
+        change: &ChangeType,
         session: &str,
     ) {
         let Some(conversation) = self.conversations.get(&id) else { return };
