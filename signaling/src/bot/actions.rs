@@ -10,7 +10,7 @@ use super::request::{client_context, prompt};
 use super::{ActionId, AnswerMedia, Bot, CommandError, Join, MediaFile, What};
 use crate::graph;
 use crate::http::Method;
-use crate::id::{AppId, CallId, LegId, RoutingGroupId, UserId};
+use crate::id::{AppId, CallId, LegId, UserId};
 
 /// Whom to call, invite, redirect or transfer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -356,7 +356,7 @@ impl Bot {
         &mut self,
         now: Instant,
         call: CallId,
-        id: RoutingGroupId,
+        id: &str,
         group: &graph::AudioRoutingGroup,
     ) -> Result<ActionId, CommandError> {
         self.known(call)?;
@@ -386,7 +386,7 @@ impl Bot {
         &mut self,
         now: Instant,
         call: CallId,
-        id: RoutingGroupId,
+        id: &str,
     ) -> Result<ActionId, CommandError> {
         self.known(call)?;
         let path = format!("/communications/calls/{call}/audioRoutingGroups/{id}");
