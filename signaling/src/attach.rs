@@ -31,6 +31,7 @@ use crate::id::{ConversationId, LegId};
 
 pub mod blob;
 mod conference;
+mod pair;
 mod place;
 mod relay;
 pub(crate) mod sound;
@@ -212,6 +213,7 @@ struct Attached {
 struct Open {
     session: Session,
     sides: Box<Sides>,
+    purpose: Purpose,
     relay: Option<Arc<relay::Relay>>,
     doing: Option<Doing>,
 }
@@ -350,7 +352,7 @@ impl Attachments {
         let config = session_config(&sides, purpose, certificate);
         let session = Session::new(config, self.epoch, seed)?;
         let sides = Box::new(sides);
-        attached.open = Some(Box::new(Open { session, sides, relay: None, doing: None }));
+        attached.open = Some(Box::new(Open { session, sides, purpose, relay: None, doing: None }));
         Ok(())
     }
 
@@ -564,7 +566,11 @@ impl Attachments {
     /// What one leg brought goes out on the other: packets, and requests for key frames.
     fn pass_on(&mut self, now: Instant, leg: LegId, key_frames: &[u32]) {
         let Some(open) = self.open_mut(leg) else { return };
-        let Some(relay) = open.relay.clone() else { return };
+        let Some(relay) = open.relay.clone() else {
+            // Nobody listens, as during a transfer: nothing is kept for later.
+            while open.session.poll_packet().is_some() {}
+            return;
+        };
         let mut packets = core::mem::take(&mut self.passing);
         let Some(open) = self.open_mut(leg) else { return };
         while let Some(packet) = open.session.poll_packet() {

@@ -5,7 +5,7 @@ use callrig_media::description::Description;
 use serde_json::{Map, Value};
 
 use crate::graph;
-use crate::id::{AppId, CallId, ConversationId, LegId, TenantId};
+use crate::id::{AppId, CallId, ConversationId, LegId, RecordingId, TenantId};
 
 pub mod operation;
 pub mod queue;
@@ -75,6 +75,8 @@ pub(crate) struct Call {
     pub(crate) tones: Tones,
     pub(crate) operations: Operations,
     pub(crate) queue: MediaQueue,
+    /// What it has recorded and its bot can fetch, oldest first.
+    pub(crate) recordings: Vec<RecordingId>,
     pub(crate) result: Option<result::EndResult>,
 }
 
@@ -126,6 +128,7 @@ impl Call {
             tones: Tones::default(),
             operations: Operations::default(),
             queue: MediaQueue::default(),
+            recordings: Vec::new(),
             result: None,
         }
     }

@@ -66,6 +66,15 @@ pub enum Event {
         /// How.
         result: EndResult,
     },
+    /// A voicemail box has hung up, or its caller has.
+    VoicemailLeft {
+        /// The box's leg.
+        leg: LegId,
+        /// Whose box.
+        user: UserId,
+        /// A WAV file, if anything was said.
+        message: Option<bytes::Bytes>,
+    },
     /// A media session of the platform says something.
     Media {
         /// Whose leg.

@@ -29,26 +29,35 @@ mod answering;
 mod api;
 mod calls;
 mod conference;
+mod dialing;
 pub mod directory;
+mod fork;
 mod life;
 mod login;
 mod meetings;
 mod notify;
+mod pairing;
 mod people;
+mod presence;
 mod prompts;
 mod query;
 mod quota;
+mod redirect;
 mod reply;
 mod roster;
 mod route;
 mod sound;
+mod target;
+mod transfer;
 mod uris;
 mod view;
+mod voicemail;
 
 pub use conference::{Arrival, Destination, Party};
 pub use directory::{Directory, DirectoryError};
 pub(crate) use people::modalities_of;
 pub use people::{CommandError, Ringing};
+pub use presence::Presence;
 pub(crate) use route::form_decode;
 pub use uris::{URI_BYTES_MAX, UriPolicy};
 
@@ -128,6 +137,11 @@ pub struct Limits {
     pub alone: Duration,
     /// Calls of one app at once.
     pub calls_per_app_max: usize,
+    /// Calls of one person at once, beyond which the telephone does not ring; 0 for any
+    /// number.
+    pub calls_per_person_max: usize,
+    /// How long a voicemail message may be, up to 120 s (ours).
+    pub voicemail: Duration,
     /// Calls of one app in 30 days, 10,000 on the real platform; 0 for any number.
     pub calls_per_month_max: u64,
     /// Requests of one app in a second; 0 for any number.
@@ -154,6 +168,8 @@ impl Default for Limits {
             lobby: Duration::from_secs(30 * 60),
             alone: Duration::from_secs(30 * 60),
             calls_per_app_max: 100,
+            calls_per_person_max: 1,
+            voicemail: Duration::from_secs(120),
             calls_per_month_max: 0,
             requests_per_second_max: 2000,
             legs_max: 1000,
@@ -260,6 +276,8 @@ pub(crate) enum Timer {
     Lobby(LegId),
     /// Nobody came to the meeting.
     Alone(ConversationId),
+    /// Nobody took a redirected or transferred call.
+    Fork(ConversationId),
     /// No keepAlive came.
     KeepAlive(CallId),
     /// The next attempt, or the end of this one.
@@ -297,6 +315,13 @@ pub struct Service {
     calls: BTreeMap<CallId, Call>,
     calls_per_app: BTreeMap<AppId, usize>,
     quotas: quota::Quotas,
+    /// Of people whose telephones do not simply ring.
+    presences: BTreeMap<UserId, Presence>,
+    legs_of_people: BTreeMap<UserId, usize>,
+    /// Who waits while it rings for them, and in which conversation it does.
+    anchors: BTreeMap<LegId, ConversationId>,
+    /// Voicemail boxes that record, by the leg at which they do.
+    voicemails: BTreeMap<LegId, voicemail::Recording>,
     conversations: BTreeMap<ConversationId, conference::Conversation>,
     live: conference::Live,
     /// Which bot records a person.
@@ -357,6 +382,10 @@ impl Service {
             calls: BTreeMap::new(),
             calls_per_app: BTreeMap::new(),
             quotas: quota::Quotas::default(),
+            presences: BTreeMap::new(),
+            legs_of_people: BTreeMap::new(),
+            anchors: BTreeMap::new(),
+            voicemails: BTreeMap::new(),
             conversations: BTreeMap::new(),
             live: conference::Live::default(),
             recording_policies: BTreeMap::new(),
@@ -455,6 +484,7 @@ impl Service {
             Timer::Ringing(leg) => self.ringing_over(now, leg),
             Timer::Lobby(leg) => self.turn_away(now, leg, &EndResult::lobby_timeout()),
             Timer::Alone(conversation) => self.alone_for_too_long(now, conversation),
+            Timer::Fork(conversation) => self.fork_over(now, conversation),
             Timer::KeepAlive(call) => self.keep_alive_over(now, call),
             Timer::Delivery(call) => self.delivery_due(now, call),
             Timer::Media(leg) => {

@@ -301,15 +301,7 @@ impl Attachments {
         key: u64,
         seed: u64,
     ) -> Result<(), callrig_media::session::ConfigError> {
-        let (epoch, certificate) = (self.epoch, self.shared.certificate().cloned());
-        if let Some(open) = self.open_mut(leg)
-            && open.relay.take().is_some()
-        {
-            let session = open.mixed_session(epoch, certificate.as_ref(), seed)?;
-            let relayed = core::mem::replace(&mut open.session, session);
-            let stats = Box::new(relayed.stats());
-            self.outputs.push_back(Output::Event(leg, Event::Ended(stats)));
-        }
+        self.take_apart(leg, seed)?;
         let held = self.rooms.entry(room).or_insert_with(Room::new);
         held.seats.insert(leg, Seat::new(key));
         self.seated.insert(leg, room);

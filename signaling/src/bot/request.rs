@@ -173,7 +173,7 @@ impl Bot {
 
     /// Learns everything that the platform knows of a call: the call itself, who is in
     /// it and its operations. For a call of before a restart; ends with
-    /// [`Event::Rehydrated`], or [`Event::Refused`] if it is over.
+    /// [`Event::Rehydrated`](super::Event::Rehydrated), or [`Event::Refused`](super::Event::Refused) if it is over.
     pub fn rehydrate(&mut self, now: Instant, call: CallId) -> ActionId {
         let path = format!("/communications/calls/{call}");
         // The number of this action is the next one.

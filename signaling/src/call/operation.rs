@@ -39,6 +39,7 @@ pub enum Kind {
     StartTranscription,
     StopTranscription,
     ConfigureMixer,
+    Transfer,
 }
 
 impl Kind {
@@ -63,7 +64,9 @@ impl Kind {
             Self::StopRecording => "#microsoft.graph.stopRecordingOperation",
             Self::StartTranscription => "#microsoft.graph.startTranscriptionOperation",
             Self::StopTranscription => "#microsoft.graph.stopTranscriptionOperation",
-            Self::UpdateMetadata | Self::ConfigureMixer => "#microsoft.graph.commsOperation",
+            Self::UpdateMetadata | Self::ConfigureMixer | Self::Transfer => {
+                "#microsoft.graph.commsOperation"
+            }
         }
     }
 }
@@ -107,13 +110,22 @@ impl Operation {
         matches!(self.status, graph::OperationStatus::Completed | graph::OperationStatus::Failed)
     }
 
+    /// 2018's transfers say in words how they went.
+    fn result_info(&self, result: &EndResult) -> graph::ResultInfo {
+        let mut info = result.to_graph();
+        if self.kind == Kind::Transfer && result.code == 200 {
+            info.subcode = Some(graph::Code::Word("transferAccepted".to_owned()));
+        }
+        info
+    }
+
     /// As the API writes it.
     pub(crate) fn to_graph(&self) -> graph::Operation {
         graph::Operation {
             odata_type: Some(self.kind.type_name().to_owned()),
             id: Some(self.id.to_string()),
             client_context: self.client_context.clone(),
-            result_info: self.result.as_ref().map(EndResult::to_graph),
+            result_info: self.result.as_ref().map(|result| self.result_info(result)),
             status: Some(self.status.clone()),
             participants: self.participants.clone(),
             recording_location: self.recording_location.clone(),

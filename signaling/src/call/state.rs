@@ -48,7 +48,7 @@ pub enum Trigger {
     Connect,
     /// Put on hold.
     Hold,
-    /// Taken from hold.
+    /// Taken from hold, or done with a transfer out of a group.
     Resume,
     /// The bot transfers.
     Transfer,
@@ -96,6 +96,8 @@ pub const TABLE: &[(State, Trigger, State)] = {
         (Transferring, Trigger::HangUp, Terminating),
         (Transferring, Trigger::End, Terminated),
         (TransferAccepted, Trigger::FailTransfer, Established),
+        // Of a group call from which somebody else was transferred.
+        (TransferAccepted, Trigger::Resume, Established),
         (TransferAccepted, Trigger::HangUp, Terminating),
         (TransferAccepted, Trigger::End, Terminated),
         (Redirecting, Trigger::End, Terminated),

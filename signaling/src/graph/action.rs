@@ -2,8 +2,8 @@
 
 use super::shape::graph_struct;
 use super::{
-    CallOptions, InvitationParticipantInfo, MediaConfig, Modality, Number, ParticipantInfo, Prompt,
-    RecordingStatus, RejectReason, ScreenSharingRole, Tone,
+    CallDisposition, CallOptions, InvitationParticipantInfo, MediaConfig, Modality, Number,
+    ParticipantInfo, Prompt, RecordingStatus, RejectReason, ScreenSharingRole, Tone,
 };
 
 graph_struct! {
@@ -40,6 +40,12 @@ graph_struct! {
         targets: Option<Vec<InvitationParticipantInfo>>,
         /// How long it rings there, in seconds.
         timeout: Option<Number>,
+        /// Together or one by one (beta, deprecated).
+        target_disposition: Option<CallDisposition>,
+        /// The app is not told who took the call (beta).
+        mask_callee: Option<bool>,
+        /// Who takes the call is not told who calls (beta).
+        mask_caller: Option<bool>,
         /// Where notifications go from now on.
         callback_uri: Option<String>,
     }

@@ -192,6 +192,19 @@ graph_enum! {
 }
 
 graph_enum! {
+    /// How a redirected call goes to its targets (beta, deprecated). All of them ring
+    /// together here, whichever is asked for.
+    CallDisposition {
+        /// As the platform likes.
+        Default = "default",
+        /// All together.
+        SimultaneousRing = "simultaneousRing",
+        /// On to the target.
+        Forward = "forward",
+    }
+}
+
+graph_enum! {
     /// How a call came to where it is.
     RoutingType {
         /// Forwarded.

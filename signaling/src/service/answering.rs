@@ -13,6 +13,7 @@ use super::directory::Permission;
 use super::notify::uri_allowed;
 use super::people::CommandError;
 use super::reply::{ApiError, Reply};
+use super::target::within;
 use crate::attach::{self, Purpose, blob};
 use crate::call::state::{State, Trigger};
 use crate::call::{Call, Hosting};
@@ -35,6 +36,7 @@ impl Service {
         let config = body.media_config.clone().ok_or_else(|| ApiError::missing("mediaConfig"))?;
         self.check_callback(body.callback_uri.as_deref())?;
         check_modalities(body.accepted_modalities.as_deref())?;
+        within("participantCapacity", body.participant_capacity, 1..=i64::from(i32::MAX))?;
         let state = self.owned(asked, id)?.state();
         if state != State::Incoming {
             return Err(ApiError::wrong_state("answer", state));
@@ -42,6 +44,16 @@ impl Service {
         let hosting = self.hosting_of(asked, id, &config)?;
         if self.calls.get(&id).is_some_and(|call| self.is_conference(call.conversation)) {
             return self.answer_invitation(asked, id, body, hosting, &config);
+        }
+        if self.is_paired(id) {
+            return self.answer_paired(
+                asked,
+                id,
+                body.callback_uri,
+                body.call_options,
+                &config,
+                hosting,
+            );
         }
         let joined = self.join_incoming(id, &hosting)?;
         let hosting = match (hosting, &joined.bot) {

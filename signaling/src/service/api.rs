@@ -17,7 +17,7 @@ use crate::call::operation::Kind;
 use crate::event::Event;
 use crate::graph;
 use crate::http::{Method, Request};
-use crate::id::{AppId, CallId, LegId, TenantId};
+use crate::id::{AppId, CallId, ConversationId, LegId, TenantId};
 
 /// How long a `clientContext` may be, in characters.
 const CLIENT_CONTEXT_CHARACTERS_MAX: usize = 256;
@@ -42,6 +42,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) body: &'a Bytes,
     /// Whether the path began with `/app`.
     pub(crate) old_root: bool,
+    /// What the app ties its requests and callbacks together by.
+    pub(crate) scenario: Option<&'a str>,
     /// In which language texts for people are wanted.
     pub(crate) language: Option<&'a str>,
 }
@@ -61,6 +63,13 @@ impl Asked<'_> {
             Err(graph::ParseError::Empty) => Ok(T::default()),
             other => Ok(other?),
         }
+    }
+
+    /// What the calls of a new conversation are tied together by: what the app says, in
+    /// the call or in the header that its library sends.
+    pub(crate) fn chain(&self, body: &graph::Call) -> Option<ConversationId> {
+        let named = body.call_chain_id.as_deref().and_then(ConversationId::parse);
+        named.or_else(|| self.scenario.and_then(ConversationId::parse))
     }
 
     /// Whether it is asked as in 2018: operations then began with 202 and a `Location`
@@ -175,8 +184,9 @@ impl Service {
         let old_root = request.uri.split('/').any(|segment| segment.eq_ignore_ascii_case("app"));
         let method = request.method;
         let language = request.header("accept-language");
+        let scenario = request.header("scenario-id");
         let body = &request.body;
-        let asked = Asked { now, caller, located, method, body, old_root, language };
+        let asked = Asked { now, caller, located, method, body, old_root, scenario, language };
         self.dispatch(&asked)
     }
 
@@ -258,9 +268,8 @@ impl Service {
             Action::StopTranscription => self.switch_feature(asked, call, Kind::StopTranscription),
             Action::RaiseHand => self.own_hand(asked, call, true),
             Action::LowerHand => self.own_hand(asked, call, false),
-            Action::Redirect | Action::Transfer => {
-                Err(ApiError::not_implemented(asked.located.route.name()))
-            }
+            Action::Redirect => self.redirect_call(asked, call),
+            Action::Transfer => self.transfer_call(asked, call),
         }
     }
 

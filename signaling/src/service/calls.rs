@@ -1,22 +1,30 @@
 //! Calls as resources: create, read, keep alive, delete; their operations and
 //! participants to read.
 
+use core::time::Duration;
+
 use super::answering::{check_modalities, no_ports};
 use super::api::Asked;
 use super::conference::{Conversation, Leg, Party, Standing};
 use super::directory::Permission;
 use super::reply::{ApiError, Reply};
+use super::target::{Target, within};
 use super::{Service, Timer};
 use crate::call::Hosting;
 use crate::call::state::Trigger;
-use crate::event::Event;
 use crate::graph;
 use crate::id::{CallId, LegId, OperationId, TenantId, UserId};
+
+/// For how many seconds a person's telephone may ring (beta).
+const RINGING_SECONDS: core::ops::RangeInclusive<i64> = 1..=115;
 
 impl Service {
     /// `POST /communications/calls`
     pub(super) fn create_call(&mut self, asked: &Asked<'_>) -> Result<Reply, ApiError> {
         let body: graph::Call = asked.parse()?;
+        if self.directory.app(&asked.caller.app).is_none_or(|app| app.webhook.is_none()) {
+            return Err(ApiError::not_registered());
+        }
         let callback = body.callback_uri.as_deref();
         let callback = callback.ok_or_else(|| ApiError::missing("callbackUri"))?;
         self.check_callback(Some(callback))?;
@@ -26,7 +34,10 @@ impl Service {
         let joins = body.chat_info.is_some() || body.meeting_info.is_some();
         match targets {
             [] if !joins => Err(ApiError::missing("targets")),
-            [target] if !joins => self.call_person(asked, &body, config, target),
+            [target] if !joins => match self.target_of(target, "targets")? {
+                Target::User(user) => self.call_person(asked, &body, config, &user),
+                other => self.call_elsewhere(asked, &body, config, &other),
+            },
             _ if joins => self.join_meeting(asked, &body, config),
             _ => self.call_group(asked, &body, config),
         }
@@ -38,13 +49,15 @@ impl Service {
         asked: &Asked<'_>,
         body: &graph::Call,
         config: &graph::MediaConfig,
-        target: &graph::InvitationParticipantInfo,
+        user: &UserId,
     ) -> Result<Reply, ApiError> {
         let app = asked.caller.app.clone();
-        let (user, tenant) = self.person_of(target)?;
+        let tenant = self.directory.user(user).map(|(tenant, _)| tenant.clone());
+        let tenant = tenant.ok_or_else(|| ApiError::not_found("The user"))?;
         self.check_tenant(body, &tenant)?;
         self.check_permission(asked, &tenant, &[Permission::Initiate])?;
         let hosting = self.hosting_for(asked, &tenant, config)?;
+        let rings = self.ringing_of(body)?;
         self.check_room_for_call(asked.now, &app)?;
         let person = self.new_leg_id();
         let bot = self.new_leg_id();
@@ -59,10 +72,10 @@ impl Service {
         self.conversations.insert(conversation, Conversation::new(tenant));
         let call = self.begin_outgoing(asked, body, conversation, bot);
         if let Some(held) = self.conversations.get_mut(&conversation) {
-            let info = self.directory.user_info(&user).unwrap_or_default();
+            let info = self.directory.user_info(user).unwrap_or_default();
             held.insert(person, Leg::new(Party::User(user.clone()), Standing::Ringing, info));
         }
-        self.legs.insert(person, conversation);
+        self.enter_leg(person, conversation);
         if let Some(held) = self.calls.get_mut(&call) {
             held.hosting = hosting;
         }
@@ -74,19 +87,15 @@ impl Service {
         if self.config.announce_ringing && self.move_call(call, Trigger::Ring) {
             self.notify_call(asked.now, call, graph::ChangeType::Updated, |_| {});
         }
-        self.timers.set(Timer::Ringing(person), asked.now + self.ringing_of(body));
-        self.say(Event::UserRung { leg: person, call: Some(call), user, offer });
+        self.ring(asked.now, person, Some(call), user, offer, rings);
         Ok(reply)
     }
 
     /// How long a person's telephone rings for this call.
-    pub(super) fn ringing_of(&self, body: &graph::Call) -> core::time::Duration {
-        match body.ringing_timeout_in_seconds {
-            Some(seconds) if (1..=115).contains(&seconds.0) => {
-                core::time::Duration::from_secs(seconds.0.unsigned_abs())
-            }
-            _ => self.config.limits.ringing,
-        }
+    pub(super) fn ringing_of(&self, body: &graph::Call) -> Result<Duration, ApiError> {
+        let asked =
+            within("ringingTimeoutInSeconds", body.ringing_timeout_in_seconds, RINGING_SECONDS)?;
+        Ok(asked.map_or(self.config.limits.ringing, Duration::from_secs))
     }
 
     /// The person that a target names.
@@ -97,15 +106,10 @@ impl Service {
         let identity = target.identity.as_ref();
         let identity = identity.ok_or_else(|| ApiError::missing("targets/identity"))?;
         if identity.phone.is_some() {
-            return Err(ApiError::new(
-                403,
-                "10151",
-                "Calls to telephone numbers need an application instance and a PSTN connection, \
-                 which this platform does not have.",
-            ));
+            return Err(ApiError::no_telephone());
         }
         if identity.application.is_some() && identity.user.is_none() {
-            return Err(ApiError::not_implemented("Calling an application"));
+            return Err(ApiError::bad_request("Only users can be called into a group call."));
         }
         let user = identity.user_id().ok_or_else(|| ApiError::missing("targets/identity/user"))?;
         match self.directory.user(&user) {

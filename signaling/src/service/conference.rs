@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use callrig_media::description::Description;
 use serde::{Deserialize, Serialize};
 
+use super::fork::Fork;
 use super::roster::Roster;
 use crate::attach::Level;
+use crate::call::result::EndResult;
 use crate::graph;
 use crate::id::{CallId, ConversationId, LegId, OperationId, TenantId, UserId};
 
@@ -40,6 +42,8 @@ pub enum Party {
     Bot(CallId),
     /// The platform itself: the large gallery view.
     Gallery,
+    /// A person's voicemail box.
+    Voicemail(UserId),
 }
 
 /// Where a leg stands.
@@ -85,6 +89,8 @@ pub(crate) struct Place {
     pub(crate) sharing: Option<String>,
     /// Which invitation brought it, until it is settled.
     pub(crate) invited_by: Option<OperationId>,
+    /// Why it is over before it has rung, if it is.
+    pub(crate) refused: Option<EndResult>,
     /// Of a bot: whether it was told of the roster before.
     pub(crate) roster_told: bool,
 }
@@ -119,15 +125,16 @@ impl Leg {
         self
     }
 
+    /// Whether it is a person's, or a person's box.
     pub(crate) const fn is_person(&self) -> bool {
-        matches!(self.party, Party::User(_))
+        matches!(self.party, Party::User(_) | Party::Voicemail(_))
     }
 
     /// Of a bot: its call.
     pub(crate) const fn call(&self) -> Option<CallId> {
         match self.party {
             Party::Bot(call) => Some(call),
-            Party::User(_) | Party::Gallery => None,
+            Party::User(_) | Party::Voicemail(_) | Party::Gallery => None,
         }
     }
 }
@@ -175,6 +182,10 @@ pub(crate) struct Conversation {
     pub(crate) legs: BTreeMap<LegId, Leg>,
     /// What it has beyond a peer-to-peer call.
     pub(crate) conference: Option<Box<Conference>>,
+    /// Who is rung for somebody in it.
+    pub(crate) fork: Option<Box<Fork>>,
+    /// What ties its calls together for its apps, if not its own id.
+    pub(crate) chain: Option<ConversationId>,
     /// How many legs it has had.
     counted: u64,
 }
@@ -182,7 +193,14 @@ pub(crate) struct Conversation {
 impl Conversation {
     /// One of two, without its legs.
     pub(crate) const fn new(tenant: TenantId) -> Self {
-        Self { tenant, legs: BTreeMap::new(), conference: None, counted: 0 }
+        Self {
+            tenant,
+            legs: BTreeMap::new(),
+            conference: None,
+            fork: None,
+            chain: None,
+            counted: 0,
+        }
     }
 
     /// One of any number, without its legs.

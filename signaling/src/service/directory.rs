@@ -259,6 +259,15 @@ impl Index {
         self.consents.iter().any(|((_, to), granted)| to == app && granted.contains(&permission))
     }
 
+    /// The first organisation that lets an app do something.
+    pub(crate) fn tenant_granting(&self, app: &AppId, permission: Permission) -> Option<TenantId> {
+        let granting = self
+            .consents
+            .iter()
+            .find(|((_, of), granted)| of == app && granted.contains(&permission));
+        granting.map(|((tenant, _), _)| tenant.clone())
+    }
+
     /// Whether the app has any of the permissions on calls: without, it does not learn
     /// who calls.
     pub(crate) fn may_know_callers(&self, tenant: &TenantId, app: &AppId) -> bool {

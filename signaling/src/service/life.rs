@@ -3,7 +3,7 @@
 
 use callrig_media::time::Instant;
 
-use super::conference::{Conversation, Party, Standing};
+use super::conference::{Conversation, Leg, Party, Standing};
 use super::{Service, Timer};
 use crate::call::operation::Kind;
 use crate::call::result::EndResult;
@@ -30,7 +30,9 @@ impl Service {
     /// Takes a new call in.
     pub(super) fn begin_call(&mut self, now: Instant, new: NewCall) -> CallId {
         let (id, app) = (new.id, new.app.clone());
-        self.outboxes.insert(id, super::notify::Outbox::new(&new));
+        let chain = self.conversations.get(&new.conversation).and_then(|held| held.chain);
+        let chain = chain.unwrap_or(new.conversation);
+        self.outboxes.insert(id, super::notify::Outbox::new(&new, chain));
         let call = Call::new(new);
         let state = call.state();
         *self.calls_per_app.entry(app.clone()).or_insert(0) += 1;
@@ -61,7 +63,8 @@ impl Service {
 
     /// Tells the bot where its call stands.
     pub(super) fn notify_state(&mut self, now: Instant, id: CallId) {
-        let config = self.calls.get(&id).filter(|call| call.state() == State::Establishing);
+        let begins = |call: &&Call| matches!(call.state(), State::Establishing | State::Ringing);
+        let config = self.calls.get(&id).filter(begins);
         let config = config.filter(|call| answered(call)).and_then(super::view::media_config);
         self.notify_call(now, id, ChangeType::Updated, |shown| shown.media_config = config);
     }
@@ -125,6 +128,9 @@ impl Service {
             return;
         }
         self.end_operations_of(now, id);
+        if let Some(conversation) = self.calls.get(&id).map(|call| call.conversation) {
+            self.close_voicemail(now, conversation);
+        }
         // The delivery of an operation's end may itself have ended the call.
         if !self.move_call(id, trigger) {
             return;
@@ -148,6 +154,9 @@ impl Service {
                 self.calls_per_app.remove(&call.app);
             }
         }
+        if self.fork_lets_go(now, &call, result) {
+            return;
+        }
         if self.is_conference(call.conversation) {
             self.timers.cancel(Timer::Lobby(call.leg));
             self.recorder_left(call.conversation, id);
@@ -167,7 +176,17 @@ impl Service {
     /// whose caller hangs up; no bot can want that.)
     fn end_operations_of(&mut self, now: Instant, id: CallId) {
         let running = self.calls.get(&id).map(|call| call.operations.running());
-        for operation in running.unwrap_or_default() {
+        self.cancel_operations(now, id, running.unwrap_or_default());
+    }
+
+    /// What a bot plays and records comes to an end before its call does.
+    pub(super) fn end_media_operations_of(&mut self, now: Instant, id: CallId) {
+        let queued = self.calls.get(&id).map(|call| call.queue.operations());
+        self.cancel_operations(now, id, queued.unwrap_or_default());
+    }
+
+    fn cancel_operations(&mut self, now: Instant, id: CallId, operations: Vec<OperationId>) {
+        for operation in operations {
             self.stop_work(now, id, operation);
             self.end_operation(
                 now,
@@ -226,17 +245,27 @@ impl Service {
         self.drain_media(now);
         self.timers.cancel(Timer::Media(leg));
         self.timers.cancel(Timer::Ringing(leg));
+        self.voicemails.remove(&leg);
+        if let Some(Party::User(user)) = self.take_out(now, leg, why).map(|held| held.party) {
+            self.discount_leg(&user);
+        }
+    }
+
+    /// A leg is no longer in its conversation, whose rosters tell why.
+    pub(super) fn take_out(&mut self, now: Instant, leg: LegId, why: &str) -> Option<Leg> {
         if let Some(id) = self.legs.get(&leg).copied() {
             self.end_hold(now, id, leg);
         }
-        let Some(id) = self.legs.remove(&leg) else { return };
-        let held = self.conversations.get_mut(&id).and_then(|held| held.legs.remove(&leg));
-        let Some(was) = held.filter(|was| was.standing.is_present()) else { return };
-        self.roster_lost(now, id, leg, &was, why);
-        if let Some(session) = &was.place.sharing {
-            self.tell_sharing(now, id, &ChangeType::Deleted, session);
+        let id = self.legs.remove(&leg)?;
+        let was = self.conversations.get_mut(&id)?.legs.remove(&leg)?;
+        if was.standing.is_present() {
+            self.roster_lost(now, id, leg, &was, why);
+            if let Some(session) = &was.place.sharing {
+                self.tell_sharing(now, id, &ChangeType::Deleted, session);
+            }
+            self.recording_left(now, id, leg);
         }
-        self.recording_left(now, id, leg);
+        Some(was)
     }
 
     /// A peer-to-peer conversation ends with its first leg.
@@ -254,7 +283,11 @@ impl Service {
             self.say(Event::LegEnded { leg, result: result.clone() });
         }
         for call in calls {
-            self.end_call(now, call, &EndResult::ended_by_other_party());
+            let joined = self.calls.get(&call).is_some_and(|call| call.state().is_connected());
+            match joined {
+                true => self.end_call(now, call, &EndResult::ended_by_other_party()),
+                false => self.end_call(now, call, result),
+            }
         }
         self.conversations.remove(&id);
     }
@@ -278,12 +311,23 @@ impl Service {
 
     /// A person did not answer.
     pub(super) fn ringing_over(&mut self, now: Instant, leg: LegId) {
-        self.person_gone(now, leg, &EndResult::user_did_not_answer());
+        if self.is_voicemail(leg) {
+            return self.voicemail_answers(now, leg);
+        }
+        let refused = self.leg_mut(leg).and_then(|held| held.place.refused.take());
+        let result = refused.unwrap_or_else(EndResult::user_did_not_answer);
+        self.person_gone(now, leg, &result);
     }
 
     /// A person leaves, declines or gives up: what that means for the bots.
     pub(super) fn person_gone(&mut self, now: Instant, leg: LegId, result: &EndResult) {
         let Some(id) = self.legs.get(&leg).copied() else { return };
+        if self.rung_by_fork(leg).is_some() {
+            self.person_out(now, leg, result);
+            return self.fork_lost(now, id, leg, result);
+        }
+        self.anchor_gone(now, leg);
+        self.close_voicemail(now, id);
         self.person_out(now, leg, result);
         if self.is_conference(id) {
             self.conference_left(now, id);
@@ -293,6 +337,11 @@ impl Service {
         for call in calls {
             self.end_call(now, call, result);
         }
+        // Two people whom a bot has brought together.
+        let others = self.conversations.get(&id).map(Conversation::people).unwrap_or_default();
+        for other in others {
+            self.person_out(now, other, &EndResult::ended_by_other_party());
+        }
         self.conversations.remove(&id);
     }
 
@@ -301,12 +350,15 @@ impl Service {
         for id in self.calls.keys().copied().collect::<Vec<_>>() {
             self.end_call(now, id, &EndResult::shutting_down());
         }
+        for id in self.conversations.keys().copied().collect::<Vec<_>>() {
+            self.end_conversation(now, id, &EndResult::shutting_down());
+        }
     }
 
     /// The other leg of a peer-to-peer conversation.
-    pub(super) fn peer_of(&self, call: &Call) -> Option<(LegId, &super::conference::Leg)> {
-        let conversation = self.conversations.get(&call.conversation)?;
-        conversation.legs.iter().find(|(id, _)| **id != call.leg).map(|(id, leg)| (*id, leg))
+    pub(super) fn peer_of(&self, call: &Call) -> Option<(LegId, &Leg)> {
+        let peer = self.partner_of(call.conversation, call.leg)?;
+        Some((peer, self.leg(peer)?))
     }
 
     /// The bots that hear a leg: the one beside it, in a conference all but itself.
@@ -329,8 +381,11 @@ impl Service {
         match &conversation.legs.get(&leg)?.party {
             Party::Bot(call) => Some(*call),
             Party::Gallery => None,
-            Party::User(_) if conversation.conference.is_some() => None,
-            Party::User(_) => conversation.calls().first().copied(),
+            _ if conversation.conference.is_some() => None,
+            _ => match conversation.fork.as_deref() {
+                Some(fork) => Some(fork.by).filter(|by| self.calls.contains_key(by)),
+                None => conversation.calls().first().copied(),
+            },
         }
     }
 }

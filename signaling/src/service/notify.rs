@@ -81,9 +81,9 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(call: &NewCall) -> Self {
+    pub(crate) fn new(call: &NewCall, chain: ConversationId) -> Self {
         Self {
-            chain: call.conversation,
+            chain,
             app: call.app.clone(),
             tenant: call.tenant.clone(),
             queue: VecDeque::new(),

@@ -101,8 +101,8 @@ impl Service {
         let info = self.directory.app_info(app);
         held.insert(bot_leg, Leg::new(Party::Bot(call), Standing::Ringing, info));
         self.conversations.insert(conversation, held);
-        self.legs.insert(user_leg, conversation);
-        self.legs.insert(bot_leg, conversation);
+        self.enter_leg(user_leg, conversation);
+        self.enter_leg(bot_leg, conversation);
         let new = NewCall {
             id: call,
             app: app.clone(),
@@ -181,7 +181,13 @@ impl Service {
         if held.standing != Standing::Ringing || !matches!(held.party, Party::User(_)) {
             return Err(CommandError::WrongState);
         }
-        self.person_answers(now, leg, description)
+        if held.place.refused.is_some() {
+            return Err(CommandError::WrongState);
+        }
+        match self.rung_by_fork(leg) {
+            Some(id) => self.rung_person_answers(now, id, leg, description),
+            None => self.person_answers(now, leg, description),
+        }
     }
 
     /// A person declines the call of a bot.

@@ -113,6 +113,19 @@ impl ApiError {
         Self::new(403, "7505", "Request authorization tenant mismatch.")
     }
 
+    /// As raw traffic shows it: the calls service's own error, wrapped.
+    pub(crate) fn not_registered() -> Self {
+        let message = "{\"errorCode\":\"7503\",\"message\":\"Application is not registered in our \
+                       store.\",\"instanceAnnotations\":[]}";
+        Self::new(403, "UnknownError", message)
+    }
+
+    pub(crate) fn no_telephone() -> Self {
+        let message = "Calls to telephone numbers need an application instance and a PSTN \
+                       connection, which this platform does not have.";
+        Self::new(403, "10151", message)
+    }
+
     pub(crate) fn unauthenticated(message: &str) -> Self {
         Self::new(401, "InvalidAuthenticationToken", message)
     }

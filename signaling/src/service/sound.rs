@@ -38,7 +38,6 @@ const RECORDINGS_PER_CALL_MAX: usize = 16;
 /// A recording that its bot can fetch.
 #[derive(Clone, Debug)]
 pub(crate) struct Recording {
-    pub(crate) call: CallId,
     pub(crate) token: String,
     pub(crate) wav: Bytes,
 }
@@ -386,6 +385,9 @@ impl Service {
 
     /// What a leg's media says.
     pub(super) fn media_said(&mut self, now: Instant, leg: LegId, event: attach::Event) {
+        if self.voicemail_said(now, leg, &event) {
+            return;
+        }
         match (event, self.call_beside(leg)) {
             (attach::Event::Session(event), call) => self.say(Event::Media { leg, call, event }),
             (attach::Event::Ended(stats), call) => {
@@ -445,32 +447,28 @@ impl Service {
         }
         if completed {
             let wav = recorded.file.unwrap_or_default();
-            self.keep_recording(recording, Recording { call: id, token, wav });
+            self.keep_recording(id, recording, Recording { token, wav });
         }
         self.end_operation(now, id, operation, status, result);
         self.advance_queue(now, id);
     }
 
-    fn keep_recording(&mut self, id: RecordingId, recording: Recording) {
-        let of_call: Vec<RecordingId> = self
-            .recordings
-            .iter()
-            .filter(|(_, other)| other.call == recording.call)
-            .map(|(id, _)| *id)
-            .collect();
-        if of_call.len() >= RECORDINGS_PER_CALL_MAX
-            && let Some(first) = of_call.first()
-        {
-            self.recordings.remove(first);
+    fn keep_recording(&mut self, call: CallId, id: RecordingId, recording: Recording) {
+        let Some(held) = self.calls.get_mut(&call) else { return };
+        if held.recordings.len() >= RECORDINGS_PER_CALL_MAX {
+            let oldest = held.recordings.remove(0);
+            self.recordings.remove(&oldest);
         }
+        held.recordings.push(id);
         self.recordings.insert(id, recording);
     }
 
     /// The recordings of a call that is over can be fetched for a while.
     pub(super) fn let_recordings_go(&mut self, now: Instant, call: CallId) {
         let until = now + self.config.limits.recording_kept;
-        for (id, _) in self.recordings.iter().filter(|(_, recording)| recording.call == call) {
-            self.timers.set(Timer::Recording(*id), until);
+        let held = self.calls.get_mut(&call).map(|held| core::mem::take(&mut held.recordings));
+        for id in held.unwrap_or_default() {
+            self.timers.set(Timer::Recording(id), until);
         }
     }
 
@@ -491,7 +489,7 @@ impl Service {
     /// side's, in a conference its own.
     fn sounding_leg(&self, id: CallId) -> Option<LegId> {
         let call = self.calls.get(&id)?;
-        match self.is_conference(call.conversation) {
+        match self.media.is_seated(call.leg) {
             true => Some(call.leg),
             false => self.peer_of(call).map(|(leg, _)| leg),
         }

@@ -19,7 +19,9 @@ impl Service {
             id: Some(call.id.to_string()),
             state: Some(call.state().to_graph()),
             direction: Some(call.direction.clone()),
-            call_chain_id: Some(call.conversation.to_string()),
+            call_chain_id: Some(
+                conversation.and_then(|held| held.chain).unwrap_or(call.conversation).to_string(),
+            ),
             incoming_context: call.incoming.as_deref().cloned(),
             chat_info: call.chat.as_deref().cloned(),
             meeting_info: call.meeting.as_deref().cloned(),

@@ -362,3 +362,56 @@ fn our_own_examples_of_what_the_wire_brings_are_read_and_kept() {
         "somethingNew": {"a": [1, 2]}});
     resource(&failed, "", "an operation that failed");
 }
+
+#[test]
+fn documented_redirects_and_transfers_have_their_documented_status() {
+    let Some(folder) = folder() else { return };
+    let mut config = config();
+    let people = &mut config.directory.tenants[0].users;
+    for id in [
+        "550fae72-d251-43ec-868c-373732c2704f",
+        "98da8a1a-1b87-452c-a713-65d3f10b1253",
+        "bf5aae9a-d11d-47a8-93b1-782504c9c3f3",
+        "8a34a46b-3d17-4adc-8dce-dc4e7d572699",
+    ] {
+        people.push(directory::User {
+            id: id.into(),
+            name: "Somebody".into(),
+            ..people[0].clone()
+        });
+    }
+    let apps = &mut config.directory.apps;
+    let second = directory::App {
+        id: "22bfd41f-550e-477d-8789-f6f7bd2a5e8b".into(),
+        name: "test bot 2".into(),
+        ..apps[1].clone()
+    };
+    apps.push(second);
+    for (file, action, old, status) in [
+        ("v10.call-redirect.02.request.request.json", "redirect", false, 202),
+        ("v10.call-redirect.05.request.request.json", "redirect", false, 202),
+        // The telephone network is not there, and is refused as an app without it is.
+        ("v10.call-redirect.08.request.request.json", "redirect", false, 403),
+        ("beta18.call-redirect.01.request.request.json", "redirect", true, 202),
+        ("beta18.call-redirect.03.request.request.json", "redirect", true, 202),
+        ("v10.call-transfer.01.request.request.json", "transfer", false, 202),
+        ("v10.call-transfer.06.request.request.json", "transfer", false, 202),
+        ("v10.call-transfer.11.request.request.json", "transfer", false, 403),
+        ("v10.call-transfer.16.request.request.json", "transfer", false, 403),
+        ("beta18.call-transfer.01.request.request.json", "transfer", true, 202),
+        ("beta18.call-transfer.05.request.request.json", "transfer", true, 202),
+    ] {
+        let body = std::fs::read_to_string(folder.join(file)).expect("the file is there");
+        let mut world = World::with_webhook(config.clone(), 1, Box::new(accept));
+        let (call, _) = world.ring();
+        if action == "transfer" {
+            let path = format!("/communications/calls/{call}/answer");
+            assert_eq!(world.api(Method::Post, &path, SERVICE_HOSTED).status, 202);
+        }
+        let root = if old { "beta/app" } else { "v1.0/communications" };
+        let uri = format!("https://graph.test/{root}/calls/{call}/{action}");
+        let response = world.api(Method::Post, &uri, &body);
+        assert_eq!(response.status, status, "{file}");
+        assert!(response.body.is_empty() || status == 403, "{file}");
+    }
+}

@@ -211,6 +211,96 @@ fn request_ids_are_echoed() {
     assert!(response.header("x-ms-ags-diagnostic").is_some());
 }
 
+/// Actions with a good body, and the state that they need.
+const ACTIONS: &[(&str, &str, bool)] = &[
+    (
+        "answer",
+        r##"{"callbackUri":"https://bot.test/api/calls","acceptedModalities":["audio"],"mediaConfig":{"@odata.type":"#microsoft.graph.serviceHostedMediaConfig"},"participantCapacity":1,"callOptions":{"isDeltaRosterEnabled":true}}"##,
+        false,
+    ),
+    ("reject", r##"{"reason":"busy","callbackUri":"https://bot.test/api/calls"}"##, false),
+    (
+        "redirect",
+        r##"{"targets":[{"identity":{"user":{"id":"ben"}},"endpointType":"default"}],"timeout":20,"targetDisposition":"default","maskCallee":false,"maskCaller":true,"callbackUri":"https://bot.test/api/calls"}"##,
+        false,
+    ),
+    (
+        "transfer",
+        r##"{"transferTarget":{"identity":{"user":{"id":"ben"}},"endpointType":"default","replacesCallId":"x"},"transferee":{"identity":{"user":{"id":"ann"}}},"clientContext":"x"}"##,
+        true,
+    ),
+    (
+        "playPrompt",
+        r##"{"prompts":[{"mediaInfo":{"uri":"https://files.test/a.wav","resourceId":"a"}}],"loop":true,"clientContext":"x"}"##,
+        true,
+    ),
+    (
+        "recordResponse",
+        r##"{"prompts":[{"mediaInfo":{"uri":"https://files.test/a.wav"}}],"bargeInAllowed":true,"initialSilenceTimeoutInSeconds":5,"maxSilenceTimeoutInSeconds":5,"maxRecordDurationInSeconds":5,"playBeep":true,"stopTones":["1"],"clientContext":"x"}"##,
+        true,
+    ),
+    (
+        "sendDtmfTones",
+        r##"{"tones":["tone1"],"delayBetweenTonesMs":100,"clientContext":"x"}"##,
+        true,
+    ),
+    ("subscribeToTone", r##"{"clientContext":"x"}"##, true),
+    ("cancelMediaProcessing", r##"{"clientContext":"x"}"##, true),
+];
+
+/// Every body that differs from a good one in one property.
+fn spoilt(good: &str) -> Vec<String> {
+    let good: serde_json::Value = serde_json::from_str(good).expect("it is JSON");
+    let properties = good.as_object().expect("it is an object");
+    let mut bodies = Vec::new();
+    for (name, value) in properties {
+        let deep = format!("{}1{}", "[".repeat(2000), "]".repeat(2000));
+        let wrong = match value {
+            serde_json::Value::Bool(_) => vec!["7", "\"perhaps\"", "{}", "[true]"],
+            serde_json::Value::Number(_) => {
+                vec!["\"soon\"", "1.5", "1e400", "-1", "99999999999999999999", "{}"]
+            }
+            serde_json::Value::String(_) => vec!["7", "{}", "[\"x\"]", "true"],
+            serde_json::Value::Array(_) => vec!["7", "\"x\"", "[7]", "[[]]", "{\"a\":1}"],
+            _ => vec!["7", "\"x\"", "[]"],
+        };
+        for wrong in wrong.into_iter().chain([deep.as_str()]) {
+            let mut whole = good.clone();
+            whole[name] = "HERE".into();
+            bodies.push(whole.to_string().replace("\"HERE\"", wrong));
+        }
+        // The same property twice.
+        let text = good.to_string();
+        bodies.push(format!("{{\"{name}\":{value},{}", &text[1..]));
+    }
+    bodies
+}
+
+#[test]
+fn one_wrong_property_is_a_bad_request_and_changes_nothing() {
+    for (action, good, needs_answer) in ACTIONS {
+        let (mut world, call) = if *needs_answer { established() } else { world() };
+        let path = format!("/communications/calls/{call}");
+        let before = json(&world.api(Method::Get, &path, ""));
+        let load = world.service.load();
+        let said = world.notifications.len();
+        for body in spoilt(good) {
+            let shown = &body[..body.len().min(200)];
+            let response = world.api(Method::Post, &format!("{path}/{action}"), &body);
+            assert_eq!(response.status, 400, "{action} {shown}");
+            assert_error(&response, 400, "BadRequest");
+        }
+        assert_eq!(json(&world.api(Method::Get, &path, "")), before, "{action}");
+        assert_eq!(world.service.load(), load, "{action}");
+        assert_eq!(world.notifications.len(), said, "{action}");
+        // What is unknown is ignored, as the API's types are open.
+        let mut open: serde_json::Value = serde_json::from_str(good).expect("it is JSON");
+        open["somethingNew"] = serde_json::json!({"a": [1, {"b": null}]});
+        let response = world.api(Method::Post, &format!("{path}/{action}"), &open.to_string());
+        assert!(matches!(response.status, 200 | 202), "{action} {}", response.status);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -296,6 +386,7 @@ fn forbidden_callbacks_are_refused_wherever_they_are_named_and_change_nothing() 
     let path = format!("/communications/calls/{call}");
     let before = json(&world.api(Method::Get, &path, ""));
     let load = world.service.load();
+    let target = r#""targets":[{"identity":{"user":{"id":"ben"}}}]"#;
     for uri in [
         "http://bot.test/cb",
         "https://169.254.169.254/latest/meta-data",
@@ -314,6 +405,7 @@ fn forbidden_callbacks_are_refused_wherever_they_are_named_and_change_nothing() 
         for (place, more) in [
             (format!("{path}/answer"), media),
             (format!("{path}/reject"), r#""reason":"busy""#),
+            (format!("{path}/redirect"), target),
             (
                 "/communications/calls".to_owned(),
                 r#""mediaConfig":{},"targets":[{"identity":{"user":{"id":"ben"}}}]"#,

@@ -2,6 +2,7 @@
 
 mod answering;
 mod conference;
+mod cost;
 mod delivery;
 mod determinism;
 mod examples;
@@ -11,8 +12,11 @@ mod media;
 mod meetings;
 mod model;
 mod model_groups;
+mod model_routes;
 mod outgoing;
+mod redirect;
 mod sdk;
 mod tokens;
+mod transfer;
 mod webrtc;
 mod world;

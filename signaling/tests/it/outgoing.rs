@@ -112,6 +112,45 @@ fn creating_answers_201_with_the_call_and_where_it_is() {
 }
 
 #[test]
+fn the_apps_scenario_ties_its_requests_and_callbacks_together() {
+    let mut world = World::with_webhook(config(), 6, Box::new(accept));
+    let scenario = "57dab8b1-894c-409a-b240-bd8beae78896";
+    let body = r#"{"callbackUri":"https://bot.test/cb","mediaConfig":{},
+        "targets":[{"identity":{"user":{"id":"ben"}}}]}"#;
+    let response = world.request(callrig_signaling::http::Request {
+        id: callrig_signaling::http::RequestId(0),
+        method: Method::Post,
+        uri: format!("{}/communications/calls", crate::world::API),
+        headers: vec![
+            ("Authorization".into(), "Bearer bot".into()),
+            ("Scenario-Id".into(), scenario.to_uppercase()),
+        ],
+        body: body.into(),
+    });
+    assert_eq!(json(&response)["callChainId"], scenario);
+    assert_eq!(world.notifications[0].1.header("Scenario-Id"), Some(scenario));
+    assert_eq!(world.told()[0].2["callChainId"], scenario);
+    let mut named: serde_json::Value = serde_json::from_str(body).expect("it is JSON");
+    named["callChainId"] = scenario.replace('5', "6").into();
+    named["targets"][0]["identity"]["user"]["id"] = "cleo".into();
+    let response = world.api(Method::Post, "/communications/calls", &named.to_string());
+    assert_eq!(json(&response)["callChainId"], named["callChainId"]);
+}
+
+#[test]
+fn an_app_without_a_webhook_for_calling_is_not_registered() {
+    let mut config = config();
+    config.directory.apps[0].webhook = None;
+    let mut world = World::with_webhook(config, 7, Box::new(accept));
+    let response = world.api(Method::Post, "/communications/calls", "{}");
+    let shown = json(&response);
+    assert_eq!((response.status, shown["error"]["code"].as_str()), (403, Some("UnknownError")));
+    let message = shown["error"]["message"].as_str().expect("it has a message");
+    let inner: serde_json::Value = serde_json::from_str(message).expect("it is JSON inside");
+    assert_eq!(inner["errorCode"], "7503");
+}
+
+#[test]
 fn what_may_not_be_called_is_refused_and_leaves_nothing() {
     let config = callrig_signaling::service::Config {
         directory: directory(&[Permission::AccessMedia]),

@@ -109,12 +109,20 @@ pub(crate) fn directory(permissions: &[Permission]) -> Directory {
         permissions: permissions.iter().copied().collect(),
     };
     Directory {
-        tenants: vec![Tenant {
-            id: "contoso".into(),
-            name: "Contoso".into(),
-            users: vec![user("ann", "Ann"), user("ben", "Ben"), user("cleo", "Cleo")],
-            consents: vec![consent("bot", permissions), consent("other", &Permission::ALL)],
-        }],
+        tenants: vec![
+            Tenant {
+                id: "contoso".into(),
+                name: "Contoso".into(),
+                users: vec![user("ann", "Ann"), user("ben", "Ben"), user("cleo", "Cleo")],
+                consents: vec![consent("bot", permissions), consent("other", &Permission::ALL)],
+            },
+            Tenant {
+                id: "northwind".into(),
+                name: "Northwind".into(),
+                users: vec![user("dora", "Dora")],
+                consents: vec![consent("bot", permissions)],
+            },
+        ],
         apps: vec![
             app("bot", "The Bot", WEBHOOK),
             app("other", "Another Bot", "https://other.test/calls"),

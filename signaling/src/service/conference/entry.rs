@@ -113,9 +113,8 @@ impl Service {
         if let Some(conversation) = self.conversations.get_mut(&conversation) {
             conversation.insert(leg, held.describing(offer.clone()));
         }
-        self.legs.insert(leg, conversation);
-        self.timers.set(Timer::Ringing(leg), now + ringing);
-        self.say(Event::UserRung { leg, call: by, user: user.clone(), offer });
+        self.enter_leg(leg, conversation);
+        self.ring(now, leg, by, user, offer, ringing);
         Ok(leg)
     }
 

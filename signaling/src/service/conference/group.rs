@@ -43,6 +43,7 @@ impl Service {
         }
         let (_, tenant) = people.first().cloned().ok_or_else(|| ApiError::missing("targets"))?;
         let hosting = self.hosting_for(asked, &tenant, config)?;
+        let ringing = self.ringing_of(body)?;
         self.check_room_for_call(asked.now, &app)?;
         let id = self.begin_conference(asked.now, tenant, Conference::default());
         let call = match self.begin_seated(asked, body, config, id, hosting) {
@@ -56,7 +57,6 @@ impl Service {
             held.targets = targets.to_vec();
         }
         let reply = self.created(asked, call)?;
-        let ringing = self.ringing_of(body);
         for (user, _) in &people {
             if let Err(error) = self.ring_person(asked.now, id, user, Some(call), ringing) {
                 let result = crate::call::result::EndResult::media_unreachable(&error.to_string());
@@ -141,6 +141,9 @@ impl Service {
         let mut tenant = TenantId::new("");
         if let Some(conversation) = self.conversations.get_mut(&id) {
             tenant = conversation.tenant.clone();
+            if conversation.legs.is_empty() {
+                conversation.chain = asked.chain(body);
+            }
             let held = Leg::new(Party::Bot(call), Standing::Calling, source.clone());
             conversation.insert(leg, held);
         }

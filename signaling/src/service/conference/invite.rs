@@ -11,6 +11,7 @@ use super::{Leg, Party, Place, Standing};
 use crate::call::NewCall;
 use crate::call::operation::{Kind, Operation};
 use crate::call::result::EndResult;
+use crate::call::state::State;
 use crate::graph::{self, InvitationParticipantInfo, MeetingInfo, TokenMeetingInfo};
 use crate::id::{AppId, CallId, ConversationId, LegId, OperationId, UserId};
 use crate::service::api::{Asked, checked_context};
@@ -137,7 +138,7 @@ impl Service {
         if named == id || self.is_conference(call.conversation) {
             return Err(ApiError::bad_request("replacesCallId names no other peer-to-peer call."));
         }
-        if !call.state().is_connected() {
+        if call.state() != State::Established {
             return Err(ApiError::wrong_state("replacesCallId", call.state()));
         }
         let peer = self.peer_of(call).filter(|(_, leg)| leg.party == Party::User(user.clone()));

@@ -48,6 +48,7 @@ impl Service {
         self.check_permission(asked, &known.tenant, &[needed])?;
         let people = self.people_to_ring(asked, body, &known.tenant)?;
         let hosting = self.hosting_for(asked, &known.tenant, config)?;
+        let ringing = self.ringing_of(body)?;
         self.check_room_for_call(asked.now, &app)?;
         let id = self.conference_of(asked.now, &known);
         let call = self.check_legs(id, 1 + people.len());
@@ -79,7 +80,6 @@ impl Service {
         } else {
             self.wait_in_lobby(asked.now, leg);
         }
-        let ringing = self.ringing_of(body);
         for user in people {
             // Without a port for somebody's media that one is not rung.
             let _ = self.ring_person(asked.now, id, &user, Some(call), ringing);

@@ -3,7 +3,7 @@
 
 use callrig_media::time::Instant;
 
-use super::Standing;
+use super::{Party, Standing};
 use crate::call::result::EndResult;
 use crate::event::Event;
 use crate::id::{ConversationId, LegId};
@@ -60,8 +60,11 @@ impl Service {
         self.rosters_due.remove(&id);
         self.timers.cancel(Timer::Alone(id));
         let Some(conversation) = self.conversations.remove(&id) else { return };
-        for leg in conversation.legs.keys() {
+        for (leg, held) in &conversation.legs {
             self.legs.remove(leg);
+            if let Party::User(user) = &held.party {
+                self.discount_leg(user);
+            }
         }
         let Some(conference) = conversation.conference else { return };
         self.live.by_token.remove(&conference.token);

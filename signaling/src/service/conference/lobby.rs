@@ -132,7 +132,7 @@ impl Service {
                 Ok(())
             }
             Party::Gallery => Err(CommandError::WrongState),
-            Party::User(_) => {
+            Party::User(_) | Party::Voicemail(_) => {
                 let theirs = theirs.ok_or(CommandError::WrongState)?;
                 let ours = self.answer_to_person(leg, &theirs)?;
                 self.seat_person(now, leg, ours, theirs)

@@ -63,7 +63,7 @@ impl Service {
         if let Some(conversation) = self.conversations.get_mut(&id) {
             conversation.insert(leg, held.describing(offer.clone()));
         }
-        self.legs.insert(leg, id);
+        self.enter_leg(leg, id);
         let waits = !known.lobby.passes(&joiner);
         if waits {
             self.wait_in_lobby(now, leg);
@@ -200,7 +200,7 @@ impl Service {
         }
         let asker = self.leg(leg).and_then(|held| match &held.party {
             Party::User(user) => Some(user.clone()),
-            Party::Bot(_) | Party::Gallery => None,
+            Party::Bot(_) | Party::Voicemail(_) | Party::Gallery => None,
         });
         let asker = asker.ok_or(CommandError::UnknownLeg)?;
         let id = self.grow(now, leg)?;
@@ -221,6 +221,9 @@ impl Service {
             return Err(CommandError::WrongState);
         }
         let id = self.legs.get(&leg).copied().ok_or(CommandError::UnknownLeg)?;
+        if self.anchors.contains_key(&leg) {
+            return Err(CommandError::WrongState);
+        }
         self.check_legs(id, 1).map_err(|_| CommandError::TooManyLegs)?;
         self.escalate(now, id);
         Ok(id)
