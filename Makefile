@@ -45,6 +45,11 @@ unit:
 bench: needs ## criterion, for the developer at the desk
 	$(CARGO) bench --workspace --locked
 
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: needs ## Each fuzz target for FUZZ_SECONDS
+	.ci/fuzz $(FUZZ_SECONDS)
+
 deny: ## Licences, sources and duplicates of what we depend on (needs cargo-deny)
 	$(CARGO) deny check licenses bans sources
 

@@ -97,8 +97,13 @@ impl Reader<'_> {
         }
         let ssrc = self.ssrc()?;
         let data = kind == MediaKind::Data;
+        let mid = self.value("mid").map_or_else(|| index.to_string(), str::to_owned);
+        // RFC 5888 section 4; anything else could not be said again.
+        if word(&mid) != mid {
+            return Err(self.attribute(&format!("mid:{mid}")));
+        }
         Ok(MediaDescription {
-            mid: self.value("mid").map_or_else(|| index.to_string(), str::to_owned),
+            mid,
             kind,
             direction: self.direction(),
             payloads: if data { Vec::new() } else { self.payloads()? },
@@ -512,8 +517,9 @@ fn write_media(
         .map(|number| number.to_string())
         .collect();
     if formats.is_empty() {
-        // The grammar demands one; a rejected line needs none that means anything.
-        formats.push("0".to_owned());
+        // The grammar demands one: 19 is reserved (RFC 3551 table 4) and stands for nothing,
+        // where 0 would be read back as µ-law.
+        formats.push("19".to_owned());
     }
     let name = if media.kind == MediaKind::Audio { "audio" } else { "video" };
     let feedback = media.payloads.iter().any(|p| p.feedback != Feedback::default());

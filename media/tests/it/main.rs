@@ -3,6 +3,7 @@
 mod audio;
 mod conformance;
 mod dtmf;
+mod fuzz;
 mod h264;
 mod jitter;
 mod opus;

@@ -191,6 +191,14 @@ fn what_is_not_plain_rtp_on_one_port_is_named() {
 }
 
 #[test]
+fn a_line_without_a_known_format_stays_without_one() {
+    let text = plain(&["m=audio 4000 RTP/AVP 113", "a=mid:0", "a=rtcp-mux"]);
+    let description = parse(&text).expect("it is plain RTP");
+    assert_eq!(description.media[0].payloads, []);
+    assert_eq!(parse(&write(&description, 1)), Ok(description));
+}
+
+#[test]
 fn a_text_beyond_all_measure_is_not_read() {
     let text = "v".repeat(TEXT_MAX + 1);
     assert_eq!(parse(&text), Err(ParseError::TooLong { length: TEXT_MAX + 1 }));
