@@ -148,6 +148,15 @@ proptest! {
     }
 
     #[test]
+    fn a_prompt_that_is_written_is_read_back(
+        samples in prop::collection::vec(any::<i16>(), 1..2_000),
+    ) {
+        let wav = Wav::new(&samples).expect("short enough");
+        let read = Wav::parse(&wav.write()).expect("written by us");
+        prop_assert_eq!(read.samples(), samples);
+    }
+
+    #[test]
     fn any_file_is_a_prompt_or_is_told_why_not(
         noise in prop::collection::vec(any::<u8>(), 0..80),
         place in 0..44_usize,

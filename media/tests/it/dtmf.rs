@@ -191,6 +191,17 @@ proptest! {
     }
 
     #[test]
+    fn an_event_that_is_written_is_read_back(
+        code in any::<u8>(), end in any::<bool>(), volume in 0..64_u8, duration in any::<u16>(),
+    ) {
+        let event = TelephoneEvent { code, end, volume, duration };
+        prop_assert_eq!(TelephoneEvent::parse(&event.to_bytes()), Ok(event));
+        let mut written = bytes::BytesMut::new();
+        event.write(&mut written);
+        prop_assert_eq!(&written[..], event.to_bytes());
+    }
+
+    #[test]
     fn any_reports_are_survived(
         reports in prop::collection::vec((any::<[u8; 4]>(), any::<u32>(), any::<bool>()), 0..60),
         bytes in prop::collection::vec(any::<u8>(), 0..8),

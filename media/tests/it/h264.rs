@@ -3,7 +3,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use callrig_media::payload::h264::{
-    Depacketizer, Fragment, PAYLOAD_BYTES_GREATEST, PacketizationMode, Packetizer,
+    Depacketizer, Fragment, PAYLOAD_BYTES_GREATEST, PAYLOAD_BYTES_LEAST, PacketizationMode,
+    Packetizer,
 };
 use callrig_media::video::nal;
 use proptest::collection::vec;
@@ -53,16 +54,27 @@ fn depacketize(mode: PacketizationMode, fragments: &[Fragment]) -> Bytes {
 
 fn any_units() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let header = (0_u8..4, 1_u8..24).prop_map(|(reference, kind)| reference << 5 | kind);
-    let size = prop_oneof![3 => 1_usize..60, 1 => 60_usize..5_000];
+    // The greatest ones are more than any packet holds.
+    let size = prop_oneof![30 => 1_usize..60, 10 => 60_usize..5_000, 1 => 60_000_usize..150_000];
     vec(
         (header, size, any::<u32>()).prop_map(|(header, size, seed)| unit(header, size, seed)),
         1..12,
     )
 }
 
+/// From the least that can be to the greatest.
+fn any_size() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        4 => PAYLOAD_BYTES_LEAST..1_500,
+        1 => 1_500..=PAYLOAD_BYTES_GREATEST,
+        1 => Just(PAYLOAD_BYTES_LEAST),
+        1 => Just(PAYLOAD_BYTES_GREATEST),
+    ]
+}
+
 proptest! {
     #[test]
-    fn depacketizing_undoes_packetizing(units in any_units(), max in 16_usize..1_500) {
+    fn depacketizing_undoes_packetizing(units in any_units(), max in any_size()) {
         let access_unit = annex_b(&units);
         let fragments = packetize(PacketizationMode::NonInterleaved, max, &access_unit);
         prop_assert!(fragments.iter().all(|fragment| fragment.len() <= max));
@@ -73,9 +85,14 @@ proptest! {
     }
 
     #[test]
-    fn mode_0_sends_each_unit_as_it_is(units in any_units()) {
+    fn mode_0_sends_each_unit_as_it_is_or_refuses_it(units in any_units(), max in any_size()) {
         let access_unit = annex_b(&units);
-        let max = PAYLOAD_BYTES_GREATEST;
+        if units.iter().any(|unit| unit.len() > max) {
+            let mut packetizer = Packetizer::new(PacketizationMode::SingleUnit, max).expect("ok");
+            let mut out = Vec::new();
+            prop_assert!(packetizer.packetize(&access_unit, &mut out).is_err() && out.is_empty());
+            return Ok(());
+        }
         let fragments = packetize(PacketizationMode::SingleUnit, max, &access_unit);
         let payloads: Vec<Vec<u8>> =
             fragments.iter().map(|fragment| fragment.clone().into_payload().to_vec()).collect();
@@ -84,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn writing_a_fragment_gives_its_payload(units in any_units(), max in 16_usize..1_500) {
+    fn writing_a_fragment_gives_its_payload(units in any_units(), max in any_size()) {
         for fragment in packetize(PacketizationMode::NonInterleaved, max, &annex_b(&units)) {
             let mut written = BytesMut::new();
             fragment.write(&mut written);
