@@ -19,6 +19,14 @@ test: needs judges fmt lint doc unit ## Everything that proves it
 needs:
 	@.ci/needs build
 
+.PHONY: interop-media
+interop-media: needs ## Chromium and aiortc call a session of ours, live
+	@.ci/needs peers
+	@test -x target/interop/bin/python || python3 -m venv target/interop
+	@target/interop/bin/pip install --quiet aiortc
+	AIORTC_PYTHON=$(CURDIR)/target/interop/bin/python \
+		$(CARGO) test --locked -p callrig-media --test interop -- --ignored --nocapture --test-threads 1
+
 .PHONY: judges
 judges:
 	@.ci/needs judges

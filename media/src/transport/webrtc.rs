@@ -9,6 +9,7 @@
 
 mod demultiplexer;
 mod dtls;
+mod hello;
 mod ice;
 mod srtp;
 

@@ -22,6 +22,7 @@ use rtc_shared::TransportProtocol;
 use rtc_shared::error::Error;
 
 use super::Profile;
+use super::hello::{Hello, Seen};
 use crate::description::Fingerprint;
 use crate::event::DropReason;
 use crate::time::Instant;
@@ -49,9 +50,6 @@ const MESSAGES_MAX: u16 = 32;
 const RECORD_HEADER: usize = 13;
 const HANDSHAKE_HEADER: usize = 12;
 const CONTENT_HANDSHAKE: u8 = 22;
-const CLIENT_HELLO: u8 = 1;
-/// RFC 5764 section 4.1.1.
-const USE_SRTP: u16 = 14;
 
 #[expect(
     clippy::disallowed_types,
@@ -149,8 +147,8 @@ pub(super) struct Dtls {
     endpoint: Endpoint,
     client: Option<Arc<HandshakeConfig>>,
     /// With AES-GCM alone: `rtc-dtls` takes what the peer names first, and we like this
-    /// better wherever the peer names it.
-    preferred: Option<Arc<HandshakeConfig>>,
+    /// better wherever the peer names it. Until its hello is there, nobody knows.
+    preferred: Option<(Arc<HandshakeConfig>, Hello)>,
     expected: Fingerprint,
     records: u32,
     early_records: u32,
@@ -188,7 +186,8 @@ impl Dtls {
             builder.build(begins, None).map(Arc::new).map_err(CryptoError::of)
         };
         let config = build(&profiles)?;
-        let preferred = if begins { None } else { Some(build(&profiles[..1])?) };
+        let preferred =
+            if begins { None } else { Some((build(&profiles[..1])?, Hello::default())) };
         let server = (!begins).then(|| config.clone());
         Ok(Self {
             endpoint: Endpoint::new(PEER, TransportProtocol::UDP, server),
@@ -219,11 +218,23 @@ impl Dtls {
         datagram: &[u8],
     ) -> Result<Progress, DropReason> {
         self.admit(datagram)?;
-        if let Some(preferred) = self.preferred.take()
-            && names_aes_gcm(datagram)
-        {
-            self.endpoint.set_server_config(Some(preferred));
+        let Some((preferred, mut hello)) = self.preferred.take() else {
+            return self.read(now, datagram);
+        };
+        match hello.push(datagram) {
+            Seen::Part => {
+                self.preferred = Some((preferred, hello));
+                return Ok(Progress::Going);
+            }
+            Seen::Whole { names_aes_gcm: true } => {
+                self.endpoint.set_server_config(Some(preferred));
+            }
+            Seen::Whole { names_aes_gcm: false } => {}
         }
+        hello.take().iter().try_fold(Progress::Going, |_, held| self.read(now, held))
+    }
+
+    fn read(&mut self, now: Instant, datagram: &[u8]) -> Result<Progress, DropReason> {
         match self.endpoint.read(at(now), PEER, None, BytesMut::from(datagram)) {
             Ok(events) => {
                 let mut progress = Progress::Going;
@@ -339,39 +350,4 @@ fn admit_fragments(mut body: &[u8]) -> Result<(), DropReason> {
 #[expect(clippy::disallowed_types, reason = "rtc-dtls wants one")]
 fn at(now: Instant) -> std::time::Instant {
     *ORIGIN + now.elapsed()
-}
-
-/// Whether a datagram that begins with a hello names `SRTP_AEAD_AES_128_GCM`.
-fn names_aes_gcm(datagram: &[u8]) -> bool {
-    let hello = datagram.get(RECORD_HEADER..).filter(|hello| hello.first() == Some(&CLIENT_HELLO));
-    let body = hello.and_then(|hello| hello.get(HANDSHAKE_HEADER..));
-    body.and_then(srtp_profiles).is_some_and(|profiles| {
-        let wanted = (SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm as u16).to_be_bytes();
-        profiles.as_chunks::<2>().0.contains(&wanted)
-    })
-}
-
-/// The profiles that a hello names (RFC 5246 section 7.4.1.2, RFC 6347 section 4.2.1).
-fn srtp_profiles(hello: &[u8]) -> Option<&[u8]> {
-    // Version and random; then session, cookie, ciphers and compressions by their lengths.
-    let mut rest = hello.get(34..)?;
-    for length_bytes in [1, 1, 2, 1] {
-        rest = skip(rest, length_bytes)?.1;
-    }
-    let (mut extensions, _) = skip(rest, 2)?;
-    while let Some((kind, behind)) = extensions.split_first_chunk::<2>() {
-        let (data, after) = skip(behind, 2)?;
-        if u16::from_be_bytes(*kind) == USE_SRTP {
-            return Some(skip(data, 2)?.0);
-        }
-        extensions = after;
-    }
-    None
-}
-
-/// What a length of so many bytes counts, and what is behind it.
-fn skip(bytes: &[u8], length_bytes: usize) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_at_checked(length_bytes)?;
-    let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
-    rest.split_at_checked(length)
 }
