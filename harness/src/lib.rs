@@ -3,6 +3,7 @@
 //! happened to judges.
 
 pub mod actor;
+pub mod app;
 pub mod bots;
 pub mod case;
 pub mod cli;

@@ -1,5 +1,6 @@
 //! callrig from outside: its library and its command.
 
+mod app;
 mod command_line;
 mod corpus;
 mod determinism;

@@ -146,7 +146,9 @@ impl Bot {
         outcome: &Result<Response, String>,
     ) -> Option<Duration> {
         use rand::RngExt as _;
-        if pending.attempts >= self.config.attempts_max {
+        if pending.attempts >= self.config.attempts_max
+            || outcome.as_ref().is_ok_and(|response| response.status < 400)
+        {
             return None;
         }
         let doubled = AGAIN_FIRST * (1_u32 << pending.attempts.saturating_sub(1).min(6));
