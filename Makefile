@@ -57,6 +57,10 @@ FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: needs ## Each fuzz target for FUZZ_SECONDS
 	.ci/fuzz $(FUZZ_SECONDS)
+.PHONY: interop
+interop: needs ## The official clients for Python and JavaScript drive `callrig serve`
+	$(CARGO) build --release --locked --bin callrig
+	harness/tests/interop/run target/release/callrig
 
 deny: ## Licences, sources and duplicates of what we depend on (needs cargo-deny)
 	$(CARGO) deny check licenses bans sources

@@ -268,11 +268,9 @@ pub(crate) fn percent_decode(text: &str) -> String {
 
 /// Path and query of a URI that may be absolute.
 pub(super) fn path_and_query(uri: &str) -> (&str, &str) {
-    let rest = match uri.find("://") {
-        Some(scheme) => {
-            let after = &uri[scheme + 3..];
-            after.find('/').map_or("/", |slash| &after[slash..])
-        }
+    // What begins with its path may well have a link in its query.
+    let rest = match uri.split_once("://").filter(|_| !uri.starts_with('/')) {
+        Some((_, after)) => after.find('/').map_or("/", |slash| &after[slash..]),
         None => uri,
     };
     let rest = rest.split('#').next().unwrap_or(rest);
@@ -302,7 +300,9 @@ pub(super) fn query_value(query: &str, name: &str) -> Option<String> {
 /// of `base`.
 pub(super) fn origin(request: &Request, base: &str) -> String {
     let authority_ends = |rest: &str| rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    if let Some((scheme, rest)) = request.uri.split_once("://") {
+    if let Some((scheme, rest)) = request.uri.split_once("://")
+        && !request.uri.starts_with('/')
+    {
         return format!("{scheme}://{}", &rest[..authority_ends(rest)]);
     }
     let scheme = base.split_once("://").map_or("https", |(scheme, _)| scheme);
@@ -489,6 +489,10 @@ mod tests {
     #[test]
     fn encoded_paths_are_decoded() {
         assert_eq!(percent_decode("a%2Fb%zz%4"), "a/b%zz%4");
+        let link = "/v1.0/users/ann/onlineMeetings?$filter=JoinWebUrl eq 'https://x.test/l/a'";
+        let query = "$filter=JoinWebUrl eq 'https://x.test/l/a'";
+        assert_eq!(path_and_query(link), ("/v1.0/users/ann/onlineMeetings", query));
+        assert_eq!(path_and_query("https://graph.test"), ("/", ""));
         let uri = "/v1.0/users/a%40b/onlineMeetings";
         assert_eq!(route(uri), Ok(Route::Meetings(Owner::User("a@b".into()))));
     }
