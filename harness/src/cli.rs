@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, with examples and exit codes in `--help`.
 
+use core::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -61,6 +62,31 @@ Exit codes:
   3  a case failed
   4  nothing was selected, so nothing ran";
 
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  callrig serve
+      The demonstration: one tenant, one app, two people; it prints what to do next.
+  callrig serve --bot http://localhost:3978/api/calls
+      The same, with your bot's webhook.
+  callrig serve --print-config > rig.toml && callrig serve rig.toml
+      Settings of your own: tenants, people, apps, permissions, limits, certificates.
+  callrig serve rig.toml --listen-tls 0.0.0.0:443 --write-ca ca.pem
+      For a bot that insists on graph.microsoft.com: point its DNS here, and have it
+      trust ca.pem.
+  callrig serve --listen 127.0.0.1:0 --log warn --log-format json
+      For tests: a free port (read the first line), quiet, logs for machines.
+
+Ring the bot, from another terminal:
+  curl -X POST http://127.0.0.1:9440/rig/calls
+
+Ctrl-C ends every call, delivers what is to be told of it, and stops; a second one stops
+at once.
+
+Exit codes:
+  0  stopped when it was told to
+  1  it could not be started: an address is taken, a certificate cannot be read
+  2  the command line or the settings cannot be understood";
+
 /// Media benchmark and conformance harness for Microsoft Graph calling bots.
 #[derive(Debug, Parser)]
 #[command(name = "callrig", version, about, after_help = EXIT_CODES, max_term_width = 100)]
@@ -83,6 +109,8 @@ pub enum Command {
     Corpus(Corpus),
     /// Render a report again from its JSON.
     Report(Report),
+    /// Be the calling platform, over HTTP and UDP, for a bot at your desk.
+    Serve(Box<Serve>),
 }
 
 /// `callrig run`
@@ -286,6 +314,49 @@ pub struct Report {
     /// Which reports to write; several with commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Format::ALL)]
     pub format: Vec<Format>,
+}
+
+/// `callrig serve`
+#[derive(Debug, Args)]
+#[command(after_help = SERVE_EXAMPLES)]
+pub struct Serve {
+    /// Settings (TOML): listeners, tenants, apps, limits; a demonstration without them.
+    #[arg(value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Serve plain HTTP here instead; port 0 asks the system for a free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Vec<SocketAddr>,
+    /// Serve TLS here instead.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen_tls: Vec<SocketAddr>,
+    /// The calling webhook of the first app, instead of the one in the settings.
+    #[arg(long, value_name = "URL")]
+    pub bot: Option<String>,
+    /// Write the certificate of the authority that bots have to trust.
+    #[arg(long, value_name = "FILE")]
+    pub write_ca: Option<PathBuf>,
+    /// Print the default settings, with comments, and stop.
+    #[arg(long)]
+    pub print_config: bool,
+    /// Read the settings, say whether they can be used, and stop.
+    #[arg(long)]
+    pub check: bool,
+    /// What is logged to standard error: a level, or directives such as
+    /// `info,callrig=debug`.
+    #[arg(long, value_name = "LEVEL", env = "CALLRIG_LOG", default_value = "info")]
+    pub log: String,
+    /// How it is logged.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object on each line.
+    Json,
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 mod corpus;
 mod judge;
 mod list;
-mod load;
+pub(crate) mod load;
 mod report;
 mod run;
+mod serve;
 
 use core::fmt;
 
@@ -58,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::List(arguments) => list::list(&arguments),
         Command::Corpus(arguments) => corpus::corpus(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Serve(arguments) => serve::serve(&arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -25,6 +25,7 @@ pub mod replay;
 pub mod said;
 pub mod schedule;
 pub mod seed;
+pub mod serve;
 pub mod stage;
 pub mod subject;
 pub mod trace;

@@ -201,6 +201,14 @@ fn session_config(
     config
 }
 
+/// An address of the platform's that a leg takes, or gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AddressChange {
+    pub(crate) leg: LegId,
+    pub(crate) address: SocketAddr,
+    pub(crate) taken: bool,
+}
+
 /// A leg with a place, and a session once it has one.
 #[derive(Debug)]
 struct Attached {
@@ -248,6 +256,8 @@ pub(crate) struct Attachments {
     rooms: BTreeMap<ConversationId, conference::Room>,
     seated: BTreeMap<LegId, ConversationId>,
     outputs: VecDeque<Output>,
+    /// Kept apart from the outputs: the owner learns of an address before a peer does.
+    addresses: VecDeque<AddressChange>,
     /// On the way from one leg to another; keeps its memory between packets.
     passing: Vec<Packet>,
     epoch: Epoch,
@@ -273,6 +283,7 @@ impl Attachments {
             rooms: BTreeMap::new(),
             seated: BTreeMap::new(),
             outputs: VecDeque::new(),
+            addresses: VecDeque::new(),
             passing: Vec::new(),
             epoch,
             sound_events,
@@ -313,6 +324,7 @@ impl Attachments {
         let place = Place::plain(SocketAddr::new(self.address, port));
         self.by_port.insert(port, leg);
         self.legs.insert(leg, Attached { place: place.clone(), open: None });
+        self.addresses.push_back(AddressChange { leg, address: place.address, taken: true });
         Ok(place)
     }
 
@@ -325,7 +337,9 @@ impl Attachments {
     fn release_port(&mut self, leg: LegId) {
         let attached = self.legs.remove(&leg);
         if let Some(attached) = attached.filter(|attached| attached.place.secure.is_none()) {
-            self.by_port.remove(&attached.place.address.port());
+            let address = attached.place.address;
+            self.by_port.remove(&address.port());
+            self.addresses.push_back(AddressChange { leg, address, taken: false });
         }
     }
 
@@ -408,6 +422,11 @@ impl Attachments {
     /// When a leg wants to be called again.
     pub(crate) fn poll_timeout(&self, leg: LegId) -> Option<Instant> {
         self.legs.get(&leg)?.open.as_ref()?.poll_timeout()
+    }
+
+    /// The next address that was taken or given back.
+    pub(crate) fn poll_address(&mut self) -> Option<AddressChange> {
+        self.addresses.pop_front()
     }
 
     /// The next thing to be done.

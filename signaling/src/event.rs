@@ -1,6 +1,7 @@
 //! What a service says has happened: the vocabulary of traces. Everything that crosses
 //! is said by the world; these are the things that only the platform knows.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use callrig_media::description::Description;
@@ -74,6 +75,21 @@ pub enum Event {
         user: UserId,
         /// A WAV file, if anything was said.
         message: Option<bytes::Bytes>,
+    },
+    /// A leg has an address of the platform's: media for it arrives there from now on.
+    /// Said before anybody is told of the address.
+    AddressTaken {
+        /// Whose.
+        leg: LegId,
+        /// Where.
+        address: SocketAddr,
+    },
+    /// Nothing is expected at the address any more.
+    AddressReleased {
+        /// Whose it was.
+        leg: LegId,
+        /// Where.
+        address: SocketAddr,
     },
     /// A media session of the platform says something.
     Media {

@@ -81,22 +81,31 @@ guid_id! {
     CallId
 }
 
-impl CallId {
-    /// A call id of a shard, from random bits.
-    #[must_use]
-    pub const fn new(shard: u16, random: u128) -> Self {
-        Self((random >> 16) | ((shard as u128) << 112))
-    }
+macro_rules! lives_on_a_shard {
+    ($name:ident) => {
+        impl $name {
+            /// An id of a shard, from random bits.
+            #[must_use]
+            pub const fn new(shard: u16, random: u128) -> Self {
+                Self((random >> 16) | ((shard as u128) << 112))
+            }
 
-    /// Which shard holds the call.
-    #[must_use]
-    pub const fn shard(self) -> u16 {
-        (self.0 >> 112) as u16
-    }
+            /// Which shard holds it.
+            #[must_use]
+            pub const fn shard(self) -> u16 {
+                (self.0 >> 112) as u16
+            }
+        }
+    };
 }
+
+lives_on_a_shard!(CallId);
+lives_on_a_shard!(LegId);
+lives_on_a_shard!(RecordingId);
 
 guid_id! {
     /// A leg of a conversation, of a person or a bot: what the API calls a participant.
+    /// Its first 16 bits name the shard that holds it.
     LegId
 }
 
@@ -112,7 +121,7 @@ guid_id! {
 }
 
 guid_id! {
-    /// A recording that a bot can fetch.
+    /// A recording that a bot can fetch. Its first 16 bits name the shard that holds it.
     RecordingId
 }
 

@@ -36,6 +36,7 @@ mod life;
 mod login;
 mod meetings;
 mod notify;
+mod oversight;
 mod pairing;
 mod people;
 mod presence;
@@ -53,8 +54,9 @@ mod uris;
 mod view;
 mod voicemail;
 
-pub use conference::{Arrival, Destination, Party};
+pub use conference::{Arrival, Destination, Party, Standing};
 pub use directory::{Directory, DirectoryError};
+pub use oversight::{CallLine, LegLine, Load};
 pub(crate) use people::modalities_of;
 pub use people::{CommandError, Ringing};
 pub use presence::Presence;
@@ -425,6 +427,12 @@ impl Service {
 
     /// What to do next; `None` once there is nothing more to do until the next input.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if let Some(attach::AddressChange { leg, address, taken }) = self.media.poll_address() {
+            return Some(Output::Event(match taken {
+                true => Event::AddressTaken { leg, address },
+                false => Event::AddressReleased { leg, address },
+            }));
+        }
         if self.outputs.is_empty() {
             self.tell_rosters();
         }
@@ -436,30 +444,6 @@ impl Service {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
-    }
-
-    /// How much is kept: all zero once every call has ended and been told of.
-    #[must_use]
-    pub fn load(&self) -> Load {
-        Load {
-            calls: self.calls.len(),
-            conversations: self.conversations.len(),
-            legs: self.legs.len(),
-            outboxes: self.outboxes.len(),
-            requests: self.waiting.len(),
-            sessions: self.media.sessions(),
-            timers: self.timers.len(),
-        }
-    }
-
-    /// Who there is, to be changed at run time.
-    pub fn grant(
-        &mut self,
-        tenant: crate::id::TenantId,
-        app: AppId,
-        permissions: BTreeSet<directory::Permission>,
-    ) -> Result<(), DirectoryError> {
-        self.directory.grant(tenant, app, permissions)
     }
 
     fn take_response(
@@ -544,23 +528,4 @@ impl Service {
         self.requests_sent += 1;
         RequestId(self.requests_sent)
     }
-}
-
-/// How much a service keeps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Calls that are not over.
-    pub calls: usize,
-    /// Conversations.
-    pub conversations: usize,
-    /// Legs of conversations.
-    pub legs: usize,
-    /// Calls about which there is something to be told.
-    pub outboxes: usize,
-    /// Requests without an answer yet.
-    pub requests: usize,
-    /// Media sessions.
-    pub sessions: usize,
-    /// Timers.
-    pub timers: usize,
 }

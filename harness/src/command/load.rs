@@ -43,6 +43,13 @@ pub(super) fn corpora(stated: &CorporaDir) -> Result<Manifest, Failure> {
     Ok(Manifest::read(&folder_of(stated)?.join("manifest.toml"))?)
 }
 
+/// What the manifest of the corpora says, if there are any: in this folder, or where they
+/// are found.
+pub(crate) fn manifest_at(folder: Option<&Path>) -> Option<Manifest> {
+    let folder = folder.map(ToOwned::to_owned).or_else(search)?;
+    Manifest::read(&folder.join("manifest.toml")).ok()
+}
+
 fn search() -> Option<PathBuf> {
     let here = std::env::current_dir().ok()?;
     here.ancestors()
@@ -73,7 +80,11 @@ pub(super) fn manifest(manifest: &Manifest, selection: &Selection) -> Result<Loa
     Ok(Loaded { subjects, notes: Vec::new() })
 }
 
-fn from_manifest(manifest: &Manifest, entry: &Entry) -> Result<Vec<Subject>, anyhow::Error> {
+/// What one entry of the corpora has to play.
+pub(crate) fn from_manifest(
+    manifest: &Manifest,
+    entry: &Entry,
+) -> Result<Vec<Subject>, anyhow::Error> {
     let path = manifest.path_of(entry);
     let bytes = read(&path)?;
     let found = Sha256Digest::of(&bytes);

@@ -6,6 +6,7 @@ mod corpus;
 mod determinism;
 mod deviations;
 mod measures;
+mod serve;
 mod stages;
 mod traces;
 mod tshark;

@@ -47,8 +47,9 @@ pub enum Party {
 }
 
 /// Where a leg stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Standing {
     /// It is being called.
     Ringing,
     /// It called, and waits for an answer.

@@ -290,6 +290,50 @@ impl Index {
         Ok(())
     }
 
+    /// Takes a person in, or replaces the one of that id.
+    pub(crate) fn put_user(&mut self, tenant: TenantId, user: User) {
+        self.users.insert(user.id.clone(), (tenant, user));
+    }
+
+    /// Forgets a person; whether there was one.
+    pub(crate) fn remove_user(&mut self, id: &UserId) -> bool {
+        self.users.remove(id).is_some()
+    }
+
+    /// Takes an app in, or replaces the one of that id.
+    pub(crate) fn put_app(&mut self, app: App) {
+        self.apps.insert(app.id.clone(), app);
+    }
+
+    /// Forgets an app, and what it was granted; whether there was one.
+    pub(crate) fn remove_app(&mut self, id: &AppId) -> bool {
+        self.consents.retain(|(_, app), _| app != id);
+        self.apps.remove(id).is_some()
+    }
+
+    /// Everybody, in order of their ids. Organisations without people or grants are gone,
+    /// and so are their names: nothing asks for them.
+    pub(crate) fn everybody(&self) -> Directory {
+        let mut tenants: BTreeMap<&TenantId, Tenant> = BTreeMap::new();
+        let bare = |id: &TenantId| Tenant {
+            id: id.clone(),
+            name: String::new(),
+            users: Vec::new(),
+            consents: Vec::new(),
+        };
+        for (tenant, user) in self.users.values() {
+            tenants.entry(tenant).or_insert_with(|| bare(tenant)).users.push(user.clone());
+        }
+        for ((tenant, app), permissions) in &self.consents {
+            let consent = Consent { app: app.clone(), permissions: permissions.clone() };
+            tenants.entry(tenant).or_insert_with(|| bare(tenant)).consents.push(consent);
+        }
+        Directory {
+            tenants: tenants.into_values().collect(),
+            apps: self.apps.values().cloned().collect(),
+        }
+    }
+
     /// How others see a person.
     pub(crate) fn user_info(&self, id: &UserId) -> Option<ParticipantInfo> {
         let (tenant, user) = self.user(id)?;

@@ -20,7 +20,7 @@ impl Service {
     }
 
     pub(super) fn new_leg_id(&mut self) -> LegId {
-        LegId::from_u128(self.random_bits())
+        LegId::new(self.config.shard, self.random_bits())
     }
 
     pub(super) fn new_conversation_id(&mut self) -> ConversationId {

@@ -432,8 +432,8 @@ impl Service {
     fn recorded(&mut self, now: Instant, id: CallId, recorded: Recorded) {
         let (status, result, reason) = end_of(recorded.reason);
         let completed = status == OperationStatus::Completed;
-        let (recording, token) =
-            (RecordingId::from_u128(self.random_bits()), format!("{:032x}", self.random_bits()));
+        let recording = RecordingId::new(self.config.shard, self.random_bits());
+        let token = format!("{:032x}", self.random_bits());
         let location =
             format!("{}/v1.0/communications/recordings/{recording}", self.config.base_url);
         let Some(call) = self.calls.get_mut(&id) else { return };

@@ -1,0 +1,111 @@
+//! What happens, as it happens: server-sent events (WHATWG HTML, section 9.2). A client
+//! that comes back with `Last-Event-ID` misses nothing that is still remembered.
+
+use core::convert::Infallible;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::routing::get;
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, watch};
+
+use super::{Answers, Operation, Outcome};
+use crate::serve::Live;
+use crate::serve::timeline::Entry;
+
+pub(super) fn operations() -> Vec<Operation> {
+    const AFTER: &[(&str, &str)] =
+        &[("after", "Only what has a larger number; Last-Event-ID stands for the same.")];
+    vec![
+        Operation {
+            answers: Answers::Other("text/event-stream"),
+            query: AFTER,
+            ..Operation::new(
+                Method::GET,
+                "/rig/events",
+                (
+                    "watch",
+                    "Requests, notifications, their answers, and what the platform and phones \
+                     say: first what is remembered, then what happens, without end.",
+                ),
+                get(watch_it),
+            )
+        },
+        Operation {
+            query: AFTER,
+            ..Operation::new(
+                Method::GET,
+                "/rig/history",
+                ("getHistory", "What is remembered of what happened."),
+                get(history),
+            )
+        }
+        .answers::<Vec<Value>>(StatusCode::OK),
+    ]
+}
+
+#[derive(Debug, Deserialize)]
+struct After {
+    after: Option<u64>,
+}
+
+async fn history(
+    State(live): State<Arc<Live>>,
+    Query(query): Query<After>,
+) -> Outcome<Json<Vec<Value>>> {
+    let (known, _) = live.timeline.watch(query.after.unwrap_or(0));
+    Ok(Json(known.iter().map(|entry| entry.to_json()).collect()))
+}
+
+struct Watcher {
+    known: VecDeque<Arc<Entry>>,
+    receiver: broadcast::Receiver<Arc<Entry>>,
+    closing: watch::Receiver<bool>,
+}
+
+async fn watch_it(
+    State(live): State<Arc<Live>>,
+    Query(query): Query<After>,
+    headers: HeaderMap,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+    let (known, receiver) = live.timeline.watch(last.or(query.after).unwrap_or(0));
+    let watcher = Watcher { known: known.into(), receiver, closing: live.closing.clone() };
+    let events = stream::unfold(watcher, |mut watcher| async {
+        let event = watcher.next().await?;
+        Some((Ok(event), watcher))
+    });
+    Sse::new(events).keep_alive(KeepAlive::default())
+}
+
+impl Watcher {
+    async fn next(&mut self) -> Option<Event> {
+        if let Some(entry) = self.known.pop_front() {
+            return Some(event(&entry));
+        }
+        tokio::select! {
+            received = self.receiver.recv() => match received {
+                Ok(entry) => Some(event(&entry)),
+                Err(broadcast::error::RecvError::Lagged(count)) => {
+                    Some(Event::default().event("missed").data(json!({ "count": count }).to_string()))
+                }
+                Err(broadcast::error::RecvError::Closed) => None,
+            },
+            // The server stops: an answer without end would keep it.
+            _ = self.closing.changed() => None,
+        }
+    }
+}
+
+fn event(entry: &Entry) -> Event {
+    Event::default()
+        .id(entry.number.to_string())
+        .event(entry.kind())
+        .data(entry.to_json().to_string())
+}

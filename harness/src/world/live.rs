@@ -1,0 +1,48 @@
+//! A world of real time. One [`shard`] is one thread that owns one actor, its sockets and
+//! its timers; others reach it through a bounded inbox and never touch it. Nothing on the
+//! way of a packet is locked or shared.
+
+pub mod people;
+pub mod phone;
+pub mod platform;
+pub mod shard;
+pub mod sockets;
+
+use std::time::{Instant as Monotonic, SystemTime};
+
+use callrig_media::time::{Epoch, Instant, NtpTime};
+
+/// Seconds from 1900 to 1970, as NTP counts.
+const NTP_OFFSET: u64 = 2_208_988_800;
+
+/// The clock of a live world: the machine's monotonic one, counted from when the world
+/// began. Every thread of a world has a copy of it, so their times compare.
+#[derive(Clone, Copy, Debug)]
+pub struct Time {
+    began: Monotonic,
+    epoch: Epoch,
+}
+
+impl Time {
+    /// Time begins.
+    #[must_use]
+    pub fn begin() -> Self {
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let fraction = (u64::from(wall.subsec_nanos()) << 32) / 1_000_000_000;
+        let ntp = NtpTime::from_bits(((wall.as_secs() + NTP_OFFSET) << 32) | fraction);
+        Self { began: Monotonic::now(), epoch: Epoch { ntp } }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        let nanos = self.began.elapsed().as_nanos();
+        Instant::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    /// What the wall clock said when time began.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+}

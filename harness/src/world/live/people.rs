@@ -1,0 +1,555 @@
+//! The people of a live world, on a thread of their own: so that what their phones cost is
+//! not the platform's. Each phone has a socket; the platform tells of calls that ring, are
+//! answered or end, and a person without anybody at the controls follows a habit.
+
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use callrig_media::description::Description;
+use callrig_media::dtmf::Tone;
+use callrig_media::event::Event as MediaEvent;
+use callrig_media::stats::Stats;
+use callrig_media::time::{Epoch, Instant};
+use callrig_signaling::id::{CallId, LegId, UserId};
+use callrig_signaling::service::CommandError;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::phone::{self, Phone, PhoneError, Program};
+use super::platform::Platform;
+use super::shard::{Handle, Inside, Unavailable};
+use crate::actor::{Actor, Input, Output};
+
+/// How many phones there may be.
+pub const PHONES_MAX: usize = 20_000;
+/// How many phones whose call is over are kept for their statistics and what they heard.
+pub const ENDED_MAX: usize = 64;
+
+/// What a person does when the phone rings.
+#[derive(Clone, Debug, Default)]
+pub enum Habit {
+    /// Lets it ring: somebody at the controls answers, or the time runs out.
+    #[default]
+    LetRing,
+    /// Answers after a while, with something to say.
+    Answer {
+        /// How long it rings.
+        after: Duration,
+        /// What is played.
+        program: Option<Program>,
+        /// Whether what comes back is kept.
+        listens: bool,
+    },
+    /// Declines after a while.
+    Decline {
+        /// How long it rings.
+        after: Duration,
+    },
+}
+
+/// A call that rings at a person.
+#[derive(Clone, Debug)]
+struct Ringing {
+    user: UserId,
+    call: Option<CallId>,
+    offer: Description,
+    answer_at: Option<Instant>,
+}
+
+/// A call that rings at a person, for who asks.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RingingLine {
+    /// The person's leg.
+    pub leg: LegId,
+    /// Who.
+    pub user: UserId,
+    /// The bot's call, if one brought it: people may also be called to others.
+    pub call: Option<CallId>,
+}
+
+/// A phone, for who asks.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PhoneLine {
+    /// Where it sends from and listens.
+    pub address: SocketAddr,
+    /// What is being played.
+    pub playing: Option<String>,
+    /// Whether its call is over.
+    pub ended: bool,
+    /// How many milliseconds of what was heard are kept.
+    pub heard_ms: usize,
+    /// What its session counted.
+    pub stats: Option<Stats>,
+}
+
+/// Why a person cannot do something with a phone.
+#[derive(Debug, Error)]
+pub enum PeopleError {
+    /// [`PHONES_MAX`] are there already.
+    #[error("there are {PHONES_MAX} phones already")]
+    Full,
+    /// No socket for it.
+    #[error("no address for a phone: {0}")]
+    Socket(#[from] std::io::Error),
+    /// No phone belongs to the leg.
+    #[error("the leg has no phone")]
+    NoPhone,
+    /// Nothing rings there.
+    #[error("nothing rings at this leg")]
+    NotRinging,
+    /// The phone refuses.
+    #[error(transparent)]
+    Phone(#[from] PhoneError),
+    /// The platform refuses.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// The platform cannot be reached.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Tells one phone from another, before it has a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PhoneId(u64);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Phone(PhoneId),
+    Habit(LegId),
+}
+
+/// Told what sessions of phones say.
+pub type Ear = Box<dyn FnMut(LegId, &MediaEvent) + Send>;
+
+/// The people and their phones.
+pub struct People {
+    host: IpAddr,
+    epoch: Epoch,
+    shards: Vec<Handle<Platform>>,
+    ear: Ear,
+    phones: BTreeMap<PhoneId, Held>,
+    by_leg: HashMap<LegId, PhoneId>,
+    by_address: HashMap<SocketAddr, PhoneId>,
+    ringing: BTreeMap<LegId, Ringing>,
+    habits: HashMap<UserId, Habit>,
+    timers: BTreeSet<(Instant, Due)>,
+    /// Legs whose call is over, oldest first.
+    ended: VecDeque<LegId>,
+    /// Legs at which a habit is due, and that need the sockets.
+    due: Vec<LegId>,
+    outputs: VecDeque<Output>,
+    made: u64,
+}
+
+struct Held {
+    phone: Phone,
+    address: SocketAddr,
+    /// Whether the socket is ours still: its port may be somebody else's afterwards.
+    open: bool,
+    leg: Option<LegId>,
+    deadline: Option<Instant>,
+    /// What we answered, until the platform says that the call is there.
+    answer: Option<Description>,
+}
+
+impl People {
+    /// Nobody has a phone yet. Phones are at `host`; `shards` are where calls are.
+    #[must_use]
+    pub fn new(host: IpAddr, epoch: Epoch, shards: Vec<Handle<Platform>>, ear: Ear) -> Self {
+        Self {
+            host,
+            epoch,
+            shards,
+            ear,
+            phones: BTreeMap::new(),
+            by_leg: HashMap::new(),
+            by_address: HashMap::new(),
+            ringing: BTreeMap::new(),
+            habits: HashMap::new(),
+            timers: BTreeSet::new(),
+            ended: VecDeque::new(),
+            due: Vec::new(),
+            outputs: VecDeque::new(),
+            made: 0,
+        }
+    }
+
+    /// What a person does from now on when the phone rings.
+    pub fn set_habit(&mut self, user: UserId, habit: Habit) {
+        match habit {
+            Habit::LetRing => self.habits.remove(&user),
+            habit => self.habits.insert(user, habit),
+        };
+    }
+
+    /// How many phones there are.
+    #[must_use]
+    pub fn phones(&self) -> usize {
+        self.phones.len()
+    }
+
+    /// What rings.
+    pub fn ringing(&self) -> impl Iterator<Item = RingingLine> + '_ {
+        self.ringing.iter().map(|(leg, ringing)| RingingLine {
+            leg: *leg,
+            user: ringing.user.clone(),
+            call: ringing.call,
+        })
+    }
+
+    /// A leg's phone.
+    #[must_use]
+    pub fn phone(&self, leg: LegId) -> Option<PhoneLine> {
+        let held = self.phones.get(self.by_leg.get(&leg)?)?;
+        Some(PhoneLine {
+            address: held.address,
+            playing: held.phone.playing().map(ToOwned::to_owned),
+            ended: self.ended.contains(&leg),
+            heard_ms: held.phone.heard().len() * 1_000 / phone::HEARD_RATE as usize,
+            stats: held.phone.stats(),
+        })
+    }
+
+    /// What a leg's phone heard.
+    #[must_use]
+    pub fn heard(&self, leg: LegId) -> Option<Vec<i16>> {
+        let held = self.phones.get(self.by_leg.get(&leg)?)?;
+        Some(held.phone.heard().to_vec())
+    }
+
+    /// Plays something into a call, or nothing any more.
+    ///
+    /// # Errors
+    /// No phone, or one that refuses.
+    pub fn play(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        program: Option<Program>,
+    ) -> Result<(), PeopleError> {
+        let id = self.id(leg)?;
+        let held = self.phones.get_mut(&id).ok_or(PeopleError::NoPhone)?;
+        match program {
+            Some(program) => held.phone.play(now, program)?,
+            None => held.phone.fall_silent(),
+        }
+        self.pump(now, id);
+        Ok(())
+    }
+
+    /// Presses keys in a call; `false` if the phone has none, and somebody has to say it
+    /// to the platform beside the media.
+    ///
+    /// # Errors
+    /// The phone refuses.
+    pub fn press(&mut self, now: Instant, leg: LegId, keys: &[Tone]) -> Result<bool, PeopleError> {
+        let Some(held) = self.by_leg.get(&leg).and_then(|id| self.phones.get_mut(id)) else {
+            return Ok(false);
+        };
+        if !held.phone.has_keys() {
+            return Ok(false);
+        }
+        held.phone.press(now, keys)?;
+        let id = self.id(leg)?;
+        self.pump(now, id);
+        Ok(true)
+    }
+
+    fn id(&self, leg: LegId) -> Result<PhoneId, PeopleError> {
+        self.by_leg.get(&leg).copied().ok_or(PeopleError::NoPhone)
+    }
+
+    fn shard_of(&self, shard: u16) -> Option<&Handle<Platform>> {
+        self.shards.get(usize::from(shard))
+    }
+
+    /// Passes on what a phone has to say, and remembers when it wants to come back.
+    fn pump(&mut self, now: Instant, id: PhoneId) {
+        let Some(held) = self.phones.get_mut(&id) else { return };
+        let mut hangs_up = false;
+        while let Some(output) = held.phone.poll_output(now) {
+            match (output, held.leg) {
+                (phone::Output::Datagram(datagram), _) => {
+                    self.outputs.push_back(Output::Datagram(datagram));
+                }
+                (phone::Output::Event(event), Some(leg)) => (self.ear)(leg, &event),
+                (phone::Output::HangUp, Some(_)) => hangs_up = true,
+                (_, None) => {}
+            }
+        }
+        let deadline = held.phone.poll_timeout();
+        if held.deadline != deadline {
+            if let Some(at) = held.deadline {
+                self.timers.remove(&(at, Due::Phone(id)));
+            }
+            if let Some(at) = deadline {
+                self.timers.insert((at, Due::Phone(id)));
+            }
+            held.deadline = deadline;
+        }
+        if let Some(leg) = held.leg.filter(|_| hangs_up)
+            && let Some(shard) = self.shard_of(leg.shard())
+        {
+            // A platform that is too busy to be told will hear of it by the call's end.
+            let told = shard.tell(move |inside| {
+                let _ = inside.actor.service.hang_up(inside.now, leg);
+            });
+            if let Err(error) = told {
+                tracing::warn!(%leg, %error, "a person could not hang up");
+            }
+        }
+    }
+
+    /// Lets go of a phone; says which socket is to be closed.
+    fn forget(&mut self, id: PhoneId) -> Option<SocketAddr> {
+        let held = self.phones.remove(&id)?;
+        if let Some(at) = held.deadline {
+            self.timers.remove(&(at, Due::Phone(id)));
+        }
+        if let Some(leg) = held.leg {
+            self.by_leg.remove(&leg);
+        }
+        if held.open {
+            self.by_address.remove(&held.address);
+        }
+        held.open.then_some(held.address)
+    }
+}
+
+/// What is done on the thread of the people, where their sockets are.
+pub trait Switchboard {
+    /// A new phone, and what it offers.
+    ///
+    /// # Errors
+    /// There are too many, or no socket.
+    fn open_phone(
+        &mut self,
+        program: Option<Program>,
+        listens: bool,
+    ) -> Result<(PhoneId, Description), PeopleError>;
+    /// The phone is of this leg.
+    fn connect_phone(&mut self, phone: PhoneId, leg: LegId);
+    /// The phone is not needed.
+    fn discard_phone(&mut self, phone: PhoneId);
+    /// A bot calls a person.
+    fn rung(&mut self, leg: LegId, call: Option<CallId>, user: UserId, offer: Description);
+    /// A person takes the call of a bot.
+    ///
+    /// # Errors
+    /// Nothing rings there, or there is no phone to be had.
+    fn answer(
+        &mut self,
+        leg: LegId,
+        program: Option<Program>,
+        listens: bool,
+    ) -> Result<(), PeopleError>;
+    /// The call of a leg is there.
+    fn answered(&mut self, leg: LegId, description: Description);
+    /// The call of a leg is over.
+    fn ended(&mut self, leg: LegId);
+}
+
+impl Switchboard for Inside<'_, People> {
+    fn open_phone(
+        &mut self,
+        program: Option<Program>,
+        listens: bool,
+    ) -> Result<(PhoneId, Description), PeopleError> {
+        let people = &mut *self.actor;
+        if people.phones.len() >= PHONES_MAX {
+            return Err(PeopleError::Full);
+        }
+        let address = self.sockets.open(SocketAddr::new(people.host, 0))?;
+        people.made += 1;
+        let id = PhoneId(people.made);
+        let phone = Phone::new(address, program, listens);
+        let offer = phone.offer().clone();
+        let held = Held { phone, address, open: true, leg: None, deadline: None, answer: None };
+        people.phones.insert(id, held);
+        people.by_address.insert(address, id);
+        Ok((id, offer))
+    }
+
+    fn connect_phone(&mut self, phone: PhoneId, leg: LegId) {
+        if let Some(held) = self.actor.phones.get_mut(&phone) {
+            held.leg = Some(leg);
+            self.actor.by_leg.insert(leg, phone);
+        }
+    }
+
+    fn discard_phone(&mut self, phone: PhoneId) {
+        if let Some(address) = self.actor.forget(phone) {
+            self.sockets.close(address);
+        }
+    }
+
+    fn rung(&mut self, leg: LegId, call: Option<CallId>, user: UserId, offer: Description) {
+        let people = &mut *self.actor;
+        let after = match people.habits.get(&user) {
+            Some(Habit::Answer { after, .. } | Habit::Decline { after }) => Some(*after),
+            Some(Habit::LetRing) | None => None,
+        };
+        let answer_at = after.map(|after| self.now + after);
+        if let Some(at) = answer_at {
+            people.timers.insert((at, Due::Habit(leg)));
+        }
+        people.ringing.insert(leg, Ringing { user, call, offer, answer_at });
+    }
+
+    fn answer(
+        &mut self,
+        leg: LegId,
+        program: Option<Program>,
+        listens: bool,
+    ) -> Result<(), PeopleError> {
+        let ringing = self.actor.ringing.get(&leg).ok_or(PeopleError::NotRinging)?.clone();
+        let shard = self.actor.shard_of(leg.shard()).ok_or(Unavailable::Gone)?.clone();
+        let (phone, ours) = self.open_phone(program, listens)?;
+        let answer = ours.answer(&ringing.offer);
+        self.connect_phone(phone, leg);
+        if let Some(held) = self.actor.phones.get_mut(&phone) {
+            held.answer = Some(answer.clone());
+        }
+        self.actor.stop_ringing(leg);
+        let told = shard.tell(move |inside| {
+            inside.actor.phones.insert(leg);
+            if let Err(error) = inside.actor.service.answer(inside.now, leg, answer) {
+                // The caller gave up in the same moment: the phone hears of the end.
+                tracing::debug!(%leg, %error, "a person could not answer");
+            }
+        });
+        if told.is_err() {
+            self.discard_phone(phone);
+        }
+        Ok(told?)
+    }
+
+    fn answered(&mut self, leg: LegId, description: Description) {
+        let people = &mut *self.actor;
+        let Ok(id) = people.id(leg) else { return };
+        let Some(held) = people.phones.get_mut(&id) else { return };
+        let ours = held.answer.take().unwrap_or_else(|| held.phone.offer().clone());
+        let seed = leg.as_u128() as u64;
+        if let Err(error) = held.phone.begin(self.now, ours, description, people.epoch, seed) {
+            tracing::error!(%leg, %error, "a phone cannot talk");
+        }
+        people.pump(self.now, id);
+    }
+
+    fn ended(&mut self, leg: LegId) {
+        self.actor.stop_ringing(leg);
+        let Ok(id) = self.actor.id(leg) else { return };
+        if let Some(held) = self.actor.phones.get_mut(&id) {
+            held.phone.end(self.now);
+            // The goodbye that the session may still say is not sent: nobody listens.
+            held.open = false;
+            self.sockets.close(held.address);
+            self.actor.by_address.remove(&held.address);
+        }
+        self.actor.pump(self.now, id);
+        self.actor.ended.push_back(leg);
+        if self.actor.ended.len() > ENDED_MAX
+            && let Some(oldest) = self.actor.ended.pop_front()
+            && let Ok(id) = self.actor.id(oldest)
+        {
+            self.discard_phone(id);
+        }
+    }
+}
+
+impl People {
+    fn stop_ringing(&mut self, leg: LegId) {
+        if let Some(ringing) = self.ringing.remove(&leg)
+            && let Some(at) = ringing.answer_at
+        {
+            self.timers.remove(&(at, Due::Habit(leg)));
+        }
+    }
+
+    /// A leg at which a person is to follow a habit now: see [`follow_habit`].
+    pub(super) fn next_habit(&mut self) -> Option<LegId> {
+        self.due.pop()
+    }
+}
+
+/// Does what a person does by habit when the phone has rung for a while.
+pub(super) fn follow_habit(inside: &mut Inside<'_, People>, leg: LegId) {
+    let Some(ringing) = inside.actor.ringing.get(&leg) else { return };
+    match inside.actor.habits.get(&ringing.user).cloned().unwrap_or_default() {
+        Habit::LetRing => {}
+        Habit::Answer { program, listens, .. } => {
+            if let Err(error) = inside.answer(leg, program, listens) {
+                tracing::warn!(%leg, %error, "a person could not answer");
+            }
+        }
+        Habit::Decline { .. } => {
+            let Some(shard) = inside.actor.shard_of(leg.shard()).cloned() else { return };
+            let told = shard.tell(move |inside| {
+                // Gone already: the bot was quicker.
+                let _ = inside.actor.service.decline(inside.now, leg);
+            });
+            if let Err(error) = told {
+                tracing::warn!(%leg, %error, "a person could not decline");
+            }
+        }
+    }
+}
+
+impl Actor for People {
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        if let Input::Datagram(datagram) = input
+            && let Some(id) = self.by_address.get(&datagram.destination).copied()
+        {
+            if let Some(held) = self.phones.get_mut(&id) {
+                held.phone.handle_datagram(now, datagram);
+            }
+            self.pump(now, id);
+        }
+        while let Some((at, due)) = self.timers.first().copied()
+            && at <= now
+        {
+            self.timers.pop_first();
+            match due {
+                Due::Phone(id) => {
+                    if let Some(held) = self.phones.get_mut(&id) {
+                        held.deadline = None;
+                        held.phone.handle_timeout(now);
+                    }
+                    self.pump(now, id);
+                }
+                Due::Habit(leg) => {
+                    self.due.push(leg);
+                    // Whoever has the sockets does it: see the hands.
+                    let note = crate::said::Said::Note(format!("a person acts at leg {leg}"));
+                    self.outputs.push_back(Output::Said(note));
+                }
+            }
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+}
+
+/// Follows people's habits, where the sockets are.
+#[derive(Debug)]
+pub struct Habits;
+
+impl super::shard::Hands<People> for Habits {
+    fn carry_out(&mut self, _: Output, inside: &mut Inside<'_, People>) -> bool {
+        let mut touched = false;
+        while let Some(leg) = inside.actor.next_habit() {
+            follow_habit(inside, leg);
+            touched = true;
+        }
+        touched
+    }
+}

@@ -1,0 +1,56 @@
+//! The calling platform in a live world: [`Service`] behind the one door. People's phones
+//! are elsewhere ([`people`](super::people)); it remembers which legs have one.
+
+use std::collections::HashSet;
+
+use callrig_media::time::Instant;
+use callrig_signaling::exchange::{self, Output as Does};
+use callrig_signaling::id::LegId;
+use callrig_signaling::service::Service;
+
+use crate::actor::{Actor, Input, Output};
+use crate::said::Said;
+
+/// The platform.
+#[derive(Debug)]
+pub struct Platform {
+    /// The machine; commands go straight to it.
+    pub service: Service,
+    /// Legs whose phone wants to hear of them.
+    pub phones: HashSet<LegId>,
+}
+
+impl Platform {
+    /// A platform around a service.
+    #[must_use]
+    pub fn new(service: Service) -> Self {
+        Self { service, phones: HashSet::new() }
+    }
+}
+
+impl Actor for Platform {
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        let input = match input {
+            Input::Datagram(datagram) => exchange::Input::Datagram(datagram),
+            Input::Request(request) => exchange::Input::Request(request),
+            Input::Response(response) => exchange::Input::Response(response),
+            Input::Failed(failure) => exchange::Input::Failed(failure),
+            // Nobody gives orders in a live world: commands come through the inbox.
+            Input::Timeout | Input::Order(..) => exchange::Input::Timeout,
+        };
+        self.service.handle_input(now, input);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Some(match self.service.poll_output()? {
+            Does::Request(request) => Output::Request(request),
+            Does::Response(response) => Output::Response(response),
+            Does::Datagram(datagram) => Output::Datagram(datagram),
+            Does::Event(event) => Output::Said(Said::Service(Box::new(event))),
+        })
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.service.poll_timeout()
+    }
+}
