@@ -114,7 +114,7 @@ async fn notified(
     let Ok(Ok(response)) = tokio::time::timeout(ANSWER_WITHIN, answered).await else {
         return StatusCode::GATEWAY_TIMEOUT.into_response();
     };
-    let mut builder = Response::builder().status(response.status);
+    let mut builder = http::Response::builder().status(response.status);
     for (name, value) in &response.headers {
         builder = builder.header(name, value);
     }
