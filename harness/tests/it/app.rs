@@ -135,11 +135,11 @@ fn named(headers: &HeaderMap) -> Vec<(String, String)> {
 
 async fn serve(
     State(platform): State<Arc<Platform>>,
-    method: axum::http::Method,
+    method: http::Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> axum::http::Response<Body> {
+) -> http::Response<Body> {
     let id = {
         let mut inside = platform.service.lock().expect("nobody panics with it in hand");
         inside.2 += 1;
@@ -150,7 +150,7 @@ async fn serve(
     platform.take(Input::Request(request));
     let answered = platform.service.lock().expect("nobody panics with it in hand").1.remove(&id);
     let response = answered.expect("every request is answered at once");
-    let mut builder = axum::http::Response::builder().status(response.status);
+    let mut builder = http::Response::builder().status(response.status);
     for (name, value) in &response.headers {
         builder = builder.header(name, value);
     }
