@@ -140,10 +140,21 @@ async function rungAt(user) {
   throw new Error(`nobody rings at ${user}`);
 }
 
+async function answeredBy(user) {
+  const leg = await rungAt(user);
+  await rig("POST", `/rig/legs/${leg}/answer`, {});
+  return leg;
+}
+
+const hangUp = (leg) => rig("POST", `/rig/legs/${leg}/hangUp`, {});
+
 const inState = (call, state) => ({ resourceUrl, resourceData }) =>
   resourceUrl.toLowerCase().endsWith(`/calls/${call}`) && resourceData.state === state;
 const ended = (call) => ({ changeType, resourceUrl }) =>
   changeType === "deleted" && resourceUrl.toLowerCase().includes(call);
+const rosterWithout = (call, user) => ({ resourceUrl, resourceData }) =>
+  resourceUrl.toLowerCase().endsWith(`/calls/${call}/participants`) &&
+  !resourceData.some(({ info }) => info.identity.user?.id === user);
 const completed = (id) => ({ resourceData }) =>
   resourceData.id === id && resourceData.status === "completed";
 const hosted = { "@odata.type": "#microsoft.graph.serviceHostedMediaConfig" };
@@ -212,10 +223,9 @@ const steps = {
   async outgoing() {
     const call = await newCall(BOB);
     assert.equal(call.state, "establishing");
-    const leg = await rungAt(BOB);
-    await rig("POST", `/rig/legs/${leg}/answer`, {});
+    const leg = await answeredBy(BOB);
     await told("established", inState(call.id, "established"));
-    await rig("POST", `/rig/legs/${leg}/hangUp`, {});
+    await hangUp(leg);
     await told("the end", ended(call.id));
   },
   async rejectedAndRedirected() {
@@ -225,34 +235,74 @@ const steps = {
     const second = await rings();
     const body = { targets: [person(BOB)], callbackUri, timeout: 30 };
     await graph.api(path(second.call, "/redirect")).post(body);
-    await rig("POST", `/rig/legs/${await rungAt(BOB)}/answer`, {});
+    const leg = await answeredBy(BOB);
     await told("the end", ended(second.call));
+    await hangUp(leg);
   },
   async transferred() {
     const { call } = await answered();
     await graph.api(path(call, "/transfer")).post({ transferTarget: person(BOB) });
-    await rig("POST", `/rig/legs/${await rungAt(BOB)}/answer`, {});
+    const leg = await answeredBy(BOB);
     await told("the end", ended(call));
+    await hangUp(leg);
   },
   async group() {
     const { id } = await newCall(ANN, BOB);
-    for (const user of [ANN, BOB]) {
-      await rig("POST", `/rig/legs/${await rungAt(user)}/answer`, {});
-    }
+    const ann = await answeredBy(ANN);
+    await answeredBy(BOB);
     await told("established", inState(id, "established"));
-    const muted = await graph.api(path(id, "/mute")).post({ clientContext: "m" });
+    for (const action of ["mute", "unmute"]) {
+      const done = await graph.api(path(id, `/${action}`)).post({ clientContext: action });
+      assert.equal(done.status, "completed");
+    }
+    const roster = (await graph.api(path(id, "/participants")).get()).value;
+    assert.equal(roster.length, 3);
+    const bob = roster.find(({ info }) => info.identity.user?.id === BOB);
+    const one = path(id, `/participants/${bob.id}`);
+    const muted = await graph.api(`${one}/mute`).post({ clientContext: "Bob" });
     assert.equal(muted.status, "completed");
+    assert.equal((await graph.api(one).get()).isMuted, true);
+    const hold = { customPrompt: prompts[0], clientContext: "hold" };
+    const held = await graph.api(`${one}/startHoldMusic`).post(hold);
+    await told("Bob is on hold", completed(held.id));
+    const back = await graph.api(`${one}/stopHoldMusic`).post({ clientContext: "back" });
+    await told("Bob is back", completed(back.id));
+    const asked = { clientContext: "gallery" };
+    const gallery = await graph.api(path(id, "/addLargeGalleryView")).post(asked);
+    await told("there is a gallery", completed(gallery.id));
+    await graph.api(one).delete();
+    await told("Bob was removed", rosterWithout(id, BOB));
     await graph.api(path(id)).delete();
     await told("the end", ended(id));
+    await hangUp(ann);
   },
   async invited() {
     const { call } = await answered();
     const body = { participants: [person(BOB)], clientContext: "i" };
     const operation = await graph.api(path(call, "/participants/invite")).post(body);
-    await rig("POST", `/rig/legs/${await rungAt(BOB)}/answer`, {});
+    const leg = await answeredBy(BOB);
     await told("Bob is in", completed(operation.id));
     await graph.api(path(call)).delete();
     await told("the end", ended(call));
+    await hangUp(leg);
+  },
+  async joined() {
+    const { chatInfo } = await graph.api(`/users/${ANN}/onlineMeetings`).post({ subject: "Standup" });
+    const organizer = { user: { id: ANN, tenantId: TENANT } };
+    const meetingInfo = { "@odata.type": "#microsoft.graph.organizerMeetingInfo", organizer };
+    const { id } = await graph.api("/communications/calls").post({
+      "@odata.type": "#microsoft.graph.call",
+      callbackUri,
+      requestedModalities: ["audio"],
+      mediaConfig: hosted,
+      chatInfo: { threadId: chatInfo.threadId, messageId: "0" },
+      meetingInfo,
+      tenantId: TENANT,
+    });
+    await told("established", inState(id, "established"));
+    assert.equal((await graph.api(path(id, "/participants")).get()).value.length, 1);
+    await graph.api(path(id)).delete();
+    await told("the end", ended(id));
   },
   async meetings() {
     const mine = `/users/${ANN}/onlineMeetings`;

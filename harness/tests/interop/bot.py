@@ -25,6 +25,9 @@ from kiota_authentication_azure.azure_identity_authentication_provider import (
     AzureIdentityAuthenticationProvider,
 )
 from msgraph import GraphRequestAdapter, GraphServiceClient
+from msgraph.generated.communications.calls.item.add_large_gallery_view.add_large_gallery_view_post_request_body import (
+    AddLargeGalleryViewPostRequestBody,
+)
 from msgraph.generated.communications.calls.item.answer.answer_post_request_body import (
     AnswerPostRequestBody,
 )
@@ -36,6 +39,15 @@ from msgraph.generated.communications.calls.item.mute.mute_post_request_body imp
 )
 from msgraph.generated.communications.calls.item.participants.invite.invite_post_request_body import (
     InvitePostRequestBody,
+)
+from msgraph.generated.communications.calls.item.participants.item.mute.mute_post_request_body import (
+    MutePostRequestBody as MuteParticipantPostRequestBody,
+)
+from msgraph.generated.communications.calls.item.participants.item.start_hold_music.start_hold_music_post_request_body import (
+    StartHoldMusicPostRequestBody,
+)
+from msgraph.generated.communications.calls.item.participants.item.stop_hold_music.stop_hold_music_post_request_body import (
+    StopHoldMusicPostRequestBody,
 )
 from msgraph.generated.communications.calls.item.play_prompt.play_prompt_post_request_body import (
     PlayPromptPostRequestBody,
@@ -55,7 +67,11 @@ from msgraph.generated.communications.calls.item.subscribe_to_tone.subscribe_to_
 from msgraph.generated.communications.calls.item.transfer.transfer_post_request_body import (
     TransferPostRequestBody,
 )
+from msgraph.generated.communications.calls.item.unmute.unmute_post_request_body import (
+    UnmutePostRequestBody,
+)
 from msgraph.generated.models.call import Call
+from msgraph.generated.models.chat_info import ChatInfo
 from msgraph.generated.models.identity import Identity
 from msgraph.generated.models.identity_set import IdentitySet
 from msgraph.generated.models.invitation_participant_info import InvitationParticipantInfo
@@ -64,6 +80,7 @@ from msgraph.generated.models.media_prompt import MediaPrompt
 from msgraph.generated.models.modality import Modality
 from msgraph.generated.models.online_meeting import OnlineMeeting
 from msgraph.generated.models.operation_status import OperationStatus
+from msgraph.generated.models.organizer_meeting_info import OrganizerMeetingInfo
 from msgraph.generated.models.reject_reason import RejectReason
 from msgraph.generated.models.service_hosted_media_config import ServiceHostedMediaConfig
 from msgraph.generated.users.item.online_meetings.create_or_get.create_or_get_post_request_body import (
@@ -204,7 +221,8 @@ def state(call, wanted):
 def completed(operation):
     def fits(item):
         data = item["resourceData"]
-        return isinstance(data, dict) and data.get("id") == operation and data.get("status") == "completed"
+        told_of = isinstance(data, dict) and data.get("id") == operation
+        return told_of and data.get("status") == "completed"
 
     return fits
 
@@ -302,15 +320,25 @@ async def rung_at(user):
     raise AssertionError(f"nobody rings at {user}")
 
 
+def hang_up(leg):
+    """A person hangs up, and is free to be called again."""
+    rig("POST", f"/rig/legs/{leg}/hangUp", {})
+
+
+async def answered_by(user):
+    leg = await rung_at(user)
+    rig("POST", f"/rig/legs/{leg}/answer", {})
+    return leg
+
+
 async def outgoing():
     """The bot calls Bob, who answers and later hangs up."""
     client = graph()
     created = await client.communications.calls.post(a_call([person(BOB)]))
     assert created.id and created.state.value == "establishing", created
-    leg = await rung_at(BOB)
-    rig("POST", f"/rig/legs/{leg}/answer", {})
+    leg = await answered_by(BOB)
     await told("established", state(created.id, "established"))
-    rig("POST", f"/rig/legs/{leg}/hangUp", {})
+    hang_up(leg)
     await told("the end", ended(created.id))
 
 
@@ -328,9 +356,9 @@ async def rejected_and_redirected():
     await client.communications.calls.by_call_id(call).redirect.post(
         RedirectPostRequestBody(targets=[person(BOB)], callback_uri=f"{HOME}/api/calls", timeout=30)
     )
-    leg = await rung_at(BOB)
-    rig("POST", f"/rig/legs/{leg}/answer", {})
+    leg = await answered_by(BOB)
     await told("the end", ended(call))
+    hang_up(leg)
 
 
 async def transferred():
@@ -341,24 +369,74 @@ async def transferred():
     await answer(handle)
     await told("established", state(call, "established"))
     await handle.transfer.post(TransferPostRequestBody(transfer_target=person(BOB)))
-    leg = await rung_at(BOB)
-    rig("POST", f"/rig/legs/{leg}/answer", {})
+    leg = await answered_by(BOB)
     await told("the end", ended(call))
+    hang_up(leg)
+
+
+def of_user(roster, user):
+    """The participant of a person."""
+    users = {one.info.identity.user.id: one for one in roster.value if one.info.identity.user}
+    return users[user]
 
 
 async def group():
-    """The bot calls two, mutes itself, and hangs up."""
+    """The bot calls two, and does to them and to itself what the API has for conferences."""
     client = graph()
     created = await client.communications.calls.post(a_call([person(ANN), person(BOB)]))
-    for user in (ANN, BOB):
-        leg = await rung_at(user)
-        rig("POST", f"/rig/legs/{leg}/answer", {})
+    ann, bob = await answered_by(ANN), await answered_by(BOB)
     await told("established", state(created.id, "established"))
     handle = client.communications.calls.by_call_id(created.id)
     muted = await handle.mute.post(MutePostRequestBody(client_context="mute"))
     assert muted.status == OperationStatus.Completed, muted
+    unmuted = await handle.unmute.post(UnmutePostRequestBody(client_context="unmute"))
+    assert unmuted.status == OperationStatus.Completed, unmuted
     roster = await handle.participants.get()
     assert len(roster.value) == 3, roster
+
+    participant = handle.participants.by_participant_id(of_user(roster, BOB).id)
+    muted = await participant.mute.post(MuteParticipantPostRequestBody(client_context="Bob"))
+    assert muted.status == OperationStatus.Completed, muted
+    assert (await participant.get()).is_muted
+    held = await participant.start_hold_music.post(
+        StartHoldMusicPostRequestBody(custom_prompt=prompts()[0], client_context="hold")
+    )
+    await told("Bob is on hold", completed(held.id))
+    back = await participant.stop_hold_music.post(StopHoldMusicPostRequestBody(client_context="back"))
+    await told("Bob is back", completed(back.id))
+    gallery = await handle.add_large_gallery_view.post(
+        AddLargeGalleryViewPostRequestBody(client_context="gallery")
+    )
+    await told("there is a gallery", completed(gallery.id))
+    await participant.delete()
+    await told("Bob was removed", lambda item: is_roster_without(item, created.id, BOB))
+
+    await handle.delete()
+    await told("the end", ended(created.id))
+    hang_up(ann)
+
+
+def is_roster_without(item, call, user):
+    if not item["resourceUrl"].lower().endswith(f"/calls/{call}/participants"):
+        return False
+    users = [(one["info"]["identity"].get("user") or {}).get("id") for one in item["resourceData"]]
+    return user not in users
+
+
+async def joined():
+    """The bot joins a meeting of Ann's, and leaves it."""
+    client = graph()
+    made = await client.users.by_user_id(ANN).online_meetings.post(OnlineMeeting(subject="Standup"))
+    call = a_call(None)
+    call.chat_info = ChatInfo(thread_id=made.chat_info.thread_id, message_id="0")
+    call.meeting_info = OrganizerMeetingInfo(
+        organizer=IdentitySet(user=Identity(id=ANN, additional_data={"tenantId": TENANT}))
+    )
+    created = await client.communications.calls.post(call)
+    await told("established", state(created.id, "established"))
+    handle = client.communications.calls.by_call_id(created.id)
+    roster = await handle.participants.get()
+    assert len(roster.value) == 1, roster
     await handle.delete()
     await told("the end", ended(created.id))
 
@@ -375,11 +453,11 @@ async def invited():
         InvitePostRequestBody(participants=[person(BOB)], client_context="invite")
     )
     assert operation.id, operation
-    leg = await rung_at(BOB)
-    rig("POST", f"/rig/legs/{leg}/answer", {})
+    leg = await answered_by(BOB)
     await told("Bob is in", completed(operation.id))
     await handle.delete()
     await told("the end", ended(call))
+    hang_up(leg)
 
 
 async def meetings():
@@ -423,7 +501,7 @@ async def main():
     failed = 0
     wanted = sys.argv[1:]
     for step in (
-        forbidden, incoming, outgoing, rejected_and_redirected, transferred, group, invited, meetings,
+        forbidden, incoming, outgoing, rejected_and_redirected, transferred, group, invited, joined, meetings,
     ):
         if wanted and step.__name__ not in wanted:
             continue
