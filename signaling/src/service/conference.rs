@@ -149,7 +149,7 @@ pub(crate) struct Conference {
     pub(crate) thread: Option<String>,
     /// What lets who was asked in join a second time.
     pub(crate) token: String,
-    /// Its bots wait for people to come: a meeting.
+    /// Its bots wait for people to come: a meeting, until it has waited for too long.
     pub(crate) patient: bool,
     /// Whether a person has been in it.
     pub(crate) peopled: bool,

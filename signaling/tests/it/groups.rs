@@ -286,6 +286,66 @@ fn a_meeting_to_which_nobody_comes_ends_for_its_bots() {
     world.assert_nothing_left();
 }
 
+/// A meeting in which a bot has waited for almost as long as it may, and then rings Ann.
+fn rung_at_the_last_moment() -> (World, CallId, LegId) {
+    let mut world = world();
+    let call = create(&mut world, &join("19:x"));
+    world.run(Duration::from_secs(30 * 60 - 20));
+    let path = format!("/communications/calls/{call}/participants/invite");
+    let body = json!({"participants": [user("ann")]}).to_string();
+    assert_eq!(world.api(Method::Post, &path, &body).status, 200);
+    let leg = ringing(&world)[0].0;
+    // To the very moment at which the meeting would have ended, and past it.
+    world.run(Duration::from_secs(20));
+    world.run(Duration::from_secs(20));
+    assert_eq!(world.ended(), [], "somebody is still rung");
+    (world, call, leg)
+}
+
+/// How the operations of all calls ended.
+fn operations_ended(world: &World) -> Vec<(u16, u32)> {
+    let ended = world.said.iter().filter_map(|(_, event)| match event {
+        Event::OperationEnded { result, .. } => Some((result.code, result.subcode)),
+        _ => None,
+    });
+    ended.collect()
+}
+
+#[test]
+fn a_meeting_does_not_end_while_somebody_is_rung_into_it() {
+    let (mut world, _, leg) = rung_at_the_last_moment();
+    take(&mut world, leg);
+    assert_eq!(operations_ended(&world), [(200, 0)]);
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.ended(), [], "Ann is in it");
+    world.service.hang_up(world.now, leg).expect("she is in");
+    world.drain();
+    assert_eq!(world.ended(), [(200, 5002)]);
+
+    let (mut world, _, _) = rung_at_the_last_moment();
+    world.run(Duration::from_secs(21));
+    assert_eq!(operations_ended(&world), [(487, 10004)]);
+    assert_eq!(world.ended(), [(200, 5013)], "and it waits no longer");
+    world.run_ms(200);
+    world.assert_nothing_left();
+}
+
+#[test]
+fn an_invitation_into_a_conference_that_ends_is_cancelled() {
+    let mut world = world();
+    let call = create(&mut world, &join("19:x"));
+    let (ann, _) = come(&mut world, "ann", "19:x");
+    let path = format!("/communications/calls/{call}/participants/invite");
+    let body = json!({"participants": [user("ben")]}).to_string();
+    assert_eq!(world.api(Method::Post, &path, &body).status, 200);
+    world.service.end_for_all(world.now, ann).expect("she is in");
+    world.drain();
+    assert_eq!(operations_ended(&world), [(400, 8508)]);
+    assert_eq!(world.ended(), [(200, 5001)]);
+    world.run_ms(200);
+    world.assert_nothing_left();
+}
+
 #[test]
 fn joining_needs_the_permission_the_tenant_and_the_coordinates() {
     let mut without = permitted(&[Permission::Initiate, Permission::JoinGroupCallAsGuest]);

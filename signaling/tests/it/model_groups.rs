@@ -58,6 +58,7 @@ struct Room {
     /// Grew from one: no rosters.
     quiet: bool,
     peopled: bool,
+    /// Until when it waits for people: a meeting, that has not waited for too long.
     alone_until: Option<u64>,
     legs: Vec<Leg>,
     over: bool,
@@ -204,7 +205,7 @@ impl Model {
             let rung = legs().filter(person).any(|leg| is_ringing(&leg));
             let bots = legs().any(|leg| leg.call.is_some() && leg.standing == Standing::In);
             let lobby = legs().any(|leg| matches!(leg.standing, Standing::Lobby { .. }));
-            let waits = (bots || lobby) && room.thread.is_some() && !room.peopled;
+            let waits = (bots || lobby) && room.alone_until.is_some() && !room.peopled;
             let goes_on = people || waits || (bots && rung);
             (!goes_on).then_some(if room.peopled { 5002 } else { 5013 })
         };
@@ -258,16 +259,10 @@ impl Model {
         while let Some((at, due)) = self.next_due(until) {
             self.now = at;
             match due {
+                // It waits no longer, except for who is rung.
                 Due::Alone(room) => {
-                    for leg in 0..self.rooms[room].legs.len() {
-                        if let Some(call) = self.rooms[room].legs[leg].call {
-                            self.rooms[room].over = true;
-                            self.end_call(call, 5013);
-                        }
-                    }
-                    for leg in 0..self.rooms[room].legs.len() {
-                        self.rooms[room].legs[leg].standing = Standing::Gone;
-                    }
+                    self.rooms[room].alone_until = None;
+                    self.left(room, 5013);
                 }
                 Due::Leg(room, leg) => match self.rooms[room].legs[leg].call {
                     Some(call) => self.end_call(call, 5855),

@@ -217,6 +217,11 @@ impl Service {
         let (call, joined) = (invitation.call, invitation.joined);
         conference.invitations.remove(&operation);
         let (status, result) = match refused {
+            // A conference that ends well while somebody is rung is no refusal of theirs,
+            // and its 200 would say that they came.
+            Some(refused) if joined == 0 && refused.code < 300 => {
+                (OperationStatus::Failed, EndResult::action_cancelled())
+            }
             Some(refused) if joined == 0 => (OperationStatus::Failed, refused.clone()),
             _ => (OperationStatus::Completed, EndResult::action_completed()),
         };

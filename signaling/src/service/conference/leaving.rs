@@ -73,11 +73,13 @@ impl Service {
         }
     }
 
-    /// Nobody came to a meeting for which its bots have waited.
+    /// Nobody came to a meeting for which its bots have waited: it ends, unless somebody
+    /// is being rung, who may still come; then as soon as that has come to nothing.
     pub(in crate::service) fn alone_for_too_long(&mut self, now: Instant, id: ConversationId) {
-        let held = self.conversations.get(&id).and_then(|held| held.conference.as_deref());
-        if held.is_some_and(|conference| !conference.peopled) {
-            self.close_conference(now, id, &EndResult::nobody_joined());
+        let held = self.conversations.get_mut(&id);
+        if let Some(conference) = held.and_then(|held| held.conference.as_deref_mut()) {
+            conference.patient = false;
+            self.conference_left(now, id);
         }
     }
 
