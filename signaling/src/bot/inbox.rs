@@ -6,7 +6,7 @@ use callrig_media::time::Instant;
 
 use super::outgoing::has_ended;
 use super::roster::Verdict;
-use super::{Bot, DropReason, EARLY_MAX, Event, Output, What};
+use super::{Bot, DropReason, EARLY_MAX, Event, Output, Step, What};
 use crate::call::state::State;
 use crate::fault::{self, Fault};
 use crate::graph::{
@@ -146,12 +146,16 @@ impl Bot {
     }
 
     /// Whether a call that is not known may be one that is being created, whose id has
-    /// not come back yet.
+    /// not come back yet, or is being asked for: the answer may be older than this.
     fn is_early(&self, call: CallId, change: Option<&ChangeType>) -> bool {
         change != Some(&ChangeType::Created)
             && !self.calls.contains_key(&call)
             && !self.ended.contains(&call)
-            && self.pending.values().any(|pending| matches!(pending.what, What::Create(_)))
+            && self.pending.values().any(|pending| match pending.what {
+                What::Create(_) => true,
+                What::Rehydrate(_, Step::Call) => pending.call == Some(call),
+                _ => false,
+            })
     }
 
     /// What came about a call before its id did; what is about no call of ours goes once
@@ -222,7 +226,9 @@ impl Bot {
             held.tones_seen.insert(sequence).then_some((sequence, tone.tone?))
         });
         let stale = version.is_some_and(|version| version <= held.version)
-            || (version.is_none() && goes_back(held.details.state.as_ref(), data.state.as_ref()));
+            // What was read, not told, has no version to compare with.
+            || ((version.is_none() || held.version == 0)
+                && goes_back(held.details.state.as_ref(), data.state.as_ref()));
         if stale {
             if new_tone.is_none() {
                 let reason = DropReason::Stale;
