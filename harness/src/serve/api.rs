@@ -10,7 +10,10 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, StatusCode};
+use axum::http::uri::Authority;
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue, Method as HttpMethod, StatusCode, Uri, header,
+};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use base64::Engine as _;
@@ -48,6 +51,10 @@ pub fn router(live: Arc<Live>) -> Router {
         .fallback(move |request| answer(front.clone(), request))
 }
 
+/// Whether a request came by TLS: on every request that a listener takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Secure(pub bool);
+
 /// What every request needs.
 #[derive(Clone)]
 struct Front {
@@ -70,7 +77,9 @@ async fn answer(front: Front, request: Request) -> Response {
         return front.refuse(&parts.headers, Problem::unavailable(Unavailable::Gone));
     }
     let shard = place(live, &parts.uri, &parts.headers, &body);
-    let uri = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    // Whoever is told a base address is behind somebody who knows the scheme better.
+    let secure = parts.extensions.get::<Secure>().filter(|_| server.base_url.is_none());
+    let uri = target(&parts.uri, &parts.headers, secure.copied());
     let request = http::Request {
         id: RequestId::default(),
         method,
@@ -195,6 +204,19 @@ fn listed(headers: &HeaderMap) -> Vec<http::Header> {
         .collect()
 }
 
+/// What is asked for, with scheme and host if the listener knows them: metadata links to
+/// where it was found, and a platform may be found by TLS and without.
+fn target(uri: &Uri, headers: &HeaderMap, secure: Option<Secure>) -> String {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let named = || Authority::try_from(headers.get(header::HOST)?.as_bytes()).ok();
+    let host = uri.authority().cloned().or_else(named).filter(|host| !host.as_str().contains('@'));
+    match (secure, host) {
+        (Some(Secure(true)), Some(host)) => format!("https://{host}{path}"),
+        (Some(Secure(false)), Some(host)) => format!("http://{host}{path}"),
+        _ => path.to_owned(),
+    }
+}
+
 fn respond(response: http::Response) -> Response {
     let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = Response::new(Body::from(response.body));
@@ -221,7 +243,7 @@ fn begins_call(method: &HttpMethod, path: &str) -> bool {
 /// Which shard a request goes to: that of the call or recording in its path; the first
 /// one for meetings and those who join them, so that all of them meet; the app's own for
 /// a new call, so that its quotas and transfers are in one place.
-fn place(live: &Live, uri: &axum::http::Uri, headers: &HeaderMap, body: &Bytes) -> u16 {
+fn place(live: &Live, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> u16 {
     let shards = live.shards.len() as u64;
     if shards == 1 {
         return 0;
@@ -339,6 +361,27 @@ mod tests {
         }
         assert_eq!(app_of(&HeaderMap::new()), "");
         assert_eq!(app_of(&headers("a.b.c")), "a.b.c");
+    }
+
+    #[test]
+    fn what_is_asked_for_says_how_it_was_reached() {
+        let host = |host| {
+            let value = HeaderValue::from_bytes(host).expect("a value");
+            HeaderMap::from_iter([(header::HOST, value)])
+        };
+        let asked = |uri: &'static str, headers: &HeaderMap, secure: Option<bool>| {
+            target(&Uri::from_static(uri), headers, secure.map(Secure))
+        };
+        let there = host(b"rig.test:9443");
+        assert_eq!(asked("/v1/keys?a=b", &there, Some(true)), "https://rig.test:9443/v1/keys?a=b");
+        assert_eq!(asked("/v1/keys", &there, Some(false)), "http://rig.test:9443/v1/keys");
+        assert_eq!(asked("/v1/keys", &there, None), "/v1/keys");
+        // HTTP/2 has no such header.
+        let two = asked("https://two.test/v1/keys", &HeaderMap::new(), Some(true));
+        assert_eq!(two, "https://two.test/v1/keys");
+        for no_host in [&b"a b"[..], b"a/b", b"user@rig.test", b"\xff", b""] {
+            assert_eq!(asked("/v1/keys", &host(no_host), Some(true)), "/v1/keys");
+        }
     }
 
     #[test]

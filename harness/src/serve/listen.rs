@@ -139,8 +139,10 @@ impl Door {
         let asked = Arc::new(AtomicBool::new(false));
         let router = self.router.clone();
         let noted = Arc::clone(&asked);
-        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let secure = api::Secure(self.tls.is_some());
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
             noted.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(secure);
             router.clone().oneshot(request.map(axum::body::Body::new))
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
