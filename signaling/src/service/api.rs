@@ -181,7 +181,8 @@ impl Service {
             return Err(ApiError::method_not_allowed());
         }
         check_content_type(request)?;
-        let old_root = request.uri.split('/').any(|segment| segment.eq_ignore_ascii_case("app"));
+        let (path, _) = route::path_and_query(&request.uri);
+        let old_root = path.split('/').any(|segment| segment.eq_ignore_ascii_case("app"));
         let method = request.method;
         let language = request.header("accept-language");
         let scenario = request.header("scenario-id");
