@@ -1,6 +1,6 @@
-//! WebRTC's way for media: ICE-lite answers the peer's checks ([`ice`]), DTLS agrees on keys
-//! with the holder of the announced certificate ([`dtls`]), SRTP protects what flows
-//! ([`srtp`]). Datagrams on one side, plain RTP and RTCP on the other, so that a
+//! WebRTC's way for media: ICE-lite answers the peer's checks (`ice`), DTLS agrees on keys
+//! with the holder of the announced certificate (`dtls`), SRTP protects what flows
+//! (`srtp`). Datagrams on one side, plain RTP and RTCP on the other, so that a
 //! [`Session`](crate::session::Session) runs over it as it runs over plain RTP. Packets are
 //! told apart by their first byte (RFC 7983); nothing but checks is taken from an address
 //! that has not passed one, and nothing a stranger sends takes memory. Many transports share

@@ -1,7 +1,7 @@
 //! Whose a datagram is, where many peers share a socket: a check names a user fragment of
 //! ours, everything else comes from an address that has passed one. Both are one look into a
 //! table. Only peers that know a password get addresses into it, at most
-//! [`WAYS_MAX`](super::WAYS_MAX) each; of two peers at one address the one that showed itself
+//! [`WAYS_MAX`] each; of two peers at one address the one that showed itself
 //! last has it, so that a peer whose address changed hands is found where it is now.
 
 use core::hash::{BuildHasherDefault, Hash};
