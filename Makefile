@@ -40,15 +40,19 @@ lint:
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 
+unit:
+	$(CARGO) test --workspace --all-features --locked
+
 # A second build of callrig, for the test that debug and release give the same traces: our
 # crates optimised and unchecked over the dependencies that the tests have built anyway. (Asked
 # for by a test that uses it: features are unified as they are for tests then.)
-unit:
+.PHONY: determinism
+determinism: needs ## Two builds of callrig play the whole corpora alike
 	$(CARGO) test --workspace --all-features --locked --no-run
 	$(CARGO) --config .ci/optimised.toml test --workspace --all-features --locked --no-run --test controls
 	cp $(TARGET)/debug/callrig $(TARGET)/callrig-optimised
 	CALLRIG_OTHER_BINARY=$(abspath $(TARGET))/callrig-optimised \
-		$(CARGO) test --workspace --all-features --locked
+		$(CARGO) test --workspace --all-features --locked --test it determinism
 
 bench: needs ## criterion, for the developer at the desk
 	$(CARGO) bench --workspace --locked
@@ -57,6 +61,7 @@ FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: needs ## Each fuzz target for FUZZ_SECONDS
 	.ci/fuzz $(FUZZ_SECONDS)
+
 .PHONY: interop
 interop: needs ## The official clients for Python and JavaScript drive `callrig serve`
 	$(CARGO) build --release --locked --bin callrig
