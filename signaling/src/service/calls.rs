@@ -31,7 +31,9 @@ impl Service {
         let config = body.media_config.as_ref().ok_or_else(|| ApiError::missing("mediaConfig"))?;
         check_modalities(body.requested_modalities.as_deref())?;
         let targets = body.targets.as_deref().unwrap_or_default();
-        let joins = body.chat_info.is_some() || body.meeting_info.is_some();
+        // A chat beside targets is that of a group to be rung; alone it is half a meeting's
+        // coordinates.
+        let joins = body.meeting_info.is_some() || (body.chat_info.is_some() && targets.is_empty());
         match targets {
             [] if !joins => Err(ApiError::missing("targets")),
             [target] if !joins => match self.target_of(target, "targets")? {
