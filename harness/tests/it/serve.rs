@@ -5,7 +5,6 @@ mod calls;
 mod command;
 mod control;
 mod input;
-mod meetings;
 mod tls;
 
 use std::collections::VecDeque;
