@@ -353,6 +353,8 @@ fn service_config(
         },
         uris: settings.callbacks.uris.into(),
         announce_ringing: settings.quirks.announce_ringing,
+        rosters_after_escalation: settings.quirks.rosters_after_escalation,
+        may_remove_participants: settings.policies.may_remove_participants.clone(),
         ..service::Config::default()
     }
 }

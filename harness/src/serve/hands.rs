@@ -15,7 +15,7 @@ use super::timeline::{Answer, Exchange, Timeline, What};
 use crate::actor::Output;
 use crate::said::Said;
 use crate::world::live::people::{People, Switchboard as _};
-use crate::world::live::platform::Platform;
+use crate::world::live::platform::{Platform, Voicemail};
 use crate::world::live::shard::{self, Handle, Inside};
 
 /// The hands of one shard.
@@ -92,13 +92,22 @@ impl Busy {
                 false
             }
             Event::UserAnswered { leg, description, .. } => {
+                if let Some(answer) = inside.actor.browsers.get_mut(leg) {
+                    *answer = Some(description.clone());
+                }
                 if inside.actor.phones.contains(leg) {
                     let (leg, description) = (*leg, description.clone());
                     self.tell(leg, move |people| people.answered(leg, description));
                 }
                 false
             }
+            Event::VoicemailLeft { leg, user, message: Some(file) } => {
+                let (leg, user, file) = (*leg, user.clone(), file.clone());
+                inside.actor.keep(Voicemail { leg, user, file });
+                false
+            }
             Event::LegEnded { leg, .. } => {
+                inside.actor.browsers.remove(leg);
                 if inside.actor.phones.remove(leg) {
                     let leg = *leg;
                     self.tell(leg, move |people| people.ended(leg));

@@ -6,7 +6,9 @@ pub mod calls;
 pub mod directory;
 pub mod events;
 pub mod legs;
+pub mod meetings;
 pub mod recordings;
+pub mod voicemails;
 
 use core::fmt::Display;
 use std::sync::Arc;
@@ -110,8 +112,10 @@ impl Operation {
 pub fn operations() -> Vec<Operation> {
     let mut all = calls::operations();
     all.extend(legs::operations());
+    all.extend(meetings::operations());
     all.extend(directory::operations());
     all.extend(recordings::operations());
+    all.extend(voicemails::operations());
     all.extend(events::operations());
     all
 }
@@ -264,8 +268,11 @@ impl From<CommandError> for Problem {
         let (status, code) = match &error {
             CommandError::UnknownUser(_)
             | CommandError::UnknownApp(_)
+            | CommandError::UnknownMeeting(_)
             | CommandError::UnknownLeg => (StatusCode::NOT_FOUND, "NotFound"),
             CommandError::TooManyCalls(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyCalls"),
+            CommandError::TooManyLegs => (StatusCode::TOO_MANY_REQUESTS, "TooManyLegs"),
+            CommandError::Media(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Media"),
             CommandError::NoPorts => (StatusCode::SERVICE_UNAVAILABLE, "NoPorts"),
             CommandError::NoWebhook(_) | CommandError::WebhookNotAllowed(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "CannotBeCalled")

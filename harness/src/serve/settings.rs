@@ -5,8 +5,10 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::num::NonZero;
 use core::ops::RangeInclusive;
 use core::time::Duration;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use callrig_signaling::id::AppId;
 use callrig_signaling::service::directory::{App, Tenant};
 use callrig_signaling::service::{Delivery, Directory, Limits, UriPolicy};
 use ipnet::IpNet;
@@ -18,6 +20,9 @@ pub const DEMONSTRATION: &str = include_str!("demonstration.toml");
 
 /// A settings file that is larger is not one.
 const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// The longest message that a voicemail box takes.
+const VOICEMAIL_MAX: Duration = Duration::from_secs(120);
 
 /// Everything.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -39,6 +44,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// What bots are shown beyond the documentation's letter.
     pub quirks: Quirks,
+    /// What organisations let their apps do beyond grants.
+    pub policies: Policies,
     /// Tokens of apps and of notifications.
     pub tokens: Tokens,
     /// The control API.
@@ -251,7 +258,12 @@ pub struct LimitSettings {
     pub ringing: Duration,
     #[serde(deserialize_with = "span")]
     pub lobby: Duration,
+    #[serde(deserialize_with = "span")]
+    pub alone: Duration,
     pub calls_per_app_max: usize,
+    pub calls_per_person_max: usize,
+    #[serde(deserialize_with = "span")]
+    pub voicemail: Duration,
     pub calls_per_month_max: u64,
     pub requests_per_second_max: u32,
     pub legs_max: usize,
@@ -272,7 +284,10 @@ impl Default for LimitSettings {
             keep_alive: usual.keep_alive,
             ringing: usual.ringing,
             lobby: usual.lobby,
+            alone: usual.alone,
             calls_per_app_max: usual.calls_per_app_max,
+            calls_per_person_max: usual.calls_per_person_max,
+            voicemail: usual.voicemail,
             calls_per_month_max: usual.calls_per_month_max,
             requests_per_second_max: usual.requests_per_second_max,
             legs_max: usual.legs_max,
@@ -292,7 +307,10 @@ impl From<&LimitSettings> for Limits {
             keep_alive: settings.keep_alive,
             ringing: settings.ringing,
             lobby: settings.lobby,
+            alone: settings.alone,
             calls_per_app_max: settings.calls_per_app_max,
+            calls_per_person_max: settings.calls_per_person_max,
+            voicemail: settings.voicemail,
             calls_per_month_max: settings.calls_per_month_max,
             requests_per_second_max: settings.requests_per_second_max,
             legs_max: settings.legs_max,
@@ -300,7 +318,6 @@ impl From<&LimitSettings> for Limits {
             prompt_cache_bytes_max: settings.prompt_cache_bytes_max,
             prompt_fetch: settings.prompt_fetch,
             recording_kept: settings.recording_kept,
-            ..Self::default()
         }
     }
 }
@@ -315,6 +332,16 @@ pub struct Quirks {
     pub established_first: bool,
     /// Whether members of enumerations are written in PascalCase.
     pub pascal_case: bool,
+    /// Whether rosters are told once a peer-to-peer call has become a conference.
+    pub rosters_after_escalation: bool,
+}
+
+/// What organisations let their apps do beyond grants.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policies {
+    /// The apps that may remove participants; all of them without it.
+    pub may_remove_participants: Option<BTreeSet<AppId>>,
 }
 
 /// Tokens of apps and of notifications.
@@ -470,6 +497,9 @@ impl Settings {
                 return refuse(key, "it must not be zero");
             }
         }
+        if self.limits.voicemail > VOICEMAIL_MAX {
+            return refuse("limits.voicemail", "it must be 2 minutes or less");
+        }
         if self.server.header_bytes_max < 8 << 10 {
             return refuse("server.header_bytes_max", "it must be 8192 or more");
         }
@@ -533,6 +563,7 @@ mod tests {
             (format!("{:?}", shown.delivery), format!("{:?}", usual.delivery)),
             (format!("{:?}", shown.limits), format!("{:?}", usual.limits)),
             (format!("{:?}", shown.quirks), format!("{:?}", usual.quirks)),
+            (format!("{:?}", shown.policies), format!("{:?}", usual.policies)),
             (format!("{:?}", shown.tokens), format!("{:?}", usual.tokens)),
             (format!("{:?}", shown.rig), format!("{:?}", usual.rig)),
         ] {
@@ -552,6 +583,7 @@ mod tests {
             ("[media]\nports = \"9-\"\n", "media.ports: \"9-\" is no range"),
             ("[media]\nports = \"9-3\"\n", "f.toml: media.ports: the first port is after the last"),
             ("[tls]\nkey = \"k.pem\"\n", "f.toml: tls: certificate and key belong together"),
+            ("[limits]\nvoicemail = \"3min\"\n", "f.toml: limits.voicemail: it must be 2 min"),
             ("[[apps]]\nid = 3\n", "f.toml:2:6: apps.id: invalid type"),
             ("nonsense", "f.toml:1:"),
         ] {

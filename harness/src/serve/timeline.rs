@@ -142,6 +142,12 @@ impl Timeline {
 impl What {
     /// Long bodies are cut: they would be kept for long.
     fn shortened(mut self) -> Self {
+        if let Self::Event(event) = &mut self
+            && let Event::VoicemailLeft { message: Some(file), .. } = event.as_mut()
+        {
+            // Kept elsewhere, and not as often; that there is one is what is told.
+            *file = Bytes::new();
+        }
         let body = match &mut self {
             Self::Request(exchange) | Self::Sent(exchange) => Some(&mut exchange.body),
             Self::Response(answer) | Self::Answered(answer) => {
@@ -261,6 +267,10 @@ fn event_value(event: &Event) -> Value {
         }
         Event::UserAnswered { call, leg, description } => json!({
             "event": "userAnswered", "call": call, "leg": leg, "description": description,
+        }),
+        Event::UserWaits { leg } => json!({ "event": "userWaits", "leg": leg }),
+        Event::VoicemailLeft { leg, user, message } => json!({
+            "event": "voicemailLeft", "leg": leg, "user": user, "message": message.is_some(),
         }),
         Event::LegEnded { leg, result } => {
             json!({ "event": "legEnded", "leg": leg, "result": result.to_graph() })

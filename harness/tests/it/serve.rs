@@ -5,6 +5,7 @@ mod calls;
 mod command;
 mod control;
 mod input;
+mod meetings;
 mod tls;
 
 use std::collections::VecDeque;

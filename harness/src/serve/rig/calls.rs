@@ -7,9 +7,11 @@ use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::routing::{get, post};
 use callrig_media::description::Description;
+use callrig_media::time::Instant;
+use callrig_media::transport::sdp;
 use callrig_signaling::id::{AppId, CallId, LegId, UserId};
 use callrig_signaling::service::directory::{App, User};
-use callrig_signaling::service::{CallLine, Directory, Ringing};
+use callrig_signaling::service::{CallLine, CommandError, Directory, Service};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -69,6 +71,10 @@ pub struct CallBot {
     /// signaling alone.
     #[serde(default = "yes")]
     pub media: bool,
+    /// An offer of WebRTC in SDP, by a browser that is the person's phone; the answer is
+    /// at `GET /rig/legs/{leg}/answer.sdp` once the bot has answered.
+    #[serde(default)]
+    pub offer: Option<String>,
     /// The id of a recording (`GET /rig/recordings`) that is played once the call is there.
     #[serde(default)]
     pub play: Option<String>,
@@ -80,7 +86,7 @@ pub struct CallBot {
     pub listen: bool,
 }
 
-const fn yes() -> bool {
+pub(super) const fn yes() -> bool {
     true
 }
 
@@ -109,21 +115,38 @@ async fn call(
     let directory = who(&live).await?;
     let user = find_user(&directory, asked.user.as_deref())?.id.clone();
     let app = find_app(&directory, asked.app.as_deref())?.id.clone();
-    if !asked.media && (asked.play.is_some() || asked.listen) {
-        return Err(bad("Without media nothing can be played or heard."));
-    }
     let speech = Speech { play: asked.play, then: asked.then, listen: asked.listen };
-    let ringing = match asked.media {
-        true => ring_with_phone(&live, &user, &app, &speech).await?,
-        false => ring(&live, &user, &app, silence(), None).await?,
-    };
+    let means = Means { media: asked.media, offer: asked.offer, speech };
+    let home = api::home_of(&live, app.as_str());
+    let (caller, callee) = (user.clone(), app.clone());
+    let rung = begin(&live, home, means, move |service, now, offer| {
+        let ringing = service.ring_bot(now, &caller, &callee, offer)?;
+        Ok((ringing.leg, ringing.call))
+    });
+    let (leg, call) = rung.await?;
     let called = Called {
-        call: ringing.call.to_string(),
-        leg: ringing.leg.to_string(),
+        call: call.to_string(),
+        leg: leg.to_string(),
         user: user.to_string(),
         app: app.to_string(),
     };
     Ok((StatusCode::CREATED, Json(called)))
+}
+
+/// By what means somebody comes into a call.
+pub(super) struct Means {
+    /// Whether there is anything that sends and receives.
+    pub media: bool,
+    /// What a browser offers, which is the phone then.
+    pub offer: Option<String>,
+    /// What a phone of ours does.
+    pub speech: Speech,
+}
+
+enum Endpoint {
+    Nothing,
+    Phone(PhoneId),
+    Browser,
 }
 
 /// What somebody without a phone offers: sound that goes nowhere (RFC 863's port).
@@ -132,45 +155,75 @@ fn silence() -> Description {
     Description::audio(nowhere)
 }
 
-async fn ring_with_phone(
-    live: &Arc<Live>,
-    user: &UserId,
-    app: &AppId,
-    speech: &Speech,
-) -> Outcome<Ringing> {
-    let program = program(live, speech).await?;
-    let listens = speech.listen;
-    let opened = live.people.ask(move |people| people.open_phone(program, listens)).await?;
-    let (phone, offer) = opened?;
-    let ringing = ring(live, user, app, offer, Some(phone)).await;
-    if ringing.is_err() {
-        live.people.tell(move |people| people.discard_phone(phone))?;
+async fn endpoint(live: &Arc<Live>, means: Means) -> Outcome<(Endpoint, Description)> {
+    let Means { media, offer, speech } = means;
+    let acts = speech.play.is_some() || speech.listen;
+    match offer {
+        Some(_) if !media || acts => {
+            Err(bad("A browser that offers has media, and plays and hears for itself."))
+        }
+        Some(text) => {
+            let refuse = |error| bad(format!("offer: {error}."));
+            let offer = sdp::parse(&text).map_err(refuse)?;
+            if offer.secure.is_none() {
+                return Err(bad("offer: it is none of WebRTC (UDP/TLS/RTP/SAVPF)."));
+            }
+            Ok((Endpoint::Browser, offer))
+        }
+        None if media => {
+            let program = program(live, &speech).await?;
+            let listens = speech.listen;
+            let opened = live.people.ask(move |people| people.open_phone(program, listens));
+            let (phone, offer) = opened.await??;
+            Ok((Endpoint::Phone(phone), offer))
+        }
+        None if acts => Err(bad("Without media nothing can be played or heard.")),
+        None => Ok((Endpoint::Nothing, silence())),
     }
-    ringing
 }
 
-/// Rings, and gives the leg its phone before anything else can be said of it.
-async fn ring(
+/// Somebody comes into a call, or begins one: the new leg gets its phone before anything
+/// else can be said of it.
+pub(super) async fn begin<T: Send + 'static>(
     live: &Arc<Live>,
-    user: &UserId,
-    app: &AppId,
-    offer: Description,
-    phone: Option<PhoneId>,
-) -> Outcome<Ringing> {
-    let shard = live.shard(api::home_of(live, app.as_str()))?;
-    let (user, app, people) = (user.clone(), app.clone(), live.people.clone());
-    let rung = shard.ask(move |inside| {
-        let rung = inside.actor.service.ring_bot(inside.now, &user, &app, offer);
-        if let (Ok(ringing), Some(phone)) = (&rung, phone) {
-            let leg = ringing.leg;
-            inside.actor.phones.insert(leg);
-            if let Err(error) = people.tell(move |people| people.connect_phone(phone, leg)) {
-                tracing::error!(%leg, %error, "a leg goes without its phone");
+    shard: u16,
+    means: Means,
+    command: impl FnOnce(&mut Service, Instant, Description) -> Result<(LegId, T), CommandError>
+    + Send
+    + 'static,
+) -> Outcome<(LegId, T)> {
+    let shard = live.shard(shard)?;
+    let (endpoint, offer) = endpoint(live, means).await?;
+    let people = live.people.clone();
+    let phone = match endpoint {
+        Endpoint::Phone(phone) => Some(phone),
+        Endpoint::Nothing | Endpoint::Browser => None,
+    };
+    let begun = shard.ask(move |inside| {
+        let begun = command(&mut inside.actor.service, inside.now, offer);
+        match (&begun, endpoint) {
+            (Ok((leg, _)), Endpoint::Phone(phone)) => {
+                let leg = *leg;
+                inside.actor.phones.insert(leg);
+                if let Err(error) = people.tell(move |people| people.connect_phone(phone, leg)) {
+                    tracing::error!(%leg, %error, "a leg goes without its phone");
+                }
             }
+            (Ok((leg, _)), Endpoint::Browser) => {
+                inside.actor.browsers.insert(*leg, None);
+            }
+            _ => {}
         }
-        rung
+        begun
     });
-    Ok(rung.await??)
+    let begun = match begun.await {
+        Ok(begun) => begun.map_err(Problem::from),
+        Err(error) => Err(error.into()),
+    };
+    if let (Err(_), Some(phone)) = (&begun, phone) {
+        live.people.tell(move |people| people.discard_phone(phone))?;
+    }
+    begun
 }
 
 /// What a person is to say, if anything.
@@ -204,7 +257,7 @@ pub(super) fn find_user<'a>(directory: &'a Directory, asked: Option<&str>) -> Ou
     found.ok_or_else(|| missing(format!("user: {:?}", asked.unwrap_or("the first one"))))
 }
 
-fn find_app<'a>(directory: &'a Directory, asked: Option<&str>) -> Outcome<&'a App> {
+pub(super) fn find_app<'a>(directory: &'a Directory, asked: Option<&str>) -> Outcome<&'a App> {
     let mut apps = directory.apps.iter();
     let found = match asked {
         None => apps.find(|app| app.webhook.is_some()),

@@ -11,12 +11,12 @@ use axum::http::{Method, StatusCode};
 use axum::routing::{get, put};
 use callrig_signaling::id::{AppId, TenantId, UserId};
 use callrig_signaling::service::directory::{App, Permission, User};
-use callrig_signaling::service::{Directory, UriPolicy};
+use callrig_signaling::service::{Directory, Presence, UriPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::calls::{Speech, find_user, program, who};
+use super::calls::{Speech, find_app, find_user, program, who};
 use super::{Operation, Outcome, bad, command, missing};
 use crate::serve::Live;
 use crate::world::live::people::Habit;
@@ -60,6 +60,20 @@ pub(super) fn operations() -> Vec<Operation> {
             put(set_habit),
         )
         .takes::<SetHabit>(),
+        Operation::new(
+            Method::PUT,
+            "/rig/users/{user}/presence",
+            ("setPresence", "What a person's endpoints say when somebody calls."),
+            put(set_presence),
+        )
+        .takes::<SetPresence>(),
+        Operation::new(
+            Method::PUT,
+            "/rig/users/{user}/recorder",
+            ("setRecorder", "Which bot records a person by policy; without one, none does."),
+            put(set_recorder),
+        )
+        .takes::<SetRecorder>(),
         Operation::new(
             Method::PUT,
             "/rig/apps/{app}",
@@ -152,6 +166,24 @@ pub enum OnRing {
     Answer,
     /// Declines.
     Decline,
+}
+
+/// What a person's endpoints say.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetPresence {
+    /// `available`, `doNotDisturb`, `offline` or `unreachable`.
+    #[schemars(with = "String")]
+    pub presence: Presence,
+}
+
+/// Who records a person.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetRecorder {
+    /// The bot's app: an id or a name; nobody without it.
+    #[serde(default)]
+    pub app: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -254,6 +286,38 @@ async fn set_habit(
         }
     };
     live.people.ask(move |people| people.actor.set_habit(user, habit)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_presence(
+    State(live): State<Arc<Live>>,
+    Path(user): Path<String>,
+    request: Request,
+) -> Outcome<StatusCode> {
+    let presence = command::<SetPresence>(request).await?.presence;
+    let user = find_user(&who(&live).await?, Some(&user))?.id.clone();
+    let set =
+        move |inside: &mut Inside<'_, Platform>| inside.actor.service.set_presence(&user, presence);
+    everywhere(&live, set).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_recorder(
+    State(live): State<Arc<Live>>,
+    Path(user): Path<String>,
+    request: Request,
+) -> Outcome<StatusCode> {
+    let asked: SetRecorder = command(request).await?;
+    let directory = who(&live).await?;
+    let user = find_user(&directory, Some(&user))?.id.clone();
+    let app = match &asked.app {
+        Some(app) => Some(find_app(&directory, Some(app))?.id.clone()),
+        None => None,
+    };
+    everywhere(&live, move |inside| {
+        inside.actor.service.set_recording_policy(user.clone(), app.clone());
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -66,7 +66,10 @@ pub(super) fn operations() -> Vec<Operation> {
         ),
         post_to(
             "/rig/legs/{leg}/hangUp",
-            ("hangUp", "The person hangs up, in a call or before it is answered."),
+            (
+                "hangUp",
+                "The person hangs up or leaves a meeting, in the call or before it is answered.",
+            ),
             post(hang_up),
         ),
         post_to(

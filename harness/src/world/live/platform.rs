@@ -1,15 +1,32 @@
 //! The calling platform in a live world: [`Service`] behind the one door. People's phones
-//! are elsewhere ([`people`](super::people)); it remembers which legs have one.
+//! are elsewhere ([`people`](super::people)); it remembers which legs have one, what browsers
+//! are answered, and what was left in voicemail boxes.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
 
+use bytes::Bytes;
+use callrig_media::description::Description;
 use callrig_media::time::Instant;
 use callrig_signaling::exchange::{self, Output as Does};
-use callrig_signaling::id::LegId;
+use callrig_signaling::id::{LegId, UserId};
 use callrig_signaling::service::Service;
 
 use crate::actor::{Actor, Input, Output};
 use crate::said::Said;
+
+/// How many messages in voicemail boxes are kept; each is up to two minutes.
+pub const VOICEMAILS_MAX: usize = 64;
+
+/// A message in a voicemail box.
+#[derive(Clone, Debug)]
+pub struct Voicemail {
+    /// The leg of the box.
+    pub leg: LegId,
+    /// Whose box.
+    pub user: UserId,
+    /// A WAV file.
+    pub file: Bytes,
+}
 
 /// The platform.
 #[derive(Debug)]
@@ -18,13 +35,34 @@ pub struct Platform {
     pub service: Service,
     /// Legs whose phone wants to hear of them.
     pub phones: HashSet<LegId>,
+    /// Legs of browsers, with what the platform answers them once their call is there.
+    pub browsers: HashMap<LegId, Option<Description>>,
+    voicemails: VecDeque<Voicemail>,
 }
 
 impl Platform {
     /// A platform around a service.
     #[must_use]
     pub fn new(service: Service) -> Self {
-        Self { service, phones: HashSet::new() }
+        Self {
+            service,
+            phones: HashSet::new(),
+            browsers: HashMap::new(),
+            voicemails: VecDeque::new(),
+        }
+    }
+
+    /// Keeps a message; the oldest makes room.
+    pub fn keep(&mut self, message: Voicemail) {
+        if self.voicemails.len() >= VOICEMAILS_MAX {
+            self.voicemails.pop_front();
+        }
+        self.voicemails.push_back(message);
+    }
+
+    /// The messages that are kept, oldest first.
+    pub fn voicemails(&self) -> impl Iterator<Item = &Voicemail> {
+        self.voicemails.iter()
     }
 }
 
