@@ -225,8 +225,13 @@ pub async fn command<T: DeserializeOwned>(request: Request) -> Outcome<T> {
 }
 
 fn understood<T: DeserializeOwned>(body: &[u8]) -> Outcome<T> {
-    serde_json::from_slice(body)
-        .map_err(|error| bad(format!("The body is not understood: {error}.")))
+    let mut read = serde_json::Deserializer::from_slice(body);
+    let told = serde_path_to_error::deserialize(&mut read).map_err(|error| {
+        let (at, why) = (error.path().to_string(), error.inner());
+        bad(format!("The body is not understood at {at}: {why}."))
+    })?;
+    read.end().map_err(|error| bad(format!("The body does not end where it should: {error}.")))?;
+    Ok(told)
 }
 
 /// A file.

@@ -50,8 +50,8 @@ async fn list(State(live): State<Arc<Live>>) -> Outcome<Json<Vec<Value>>> {
 }
 
 async fn one(State(live): State<Arc<Live>>, Path(text): Path<String>) -> Outcome<Response> {
-    let id = leg(&text)?;
-    let found = shard_of(&live, id)?.ask(move |inside| {
+    let id = leg(&text).map_err(|_| missing("message"))?;
+    let found = shard_of(&live, id).map_err(|_| missing("message"))?.ask(move |inside| {
         inside.actor.voicemails().find(|kept| kept.leg == id).map(|kept| kept.file.clone())
     });
     let file = found.await?.ok_or_else(|| missing("message"))?;

@@ -45,7 +45,7 @@ async fn what_is_not_understood_is_refused_with_a_reason() {
         (Method::POST, "/rig/legs", json!({ "meeting": "m", "offer": "v=0" }), 400, "offer"),
         (Method::POST, &format!("/rig/legs/{ANN}/mute"), json!({ "on": 3 }), 400, "on"),
         (Method::POST, &format!("/rig/legs/{ANN}/admit"), json!({}), 404, "leg"),
-        (Method::POST, &format!("/rig/legs/{ANN}/invite"), json!({}), 400, "user or app"),
+        (Method::POST, &format!("/rig/legs/{ANN}/invite"), json!({}), 404, "leg"),
         (Method::GET, &format!("/rig/voicemails/{ANN}"), json!({}), 404, "message"),
         (Method::POST, &format!("/rig/legs/{ANN}/hangUp"), json!({}), 404, "leg"),
         (Method::POST, &format!("/rig/legs/{ANN}/press"), json!({ "keys": "x" }), 400, "keys"),

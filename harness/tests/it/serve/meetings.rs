@@ -171,6 +171,11 @@ async fn a_group_call_of_a_bot_fills_with_people_who_ask_others_in_and_end_it() 
 
     let habit = json!({ "onRing": "answer" });
     assert_eq!(rig.send(Method::PUT, "/rig/users/cleo/habit", &habit).await.0, 204);
+    for nobody in [json!({}), json!({ "user": "cleo", "app": "other" })] {
+        let (status, answer) = rig.post(&format!("/rig/legs/{ann}/invite"), &nobody).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(answer["error"]["message"].as_str().expect("words").contains("user or app"));
+    }
     at(&rig, &ann, "invite", &json!({ "user": "cleo" })).await;
     bot.told("Cleo was asked in", |told| person(told, "cleo").is_some()).await;
     join(&rig, &json!({ "call": call, "user": "dan" })).await;
