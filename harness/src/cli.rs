@@ -3,7 +3,10 @@
 use core::net::SocketAddr;
 use std::path::PathBuf;
 
+use callrig_reports::Level;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::catalogue::Side;
 
 /// What the process returns; stable, and the same for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -231,19 +234,103 @@ impl Format {
     }
 }
 
+const LIST_EXAMPLES: &str = "\
+Examples:
+  callrig list
+      The cases of `callrig run`, and the networks.
+  callrig list --requirements
+      Everything that is asked of a service, a bot or media; the last line counts.
+  callrig list --requirements 'service/answer/**' --level must
+      Some of it: `*` stays within a part of the path, `**` does not.
+  callrig list --requirements --unchecked
+      What no case checks.
+  callrig list --explain service/answer/accepted
+      One rule: where it is written, who checks it, what usually goes wrong.
+
+Exit codes:
+  0  shown
+  1  callrig could not do its work
+  2  the command line cannot be understood, or there is no such requirement
+  4  no requirement was selected";
+
 /// `callrig list`
 #[derive(Debug, Args)]
+#[command(after_help = LIST_EXAMPLES)]
 pub struct List {
-    /// Show what each case can find broken, and where that is written.
-    #[arg(long)]
-    pub requirements: bool,
+    /// Show the catalogue: every rule whose id matches one of the globs; all without any.
+    #[arg(long, value_name = "GLOB", num_args = 0..)]
+    pub requirements: Option<Vec<String>>,
+    /// Explain one rule of the catalogue.
+    #[arg(long, value_name = "ID", conflicts_with = "requirements")]
+    pub explain: Option<String>,
+    /// Only rules of this level.
+    #[arg(long, value_enum, requires = "requirements")]
+    pub level: Option<RuleLevel>,
+    /// Only rules that bind this side.
+    #[arg(long, value_enum, value_name = "SIDE", requires = "requirements")]
+    pub binds: Option<RuleSide>,
+    /// Only rules that a case checks.
+    #[arg(long, requires = "requirements")]
+    pub checked: bool,
+    /// Only rules that no case checks.
+    #[arg(long, requires = "requirements", conflicts_with = "checked")]
+    pub unchecked: bool,
     /// Show how calls and operations end, and what requests are answered: every code and
     /// subcode in words, as Markdown.
-    #[arg(long, conflicts_with = "requirements")]
+    #[arg(long, conflicts_with_all = ["requirements", "explain"])]
     pub result_codes: bool,
     /// As JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// How strongly a rule binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RuleLevel {
+    /// Absolutely.
+    Must,
+    /// Unless there is a good reason.
+    Should,
+    /// As anybody likes.
+    May,
+}
+
+impl RuleLevel {
+    /// As the catalogue has it.
+    #[must_use]
+    pub const fn level(self) -> Level {
+        match self {
+            Self::Must => Level::Must,
+            Self::Should => Level::Should,
+            Self::May => Level::May,
+        }
+    }
+}
+
+/// Whom a rule binds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RuleSide {
+    /// A service that implements the API.
+    Service,
+    /// A bot.
+    Bot,
+    /// Whoever of them does it.
+    Both,
+    /// Whoever sends or receives media.
+    Media,
+}
+
+impl RuleSide {
+    /// As the catalogue has it.
+    #[must_use]
+    pub const fn side(self) -> Side {
+        match self {
+            Self::Service => Side::Service,
+            Self::Bot => Side::Bot,
+            Self::Both => Side::Both,
+            Self::Media => Side::Media,
+        }
+    }
 }
 
 /// `callrig corpus`

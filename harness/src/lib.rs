@@ -6,6 +6,7 @@ pub mod actor;
 pub mod app;
 pub mod bots;
 pub mod case;
+pub mod catalogue;
 pub mod cli;
 pub mod clock;
 pub mod command;

@@ -1,4 +1,7 @@
-//! `callrig list`: what there is to choose from, and what result codes mean.
+//! `callrig list`: what there is to choose from, what is asked of whom, and what result
+//! codes mean.
+
+mod requirements;
 
 use callrig_signaling::call::result::codes;
 use serde_json::json;
@@ -8,7 +11,7 @@ use crate::case;
 use crate::cli::{ExitCode, List};
 use crate::network::NETWORKS;
 
-/// Shows cases and networks.
+/// Shows cases and networks, or what else was asked for.
 pub(super) fn list(arguments: &List) -> Result<ExitCode, Failure> {
     if arguments.result_codes {
         let text = match arguments.json {
@@ -18,42 +21,32 @@ pub(super) fn list(arguments: &List) -> Result<ExitCode, Failure> {
         say(&text)?;
         return Ok(ExitCode::Ok);
     }
-    if arguments.json {
-        return as_json(arguments.requirements);
+    if let Some(id) = &arguments.explain {
+        return requirements::explain(id, arguments.json);
     }
+    if let Some(globs) = &arguments.requirements {
+        return requirements::list(globs, arguments);
+    }
+    say(&if arguments.json { as_json()? } else { as_text() })?;
+    Ok(ExitCode::Ok)
+}
+
+fn as_text() -> String {
     let mut text = String::from("Cases\n");
     for case in case::all() {
         text.push_str(&format!("  {:<44} {}\n", case.id, case.title));
-        if arguments.requirements {
-            for requirement in (case.requirements)() {
-                text.push_str(&format!(
-                    "      {:<7} {}\n              {} [{}]\n",
-                    requirement.level.word(),
-                    requirement.id,
-                    requirement.sentence,
-                    requirement.citation
-                ));
-            }
-        }
     }
     text.push_str("\nNetworks\n");
     for network in &NETWORKS {
         text.push_str(&format!("  {:<20} {}\n", network.name, network.description));
     }
-    say(&text)?;
-    Ok(ExitCode::Ok)
+    text
 }
 
-fn as_json(requirements: bool) -> Result<ExitCode, Failure> {
+fn as_json() -> Result<String, Failure> {
     let cases: Vec<_> = case::all()
         .iter()
-        .map(|case| {
-            let mut value = json!({ "id": case.id, "title": case.title, "stage": case.stage });
-            if requirements {
-                value["requirements"] = json!((case.requirements)());
-            }
-            value
-        })
+        .map(|case| json!({ "id": case.id, "title": case.title, "stage": case.stage }))
         .collect();
     let networks: Vec<_> = NETWORKS
         .iter()
@@ -66,6 +59,5 @@ fn as_json(requirements: bool) -> Result<ExitCode, Failure> {
         })
         .collect();
     let value = json!({ "cases": cases, "networks": networks });
-    say(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
-    Ok(ExitCode::Ok)
+    Ok(format!("{}\n", serde_json::to_string_pretty(&value)?))
 }

@@ -1,6 +1,7 @@
 //! callrig from outside: its library and its command.
 
 mod app;
+mod catalogue;
 mod command_line;
 mod corpus;
 mod determinism;
