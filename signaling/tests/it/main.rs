@@ -6,6 +6,7 @@ mod cost;
 mod delivery;
 mod determinism;
 mod examples;
+mod fuzz;
 mod groups;
 mod input;
 mod media;
