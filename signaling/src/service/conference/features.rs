@@ -98,8 +98,7 @@ impl Service {
     ) -> Result<Reply, ApiError> {
         let body: graph::ClientContext = asked.parse_or_default()?;
         let context = checked_context(body.client_context)?;
-        let conversation = self.in_conference(asked, id)?;
-        self.check_group_permission(asked, id, &[Permission::JoinGroupCall])?;
+        let conversation = self.acting_in(asked, id, &[Permission::JoinGroupCall])?;
         if self.owned(asked, id)?.chat.is_none() {
             let message = "A group call without a chat has neither recording nor transcription.";
             return Err(ApiError::bad_request(message));
@@ -145,8 +144,7 @@ impl Service {
         for level in &levels {
             read.push(mixer_level(level)?);
         }
-        let conversation = self.in_conference(asked, id)?;
-        self.check_group_permission(asked, id, super::participants::JOINING)?;
+        let conversation = self.acting_in(asked, id, super::participants::JOINING)?;
         let reply = self.done_soon(asked, id, Kind::ConfigureMixer, context, 200)?;
         let held = self.conversations.get_mut(&conversation);
         if let Some(conference) = held.and_then(|held| held.conference.as_deref_mut()) {

@@ -54,9 +54,7 @@ impl Service {
     ) -> Result<Reply, ApiError> {
         let body: graph::StartHoldMusic = asked.parse_or_default()?;
         let context = checked_context(body.client_context)?;
-        self.in_conference(asked, id)?;
-        self.check_group_permission(asked, id, super::participants::JOINING)?;
-        let (leg, conversation) = self.participant_of(asked, id, leg)?;
+        let conversation = self.acting_on(asked, id, leg)?;
         let call = self.owned(asked, id)?;
         let app = call.app.clone();
         if leg == call.leg {
@@ -99,9 +97,7 @@ impl Service {
     ) -> Result<Reply, ApiError> {
         let body: graph::ClientContext = asked.parse_or_default()?;
         let context = checked_context(body.client_context)?;
-        self.in_conference(asked, id)?;
-        self.check_group_permission(asked, id, super::participants::JOINING)?;
-        let (leg, conversation) = self.participant_of(asked, id, leg)?;
+        let conversation = self.acting_on(asked, id, leg)?;
         let held = self.hold_of(conversation).and_then(|hold| hold.as_ref());
         if held.is_none_or(|hold| hold.leg != leg) {
             return Err(ApiError::new(409, "Conflict", "The participant is not on hold."));

@@ -12,7 +12,6 @@ use crate::event::Event;
 use crate::graph::LobbyBypassScope;
 use crate::id::{CallId, LegId, TenantId, UserId};
 use crate::service::api::Asked;
-use crate::service::directory::Permission;
 use crate::service::meetings::Meeting;
 use crate::service::people::CommandError;
 use crate::service::reply::{ApiError, Reply};
@@ -161,16 +160,16 @@ impl Service {
         admit: bool,
     ) -> Result<Reply, ApiError> {
         self.lobby_of(asked, id)?;
-        let (found, _) = self.participant_of(asked, id, leg)?;
-        if self.leg(found).is_none_or(|held| held.standing != Standing::Lobby) {
+        self.participant_of(asked, id, leg)?;
+        if self.leg(leg).is_none_or(|held| held.standing != Standing::Lobby) {
             let message = "The participant does not wait in the lobby.";
             return Err(ApiError::new(409, "Conflict", message));
         }
         if admit {
             let refused = |error: CommandError| ApiError::bad_request(error.to_string());
-            self.let_in(asked.now, found).map_err(refused)?;
+            self.let_in(asked.now, leg).map_err(refused)?;
         } else {
-            self.turn_away(asked.now, found, &EndResult::removed());
+            self.turn_away(asked.now, leg, &EndResult::removed());
         }
         Ok(Reply::empty(204))
     }
@@ -202,13 +201,7 @@ impl Service {
         asked: &Asked<'_>,
         id: CallId,
     ) -> Result<crate::id::ConversationId, ApiError> {
-        let conversation = self.in_conference(asked, id)?;
-        self.check_group_permission(
-            asked,
-            id,
-            &[Permission::JoinGroupCallAsGuest, Permission::JoinGroupCall],
-        )?;
-        Ok(conversation)
+        self.acting_in(asked, id, super::participants::JOINING)
     }
 }
 

@@ -36,6 +36,29 @@ impl Service {
         }
     }
 
+    /// The conference in which a call of the caller's acts, where its app may.
+    pub(super) fn acting_in(
+        &self,
+        asked: &Asked<'_>,
+        id: CallId,
+        any_of: &[Permission],
+    ) -> Result<ConversationId, ApiError> {
+        let conversation = self.in_conference(asked, id)?;
+        self.check_group_permission(asked, id, any_of)?;
+        Ok(conversation)
+    }
+
+    /// The same, where it acts on a participant.
+    pub(super) fn acting_on(
+        &self,
+        asked: &Asked<'_>,
+        id: CallId,
+        leg: LegId,
+    ) -> Result<ConversationId, ApiError> {
+        self.acting_in(asked, id, JOINING)?;
+        self.participant_of(asked, id, leg)
+    }
+
     pub(super) fn check_group_permission(
         &self,
         asked: &Asked<'_>,
@@ -46,17 +69,17 @@ impl Service {
         self.check_permission(asked, &call.tenant, any_of)
     }
 
-    /// A participant that rosters show.
+    /// The conference that has a participant in its rosters.
     pub(super) fn participant_of(
         &self,
         asked: &Asked<'_>,
         id: CallId,
         leg: LegId,
-    ) -> Result<(LegId, ConversationId), ApiError> {
+    ) -> Result<ConversationId, ApiError> {
         let conversation = self.in_conference(asked, id)?;
         let held = self.conversations.get(&conversation).and_then(|held| held.legs.get(&leg));
         held.filter(|held| held.standing.is_present())
-            .map(|_| (leg, conversation))
+            .map(|_| conversation)
             .ok_or_else(|| ApiError::not_found("Participant"))
     }
 
@@ -68,9 +91,7 @@ impl Service {
         id: CallId,
         leg: LegId,
     ) -> Result<Reply, ApiError> {
-        self.in_conference(asked, id)?;
-        self.check_group_permission(asked, id, JOINING)?;
-        let (leg, _) = self.participant_of(asked, id, leg)?;
+        self.acting_on(asked, id, leg)?;
         let allowed = self.config.may_remove_participants.as_ref();
         if allowed.is_some_and(|apps| !apps.contains(&asked.caller.app)) {
             let message = "The tenant does not let the app remove participants.";
@@ -109,9 +130,7 @@ impl Service {
     ) -> Result<Reply, ApiError> {
         let body: graph::ClientContext = asked.parse_or_default()?;
         let context = checked_context(body.client_context)?;
-        self.in_conference(asked, id)?;
-        self.check_group_permission(asked, id, JOINING)?;
-        let (leg, _) = self.participant_of(asked, id, leg)?;
+        self.acting_on(asked, id, leg)?;
         let reply = self.done_at_once(asked, id, Kind::MuteParticipant, context)?;
         self.set_server_muted(asked.now, leg, true);
         Ok(reply)
@@ -125,8 +144,7 @@ impl Service {
     ) -> Result<Reply, ApiError> {
         let body: graph::MuteAll = asked.parse_or_default()?;
         let context = checked_context(body.client_context)?;
-        let conversation = self.in_conference(asked, id)?;
-        self.check_group_permission(asked, id, &[Permission::JoinGroupCall])?;
+        let conversation = self.acting_in(asked, id, &[Permission::JoinGroupCall])?;
         let own = self.owned(asked, id)?.leg;
         let named = body.participants.unwrap_or_default();
         let named: Vec<LegId> = named.iter().filter_map(|text| LegId::parse(text)).collect();
@@ -213,8 +231,7 @@ impl Service {
         id: CallId,
         raised: bool,
     ) -> Result<Reply, ApiError> {
-        self.in_conference(asked, id)?;
-        self.check_group_permission(asked, id, JOINING)?;
+        self.acting_in(asked, id, JOINING)?;
         let leg = self.owned(asked, id)?.leg;
         self.set_hand(asked.now, leg, raised);
         Ok(Reply::empty(204))
@@ -227,10 +244,9 @@ impl Service {
         id: CallId,
         leg: Option<LegId>,
     ) -> Result<Reply, ApiError> {
-        let conversation = self.in_conference(asked, id)?;
-        self.check_group_permission(asked, id, JOINING)?;
+        let conversation = self.acting_in(asked, id, JOINING)?;
         let legs = match leg {
-            Some(leg) => vec![self.participant_of(asked, id, leg)?.0],
+            Some(leg) => self.participant_of(asked, id, leg).map(|_| vec![leg])?,
             None => {
                 let held = self.conversations.get(&conversation);
                 held.into_iter().flat_map(|held| held.legs.keys().copied()).collect()

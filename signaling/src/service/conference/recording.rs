@@ -260,12 +260,7 @@ impl Service {
             let message = "API call not allowed for non-Compliance Recording call";
             return Err(ApiError::new(400, "8506", message));
         }
-        self.in_conference(asked, id)?;
-        self.check_group_permission(
-            asked,
-            id,
-            &[Permission::AccessMedia, Permission::JoinGroupCall],
-        )?;
+        self.acting_in(asked, id, &[Permission::AccessMedia, Permission::JoinGroupCall])?;
         let mut operation =
             Operation::running(self.new_operation_id(), Kind::UpdateRecordingStatus, context);
         operation.status = OperationStatus::Completed;
