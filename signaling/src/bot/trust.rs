@@ -99,6 +99,11 @@ impl Bot {
                     self.put_off(request.id);
                 }
             }
+            // Nobody can be believed before keys are known: that is our fault, not theirs.
+            Err(error) if error.may_need_newer_keys() && self.keys.read_at.is_none() => {
+                self.say(Event::Dropped { call: None, reason: DropReason::NoKeys });
+                self.put_off(request.id);
+            }
             Err(error) => self.disbelieve(&request, error),
         }
     }
