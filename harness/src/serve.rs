@@ -27,7 +27,7 @@ use std::thread::JoinHandle;
 use callrig_media::transport::webrtc::Certificate;
 use callrig_signaling::auth::{KeyError, SigningKey, Tokens};
 use callrig_signaling::service::{self, Authentication, Service, WebRtc};
-use rand::{Rng as _, RngExt as _};
+use rand::RngExt as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -154,6 +154,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         closing: closes,
     });
     let listeners = listen::Listeners::start(bound, &identity, &live);
+    rig::keys::rotate(&live);
     Ok(Running { live, addresses, listeners, closing, threads })
 }
 
@@ -370,9 +371,10 @@ fn authentication(settings: &Settings) -> Result<Authentication, StartError> {
             let pem = std::fs::read_to_string(path).map_err(refuse)?;
             SigningKey::from_pkcs8_pem(&pem)?
         }
-        None => SigningKey::generate(|bytes| rand::rng().fill_bytes(bytes))?,
+        None => rig::keys::generate()?,
     };
-    Ok(Authentication::Tokens(Tokens::new(vec![key])))
+    let announced = settings.tokens.announced;
+    Ok(Authentication::Tokens(Tokens { announced, ..Tokens::new(vec![key]) }))
 }
 
 /// Each call has a socket and each client a connection: as many descriptors as the system

@@ -5,6 +5,7 @@
 pub mod calls;
 pub mod directory;
 pub mod events;
+pub mod keys;
 pub mod legs;
 pub mod meetings;
 pub mod recordings;
@@ -114,6 +115,7 @@ pub fn operations() -> Vec<Operation> {
     all.extend(legs::operations());
     all.extend(meetings::operations());
     all.extend(directory::operations());
+    all.extend(keys::operations());
     all.extend(recordings::operations());
     all.extend(voicemails::operations());
     all.extend(events::operations());

@@ -23,6 +23,8 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// The longest message that a voicemail box takes.
 const VOICEMAIL_MAX: Duration = Duration::from_secs(120);
+/// The shortest reign of a key that is followed by others.
+const ROTATION_MIN: Duration = Duration::from_secs(15 * 60);
 
 /// Everything.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -353,11 +355,18 @@ pub struct Tokens {
     pub required: bool,
     /// A private RSA key (PKCS #8, PEM) that signs them; made at the start without it.
     pub key: Option<PathBuf>,
+    /// How long a key that is added is published before it signs.
+    #[serde(deserialize_with = "span")]
+    pub announced: Duration,
+    /// How often another key takes over; zero for never.
+    #[serde(deserialize_with = "span")]
+    pub rotate_every: Duration,
 }
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { required: true, key: None }
+        let announced = Duration::from_secs(300);
+        Self { required: true, key: None, announced, rotate_every: Duration::ZERO }
     }
 }
 
@@ -496,6 +505,10 @@ impl Settings {
             if zero {
                 return refuse(key, "it must not be zero");
             }
+        }
+        // Eight keys are there at once at most, and each stays while tokens of its live.
+        if (Duration::from_nanos(1)..ROTATION_MIN).contains(&self.tokens.rotate_every) {
+            return refuse("tokens.rotate_every", "it must be 0s (never), or 15 minutes or more");
         }
         if self.limits.voicemail > VOICEMAIL_MAX {
             return refuse("limits.voicemail", "it must be 2 minutes or less");

@@ -5,6 +5,7 @@ mod calls;
 mod command;
 mod control;
 mod input;
+mod keys;
 mod meetings;
 mod tls;
 
@@ -105,11 +106,14 @@ struct Rig {
 
 impl Rig {
     async fn start(bot: &Bot, more: &str) -> Self {
+        let tokens = match more.contains("[tokens]") {
+            true => "",
+            false => "[tokens]\nrequired = false",
+        };
         let text = format!(
             r#"
             {more}
-            [tokens]
-            required = false
+            {tokens}
             [[listeners]]
             address = "127.0.0.1:0"
             [[listeners]]

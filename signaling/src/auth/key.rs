@@ -35,6 +35,9 @@ pub enum KeyError {
     /// No more room.
     #[error("there are {0} keys already")]
     TooMany(usize),
+    /// The platform signs nothing.
+    #[error("callers are known by name here: nothing is signed")]
+    ByName,
 }
 
 /// A private RSA key, named by the fingerprint of its public half (RFC 7638). Cheap to

@@ -30,7 +30,7 @@ impl Service {
         let unix = self.unix(now);
         match &mut self.authority {
             Some(authority) => authority.add(unix, key),
-            None => Err(KeyError::TooMany(0)),
+            None => Err(KeyError::ByName),
         }
     }
 

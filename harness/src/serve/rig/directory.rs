@@ -202,7 +202,7 @@ async fn list(State(live): State<Arc<Live>>) -> Outcome<Json<Value>> {
 }
 
 /// Does the same on every shard; says what the last one said.
-async fn everywhere<R: Send + 'static>(
+pub(super) async fn everywhere<R: Send + 'static>(
     live: &Live,
     change: impl Fn(&mut Inside<'_, Platform>) -> R + Clone + Send + 'static,
 ) -> Outcome<R> {
