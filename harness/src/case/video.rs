@@ -445,7 +445,7 @@ fn watching(evidence: &Evidence<'_>) -> Judgement {
 
 fn delays(capture: &Capture, shown: &[(Instant, &Seen)], judgement: &mut Judgement) {
     let mut histogram =
-        Hdr::<u64>::new_with_bounds(1_000, 3_600_000_000_000, 3).expect("the bounds are sound");
+        Hdr::<u64>::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds are sound");
     let (mut near, mut points) = (0, Vec::new());
     for (at, seen) in shown {
         let Some((sent, extended)) = capture.frame(seen.timestamp, near) else { continue };
@@ -457,7 +457,7 @@ fn delays(capture: &Capture, shown: &[(Instant, &Seen)], judgement: &mut Judgeme
             ));
         }
         let delay = at.since(sent).as_nanos() as u64;
-        histogram.saturating_record(delay.max(1_000));
+        histogram.saturating_record(delay);
         points.push((milliseconds(*at), delay as f64 / 1e6));
     }
     if histogram.is_empty() {
