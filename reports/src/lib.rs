@@ -8,6 +8,7 @@
 pub mod compare;
 pub mod environment;
 pub mod escape;
+pub mod gate;
 pub mod histogram;
 pub mod mark;
 pub mod metric;

@@ -3,6 +3,8 @@
 //! All of them are pure functions of the report and write every number through
 //! [`number`](crate::number), so they cannot disagree with one another.
 
+pub mod gate;
+pub mod history;
 pub mod html;
 pub mod json;
 pub mod junit;

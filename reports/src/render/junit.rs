@@ -35,7 +35,7 @@ pub fn render(report: &Report) -> String {
 
 /// Suites may say how many tests were skipped, but the schema that Jenkins checks by (junit-10)
 /// knows no such attribute on the root, which the library writes there all the same.
-fn without_skipped_on_root(file: &str) -> String {
+pub(super) fn without_skipped_on_root(file: &str) -> String {
     let root = file.find("<testsuites").unwrap_or(0);
     // Values are escaped, so neither the bracket nor the quoted name can be within one.
     let end = file[root..].find('>').map_or(file.len(), |length| root + length);
