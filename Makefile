@@ -67,6 +67,22 @@ interop: needs ## The official clients for Python and JavaScript drive `callrig 
 	$(CARGO) build --release --locked --bin callrig
 	harness/tests/interop/run target/release/callrig
 
+# Against what: the commit where this branch left it is built below target/ and compared.
+BASE ?= origin/main
+GATE_ARGS ?=
+.PHONY: gate
+gate: needs ## Does this branch make anything worse than where it left BASE?
+	@.ci/needs gate
+	.ci/gate $(BASE) $(GATE_ARGS)
+
+STUDY_MINUTES ?= 60
+.PHONY: gate-study
+gate-study: needs ## How often the gate errs and what it finds; the last line is the figure
+	@.ci/needs gate
+	$(CARGO) test --workspace --all-features --locked --no-run --test gate_study
+	STUDY_MINUTES=$(STUDY_MINUTES) $(CARGO) test --workspace --all-features --locked --quiet \
+		--test gate_study -- --full
+
 deny: ## Licences, sources and duplicates of what we depend on (needs cargo-deny)
 	$(CARGO) deny check licenses bans sources
 

@@ -23,8 +23,10 @@ pub enum ExitCode {
     Failed = 3,
     /// Nothing was selected, so nothing ran.
     NothingRan = 4,
-    /// A gate found something worse than before.
+    /// A gate found something worse than before, or a load broke its objectives.
     Regressed = 5,
+    /// Nothing was found, but something took away the power to find it: never green.
+    Inconclusive = 6,
 }
 
 impl From<ExitCode> for std::process::ExitCode {
@@ -41,7 +43,8 @@ Exit codes:
   2  the command line cannot be understood
   3  a case failed
   4  nothing was selected, so nothing ran
-  5  a gate found something worse than before";
+  5  a gate found something worse than before, or a load broke its objectives
+  6  inconclusive: nothing was found, but something took away the power to find it";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -114,6 +117,13 @@ pub enum Command {
     Report(Report),
     /// Be the calling platform, over HTTP and UDP, for a bot at your desk.
     Serve(Box<Serve>),
+    /// Compare with a baseline, and say whether something got worse.
+    Gate(Box<Gate>),
+    /// Call a service or a URL at a stated rate, and judge latencies from the intended time.
+    Load(Box<Load>),
+    /// Do stages of the hot path as a gate says, over standard input and output.
+    #[command(hide = true)]
+    Worker(Worker),
 }
 
 /// `callrig run`
@@ -390,11 +400,24 @@ pub struct Import {
     pub keep_addresses: bool,
 }
 
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  callrig report target/callrig/report.json --format html --out /tmp
+      The same findings, rendered again.
+  callrig report history.jsonl
+      What `callrig gate --history` kept: what changed, and in which commit.
+  callrig report history.jsonl --metric 'mos of media/audio/*'
+      The same of some metrics, and the course of the first few.";
+
 /// `callrig report`
 #[derive(Debug, Args)]
+#[command(after_help = REPORT_EXAMPLES)]
 pub struct Report {
-    /// A report.json that `callrig run` wrote.
+    /// A report.json that `callrig run` wrote, or a history (.jsonl) that `callrig gate` wrote.
     pub file: PathBuf,
+    /// Of a history, only these metrics: `*` stands for anything.
+    #[arg(long, value_name = "PATTERN")]
+    pub metric: Option<String>,
     /// Where to write; beside the file unless stated.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -435,6 +458,206 @@ pub struct Serve {
     /// How it is logged.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+const GATE_EXAMPLES: &str = "\
+Examples:
+  callrig run --out target/callrig && cp target/callrig/report.json baseline.json
+  callrig gate --baseline baseline.json
+      Runs the corpora with the baseline's seed and compares everything that repeats
+      exactly: counts, digests, simulated delays, quality.
+  callrig gate --baseline baseline.json --candidate target/callrig/report.json
+      The same with a report that is there already.
+  callrig gate --base ../base/target/release/callrig
+      Another build of callrig and this one do every stage of the hot path side by side:
+      instructions (callgrind), time (pairs), memory that stays. `make gate` builds the
+      merge base and does this.
+  callrig gate --base old/callrig --stage 'opus/*' --tier time --format markdown
+      Some stages, by time only, for a comment under a pull request.
+  callrig gate --baseline baseline.json --history history.jsonl; callrig report history.jsonl
+      What changed, and in which commit.
+
+What may change is stated in gate.toml (found beside you, or with --bounds):
+  time = 0.025           # part of the base's time that two builds may differ by
+  [[bound]]
+  metric = \"mos\"         # `*` stands for anything
+  absolute = 0.01        # or: relative = 0.05, or: ignore = true
+  reason = \"the impairment factors were revised\"
+
+Every run carries twins (the base against itself) and canaries (the base made 5 % worse).
+
+Exit codes:
+  0  clear: nothing is worse by more than what the answer says would have been found
+  1  callrig could not do its work: a file cannot be written
+  2  the command line, or gate.toml, cannot be understood
+  5  regressed: something is worse, or changed where equality was promised
+  6  inconclusive: no baseline, another schema, set-up or machine, a metric that vanished,
+     a twin that alarmed, a canary that was missed, a clock that stood still";
+
+/// `callrig gate`
+#[derive(Debug, Args)]
+#[command(after_help = GATE_EXAMPLES)]
+pub struct Gate {
+    /// The report.json to compare with, for what repeats exactly.
+    #[arg(long, value_name = "REPORT", required_unless_present = "base")]
+    pub baseline: Option<PathBuf>,
+    /// The report.json that is compared; without it the corpora are run now.
+    #[arg(long, value_name = "REPORT", requires = "baseline")]
+    pub candidate: Option<PathBuf>,
+    /// Another build of callrig to compare this one with, for what things cost.
+    #[arg(long, value_name = "BINARY")]
+    pub base: Option<PathBuf>,
+    /// Which costs to compare; several with commas.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = CostTier::ALL)]
+    pub tier: Vec<CostTier>,
+    /// Only these stages: `*` stands for anything.
+    #[arg(long, value_name = "PATTERN", num_args = 1.., requires = "base")]
+    pub stage: Vec<String>,
+    /// What may change (TOML); gate.toml in this folder if there is one.
+    #[arg(long, value_name = "FILE")]
+    pub bounds: Option<PathBuf>,
+    /// How the answer is printed.
+    #[arg(long, value_enum, default_value_t = GateFormat::Text)]
+    pub format: GateFormat,
+    /// Also write gate.json, gate.md and gate-junit.xml here.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Append what was measured to this file (JSON lines), for `callrig report`.
+    #[arg(long, value_name = "FILE")]
+    pub history: Option<PathBuf>,
+    /// Where the corpora are.
+    #[command(flatten)]
+    pub corpora: CorporaDir,
+}
+
+/// What a stage costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CostTier {
+    /// Counted by callgrind.
+    Instructions,
+    /// In pairs.
+    Time,
+    /// That stays.
+    Memory,
+}
+
+impl CostTier {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Instructions, Self::Time, Self::Memory];
+}
+
+/// How a gate's answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GateFormat {
+    /// For the terminal.
+    Text,
+    /// For machines.
+    Json,
+    /// For a comment under a pull request.
+    Markdown,
+    /// Annotations of GitHub Actions.
+    Github,
+    /// For what collects test results.
+    Junit,
+}
+
+const LOAD_EXAMPLES: &str = "\
+Examples:
+  callrig load --rate 50 --duration 60s --slo 'setup.p(99)<50ms' --slo 'errors<0.1%'
+      Fifty calls a second against a `callrig serve` of its own: rung by a person, answered
+      and hung up by a bot, every step timed from when the call was meant to begin.
+  callrig load --rate 10..200 --poisson --duration 5m --slo 'p(99)<100ms @95%'
+      A ramp of random arrivals; met or broken only as far as it is proved at 95 %.
+  callrig load --rate 20@30s,500@5s,20@30s --slo 'p(99.9)<1s min 5000'
+      A spike.
+  callrig load --replay day.txt --url http://127.0.0.1:9440 --bot-listen 127.0.0.1:3978
+      Arrivals as recorded (a time in seconds on each line) against a service that runs,
+      whose app has the webhook http://127.0.0.1:3978/.
+  callrig load --find-capacity --rate 20 --duration 10s --slo 'setup.p(99)<50ms'
+      The highest rate within the objectives.
+  callrig load --http http://127.0.0.1:8080/ --rate 1000 --slo 'p(99)<1.2*twin' --twin a/load.json
+
+Objectives: [STEP.]QUANTITY COMPARISON LIMIT [@ CONFIDENCE%] [min SAMPLES]
+  STEP        ring, notified, answer, setup, hangup, ended; the whole call without one
+  QUANTITY    p(99.9), mean, max, errors, rate
+  LIMIT       20ms, 0.1%, 50/s, 1.2*twin
+
+A second in which the generator itself was late by more than a tenth of an objective's limit
+is void for it; more than 2 % of void seconds leave it not measurable.
+
+Exit codes:
+  0  every objective was met
+  1  callrig could not do its work: a file cannot be written, the service cannot be started
+  2  the command line or an objective cannot be understood
+  5  an objective was broken
+  6  inconclusive: an objective was not measurable, or not a single call succeeded";
+
+/// `callrig load`
+#[derive(Debug, Args)]
+#[command(after_help = LOAD_EXAMPLES)]
+pub struct Load {
+    /// Calls per second: `50`, a ramp `10..100`, or pieces `20@30s,500@5s,20@30s`.
+    #[arg(long, value_name = "RATE", default_value = "10", conflicts_with = "replay")]
+    pub rate: String,
+    /// How long, for pieces that do not say it themselves.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub duration: core::time::Duration,
+    /// Random arrivals (Poisson) instead of even ones.
+    #[arg(long)]
+    pub poisson: bool,
+    /// Begin calls when this file says: a time in seconds on each line.
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+    /// All random choices follow from it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// A service with people (`callrig serve`); one is started unless stated.
+    #[arg(long, value_name = "URL", conflicts_with = "http")]
+    pub url: Option<String>,
+    /// Where our bot listens; the service's app must have it as its webhook.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    pub bot_listen: SocketAddr,
+    /// The bot's token, where the service asks for one.
+    #[arg(long, value_name = "TOKEN", env = "CALLRIG_LOAD_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// GET this URL instead of calling.
+    #[arg(long, value_name = "URL")]
+    pub http: Option<String>,
+    /// People have phones that send and receive real media.
+    #[arg(long)]
+    pub media: bool,
+    /// What people say once the call stands: the id of a recording.
+    #[arg(long, value_name = "RECORDING", requires = "media")]
+    pub play: Option<String>,
+    /// How long a call is kept up once it stands.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub hold: core::time::Duration,
+    /// How long one call may take.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub timeout: core::time::Duration,
+    /// An objective, such as `setup.p(99)<50ms`; several are all to be met.
+    #[arg(long = "slo", value_name = "OBJECTIVE")]
+    pub objective: Vec<String>,
+    /// What another load found (load.json), for objectives such as `p(99)<1.2*twin`.
+    #[arg(long, value_name = "FILE")]
+    pub twin: Option<PathBuf>,
+    /// Search the highest rate within the objectives, beginning at --rate.
+    #[arg(long, conflicts_with = "replay", requires = "objective")]
+    pub find_capacity: bool,
+    /// The highest rate that the search tries.
+    #[arg(long, value_name = "RATE", default_value_t = 5_000.0, requires = "find_capacity")]
+    pub rate_max: f64,
+    /// Write load.json, load.html, load.md, load-junit.xml and load.hlog here.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `callrig worker`
+#[derive(Debug, Args)]
+pub struct Worker {
+    /// Do this piece of work once, for callgrind to look at, and end.
+    #[arg(long, value_name = "JSON")]
+    pub count: Vec<String>,
 }
 
 /// How logs are written.

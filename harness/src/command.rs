@@ -2,12 +2,15 @@
 //! do next, and the exit code that is documented for it.
 
 mod corpus;
+mod gate;
 mod judge;
 mod list;
 pub(crate) mod load;
+mod open_loop;
 mod report;
 mod run;
 mod serve;
+mod worker;
 
 use core::fmt;
 
@@ -60,6 +63,9 @@ pub fn main() -> ExitCode {
         Command::Corpus(arguments) => corpus::corpus(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Serve(arguments) => serve::serve(&arguments),
+        Command::Gate(arguments) => gate::gate(&arguments),
+        Command::Load(arguments) => open_loop::load(&arguments),
+        Command::Worker(arguments) => worker::worker(&arguments),
     };
     match outcome {
         Ok(code) => code,

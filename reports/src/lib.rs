@@ -10,6 +10,7 @@ pub mod environment;
 pub mod escape;
 pub mod gate;
 pub mod histogram;
+pub mod load;
 pub mod mark;
 pub mod metric;
 pub mod number;

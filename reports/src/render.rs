@@ -8,6 +8,7 @@ pub mod history;
 pub mod html;
 pub mod json;
 pub mod junit;
+pub mod load;
 pub mod markdown;
 pub mod text;
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
+use callrig_reports::gate::history::History;
 use callrig_reports::{Report, render};
 
 use super::{Failure, say};
@@ -14,6 +15,12 @@ use crate::output;
 /// Renders a report that was written before.
 pub(super) fn report(arguments: &cli::Report) -> Result<ExitCode, Failure> {
     let file = &arguments.file;
+    if file.extension().is_some_and(|extension| extension == "jsonl") {
+        return history(arguments);
+    }
+    if arguments.metric.is_some() {
+        return Err(Failure::usage(anyhow!("--metric selects from a history (.jsonl) only")));
+    }
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let report = render::json::parse(&text)
@@ -21,6 +28,20 @@ pub(super) fn report(arguments: &cli::Report) -> Result<ExitCode, Failure> {
     let beside = file.parent().unwrap_or(Path::new("."));
     write(&report, arguments.out.as_deref().unwrap_or(beside), &arguments.format)?;
     show(&report)?;
+    Ok(ExitCode::Ok)
+}
+
+/// Shows what changed in which commit.
+fn history(arguments: &cli::Report) -> Result<ExitCode, Failure> {
+    let file = &arguments.file;
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let history = History::parse(&text);
+    if history.entries.is_empty() {
+        let file = file.display();
+        return Err(Failure::nothing(format!("{file} holds no line of a gate's history")));
+    }
+    say(&render::history::text(&history, arguments.metric.as_deref()))?;
     Ok(ExitCode::Ok)
 }
 

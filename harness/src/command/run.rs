@@ -26,15 +26,24 @@ use crate::{environment, output, trace};
 
 /// Runs what was asked for and reports it.
 pub(super) fn run(mut arguments: Run) -> Result<ExitCode, Failure> {
-    let started_at = environment::now();
-    let began = Instant::now();
     rescue_paths(&mut arguments);
-    let selection = Selection::new(&arguments.case).map_err(Failure::usage)?;
-    let asked = networks(&arguments)?;
-    let wanted = Wanted::parse(&arguments.payload, &arguments.flow)?;
     // Before an hour's work, not after it.
     output::make(&arguments.out)?;
-    let (loaded, corpora_digest, deviations) = load(&arguments, &wanted)?;
+    let report = found(&arguments)?;
+    write(&report, &arguments.out, &arguments.format)?;
+    show(&report)?;
+    say(&format!("\n{}\n", written(&arguments)))?;
+    Ok(exit_code(&report))
+}
+
+/// Runs what was asked for: the report of it.
+pub(super) fn found(arguments: &Run) -> Result<Report, Failure> {
+    let started_at = environment::now();
+    let began = Instant::now();
+    let selection = Selection::new(&arguments.case).map_err(Failure::usage)?;
+    let asked = networks(arguments)?;
+    let wanted = Wanted::parse(&arguments.payload, &arguments.flow)?;
+    let (loaded, corpora_digest, deviations) = load(arguments, &wanted)?;
     for note in &loaded.notes {
         eprintln!("callrig: {note}");
     }
@@ -48,19 +57,16 @@ pub(super) fn run(mut arguments: Run) -> Result<ExitCode, Failure> {
     };
     let plan = Plan::make(&loaded.subjects, &networks, case::all(), &selection);
     if plan.performances.is_empty() {
-        return Err(Failure::nothing(nothing(&arguments, &loaded)));
+        return Err(Failure::nothing(nothing(arguments, &loaded)));
     }
-    let results = perform(&arguments, &plan, &deviations)?;
+    let results = perform(arguments, &plan, &deviations)?;
     let mut report = Report::new(env!("CARGO_PKG_VERSION"), started_at, arguments.seed);
     describe(&mut report, &loaded.subjects, &plan, corpora_digest);
     report.results = results;
     report.took_ms = u64::try_from(began.elapsed().as_millis()).ok();
     let report = report.finish();
     report.check()?;
-    write(&report, &arguments.out, &arguments.format)?;
-    show(&report)?;
-    say(&format!("\n{}\n", written(&arguments)))?;
-    Ok(exit_code(&report))
+    Ok(report)
 }
 
 /// Where a report was made, and all that its results refer to.

@@ -6,6 +6,8 @@ mod command_line;
 mod corpus;
 mod determinism;
 mod deviations;
+mod gate;
+mod load;
 mod measures;
 mod serve;
 mod stages;

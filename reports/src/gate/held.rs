@@ -13,15 +13,24 @@ pub struct Held {
     pub base: f64,
     /// Of the base in another process.
     pub twin: f64,
-    /// Of the base, which keeps [`Held::CANARY`] bytes of each unit on purpose.
+    /// Of the base, which keeps [`canary_bytes`] of each unit on purpose.
     pub canary: f64,
     /// Of the candidate.
     pub candidate: f64,
+    /// How few bytes per unit cannot be told from none, since memory is counted in pages.
+    pub resolution: f64,
 }
 
-impl Held {
-    /// What the canary keeps of each unit.
-    pub const CANARY: usize = 64;
+/// How much more of a stage's units may stay.
+fn bound(stage: &str, resolution: f64, bounds: &Bounds) -> f64 {
+    let metric = format!("held {stage}");
+    bounds.absolute(&metric).unwrap_or(bounds.held).max(resolution)
+}
+
+/// What the canary of a stage has to keep of each unit to be found.
+#[must_use]
+pub fn canary_bytes(stage: &str, resolution: f64, bounds: &Bounds) -> usize {
+    (4.0 * bound(stage, resolution, bounds)).min(1e6) as usize
 }
 
 /// Judges one stage.
@@ -29,7 +38,7 @@ impl Held {
 pub fn judge(held: &Held, bounds: &Bounds) -> Findings {
     let mut found = Findings::default();
     let metric = format!("held {}", held.stage);
-    let bound = bounds.absolute(&metric).unwrap_or(bounds.held);
+    let bound = bound(&held.stage, held.resolution, bounds);
     let values = [held.base, held.twin, held.canary, held.candidate];
     if values.iter().any(|value| !value.is_finite()) {
         let text = format!("{}: the memory of a process cannot be read", held.stage);
@@ -61,7 +70,7 @@ pub fn judge(held: &Held, bounds: &Bounds) -> Findings {
         candidate: format!("{:.1} B per unit", held.candidate),
         finding,
         effect: None,
-        bound: format!("at most {bound} B per unit more"),
+        bound: format!("at most {bound:.0} B per unit more"),
     });
     found
 }

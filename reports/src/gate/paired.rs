@@ -20,7 +20,7 @@ use crate::stats;
 /// After how many replicas the rule looks.
 pub const LOOKS: [usize; 6] = [6, 8, 10, 12, 16, 20];
 /// Before so many it does not alarm, however sure it seems.
-const ALARMS_FROM: usize = 12;
+pub const ALARMS_FROM: usize = 12;
 /// At how many looks it may alarm.
 const ALARM_LOOKS: f64 = 3.0;
 

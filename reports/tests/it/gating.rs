@@ -77,7 +77,7 @@ const SABOTAGE: &[Sabotage] = &[
             r.results
                 .iter_mut()
                 .flat_map(|one| &mut one.metrics)
-                .for_each(|m| m.value = Value::Undefined)
+                .for_each(|m| m.value = Value::Undefined);
         },
         Outcome::Inconclusive,
         None,
@@ -256,7 +256,10 @@ fn counts_and_memory_have_their_controls() {
     }
     let held = |candidate, twin, canary| {
         let stage = "jitter".into();
-        concluded(held::judge(&Held { stage, base: 1.0, twin, canary, candidate }, &bounds))
+        concluded(held::judge(
+            &Held { stage, base: 1.0, twin, canary, candidate, resolution: 1.0 },
+            &bounds,
+        ))
     };
     assert_eq!(held(2.0, 1.0, 70.0).outcome, Outcome::Clear);
     assert_eq!(held(40.0, 1.0, 70.0).outcome, Outcome::Regressed);

@@ -1,0 +1,203 @@
+//! What was seen of every call, and what can be said of it.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+
+/// The length of a window in which the generator is judged.
+pub const WINDOW_NANOS: u64 = 1_000_000_000;
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// When it was meant to begin, in nanoseconds after the load began.
+    pub intended: u64,
+    /// By how much the generator began it later.
+    pub late: u64,
+    /// How long it took from the intended time to its end, or to its failure, which is no latency.
+    pub latency: u64,
+    /// How long each step took, by the number of the step; the first from the intended time.
+    pub steps: Vec<(u8, u64)>,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+/// All calls of a load.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Samples {
+    /// The names of the steps.
+    pub steps: Vec<String>,
+    /// The calls, in any order.
+    pub calls: Vec<Sample>,
+    /// Calls that were meant to begin and never did: the generator could not.
+    pub never_begun: u64,
+}
+
+/// The latencies of a step, or of whole calls, from the windows that count.
+#[derive(Debug, Clone)]
+pub struct Latencies {
+    /// In nanoseconds, with three digits: of what ended as it should.
+    pub histogram: Histogram<u64>,
+    /// How many never ended as they should: for a percentile they are later than any other.
+    pub endless: u64,
+    /// The sum of squares, for the mean's interval.
+    squares: f64,
+}
+
+/// The greatest latency that is told apart from greater ones: an hour.
+const NANOS_MAX: u64 = 3_600_000_000_000;
+
+/// A histogram as all of them are here.
+#[must_use]
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, NANOS_MAX, 3).expect("the bounds are sound")
+}
+
+impl Latencies {
+    fn new() -> Self {
+        Self { histogram: histogram(), endless: 0, squares: 0.0 }
+    }
+
+    fn record(&mut self, nanos: u64) {
+        self.histogram.saturating_record(nanos.max(1));
+        self.squares += (nanos as f64).powi(2);
+    }
+
+    /// The standard deviation over the square root of the count.
+    #[must_use]
+    pub fn error_of_mean(&self) -> f64 {
+        let count = self.histogram.len() as f64;
+        if count < 2.0 {
+            return f64::INFINITY;
+        }
+        let mean = self.histogram.mean();
+        let variance = (self.squares / count - mean * mean).max(0.0) * count / (count - 1.0);
+        (variance / count).sqrt()
+    }
+
+    /// How many are above a limit, in nanoseconds.
+    #[must_use]
+    pub fn above(&self, limit: f64) -> u64 {
+        let limit = limit.clamp(0.0, NANOS_MAX as f64) as u64;
+        self.histogram.len() - self.histogram.count_between(0, limit) + self.endless
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.len() + self.endless
+    }
+
+    /// The value that this part of them does not exceed, in nanoseconds; infinite where it never
+    /// came, `None` of nothing.
+    #[must_use]
+    pub fn at(&self, part: f64) -> Option<f64> {
+        if self.count() == 0 {
+            return None;
+        }
+        let within = part * self.count() as f64 / self.histogram.len().max(1) as f64;
+        if self.histogram.is_empty() || within > 1.0 {
+            return Some(f64::INFINITY);
+        }
+        Some(self.histogram.value_at_quantile(within) as f64)
+    }
+}
+
+/// The windows of a load, by how late the generator was in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Windows {
+    /// The greatest lateness of each window that had a call.
+    late: BTreeMap<u64, u64>,
+}
+
+impl Windows {
+    /// Whether a window is void where the generator may be so late.
+    #[must_use]
+    pub fn is_void(&self, intended: u64, late_max: u64) -> bool {
+        self.late.get(&(intended / WINDOW_NANOS)).is_some_and(|late| *late > late_max)
+    }
+
+    /// How many windows there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.late.len() as u64
+    }
+
+    /// How many of them are void.
+    #[must_use]
+    pub fn void(&self, late_max: u64) -> u64 {
+        self.late.values().filter(|late| **late > late_max).count() as u64
+    }
+}
+
+impl Samples {
+    /// The windows of this load.
+    #[must_use]
+    pub fn windows(&self) -> Windows {
+        let mut windows = Windows::default();
+        for call in &self.calls {
+            let late = windows.late.entry(call.intended / WINDOW_NANOS).or_default();
+            *late = (*late).max(call.late);
+        }
+        windows
+    }
+
+    /// How late the generator was, call by call.
+    #[must_use]
+    pub fn lateness(&self) -> Histogram<u64> {
+        let mut late = histogram();
+        for call in &self.calls {
+            late.saturating_record(call.late.max(1));
+        }
+        late
+    }
+
+    /// The latencies of a step, or of whole calls, in windows that are not void. A call that
+    /// failed has no latency: what fails at once is not fast.
+    #[must_use]
+    pub fn latencies(&self, step: Option<&str>, windows: &Windows, late_max: u64) -> Latencies {
+        let number = step.and_then(|step| self.steps.iter().position(|known| known == step));
+        let mut latencies = Latencies::new();
+        for call in self.calls.iter().filter(|call| !windows.is_void(call.intended, late_max)) {
+            let of_step = |number: usize| {
+                let mut steps = call.steps.iter();
+                steps.find(|(of, _)| usize::from(*of) == number).map(|(_, nanos)| *nanos)
+            };
+            let nanos = match (step, number) {
+                (None, _) => call.failure.is_none().then_some(call.latency),
+                (Some(_), number) => number.and_then(of_step),
+            };
+            match nanos {
+                Some(nanos) => latencies.record(nanos),
+                None => latencies.endless += 1,
+            }
+        }
+        latencies
+    }
+
+    /// Calls that failed, and calls that were meant to be.
+    #[must_use]
+    pub fn failed(&self) -> (u64, u64) {
+        let failed = self.calls.iter().filter(|call| call.failure.is_some()).count() as u64;
+        (failed + self.never_begun, self.calls.len() as u64 + self.never_begun)
+    }
+
+    /// From the first intended time to the last, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        let of = |call: &Sample| call.intended;
+        let first = self.calls.iter().map(of).min().unwrap_or(0);
+        let last = self.calls.iter().map(of).max().unwrap_or(0);
+        (last - first) as f64 / 1e9
+    }
+
+    /// Why calls failed, and how often.
+    #[must_use]
+    pub fn failures(&self) -> BTreeMap<String, u64> {
+        let mut failures = BTreeMap::new();
+        for why in self.calls.iter().filter_map(|call| call.failure.as_ref()) {
+            *failures.entry(why.clone()).or_default() += 1;
+        }
+        failures
+    }
+}

@@ -1,0 +1,267 @@
+//! What a load found: for the terminal, for a pull request, as a page, as JUnit and as JSON.
+
+use std::fmt::Write as _;
+
+use maud::{DOCTYPE, html};
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
+
+use crate::escape::{markdown_code as code, visible};
+use crate::gate::Outcome;
+use crate::histogram::Histogram;
+use crate::load::outcome::{Answer, Judged, Load};
+use crate::metric::Unit;
+use crate::number;
+
+/// The percentiles that are told.
+const PERCENTILES: [f64; 5] = [50.0, 90.0, 99.0, 99.9, 100.0];
+
+/// As JSON.
+#[must_use]
+pub fn json(load: &Load) -> String {
+    let mut text = serde_json::to_string_pretty(load).expect("numbers are finite, keys are words");
+    text.push('\n');
+    text
+}
+
+/// One line that says it all.
+#[must_use]
+pub fn headline(load: &Load) -> String {
+    let words = match load.outcome {
+        Outcome::Clear if load.objectives.is_empty() => "measured, without objectives",
+        Outcome::Clear => "every objective met",
+        Outcome::Inconclusive => "inconclusive",
+        Outcome::Regressed => "an objective was broken",
+    };
+    format!(
+        "load: {words}; {} of {} calls succeeded at {}/s",
+        load.succeeded,
+        load.intended,
+        number::digits(load.rate)
+    )
+}
+
+fn seconds(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |value| number::show_number(value, Unit::Seconds))
+}
+
+fn row(histogram: &Histogram) -> Vec<String> {
+    let mut row = vec![histogram.name.to_string(), histogram.count.to_string()];
+    row.extend(PERCENTILES.map(|percentile| seconds(histogram.value_at(percentile))));
+    row
+}
+
+fn value_of(judged: &Judged) -> String {
+    let (Some(value), Some(limit)) = (judged.value, judged.limit) else { return String::new() };
+    if judged.objective.contains("errors") {
+        return format!("{} of {} %", number::digits(100.0 * value), number::digits(100.0 * limit));
+    }
+    if judged.objective.contains("rate") {
+        return format!("{} of {}/s", number::digits(value), number::digits(limit));
+    }
+    format!("{} of {}", seconds(Some(value)), seconds(Some(limit)))
+}
+
+/// What was said of the generator itself.
+fn honesty(load: &Load) -> String {
+    let late = |percentile| seconds(load.lateness.value_at(percentile));
+    let cpu = load.own_cpu.map_or_else(
+        || "unknown".to_owned(),
+        |share| format!("{} %", number::digits((1_000.0 * share).round() / 10.0)),
+    );
+    format!(
+        "the generator was late by {} (p50), {} (p99), {} (max); {} of {} windows void; its own \
+         share of the processors: {cpu}",
+        late(50.0),
+        late(99.0),
+        late(100.0),
+        load.void_windows,
+        load.windows
+    )
+}
+
+/// For the terminal.
+#[must_use]
+pub fn text(load: &Load) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{}: {}", visible(&load.target), visible(&load.arrivals));
+    let _ = writeln!(
+        out,
+        "{:<10} {:>9} {:>11} {:>11} {:>11} {:>11} {:>11}",
+        "from intended", "count", "p50", "p90", "p99", "p99.9", "max"
+    );
+    for histogram in load.latencies.iter().filter(|one| one.count > 0) {
+        let row = row(histogram);
+        let _ = writeln!(
+            out,
+            "{:<13} {:>9} {:>11} {:>11} {:>11} {:>11} {:>11}",
+            visible(&row[0]),
+            row[1],
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            row[6]
+        );
+    }
+    for (why, count) in &load.failures {
+        let _ = writeln!(out, "failed     {count} times: {}", visible(why));
+    }
+    let _ = writeln!(out, "honesty    {}", honesty(load));
+    for judged in &load.objectives {
+        let _ = writeln!(
+            out,
+            "{:<15} {}  {}  ({})",
+            judged.answer.word(),
+            visible(&judged.objective),
+            value_of(judged),
+            visible(&judged.why)
+        );
+    }
+    for note in &load.notes {
+        let _ = writeln!(out, "note       {}", visible(note));
+    }
+    let _ = writeln!(out, "{}", headline(load));
+    out
+}
+
+/// For a comment under a pull request.
+#[must_use]
+pub fn markdown(load: &Load) -> String {
+    let mut out = format!("## {}\n\n", headline(load));
+    let _ = writeln!(out, "{} · {}\n", code(&load.target), code(&load.arrivals));
+    let _ = writeln!(out, "| from the intended time | count | p50 | p90 | p99 | p99.9 | max |");
+    let _ = writeln!(out, "| :-- | --: | --: | --: | --: | --: | --: |");
+    for histogram in load.latencies.iter().filter(|one| one.count > 0) {
+        let cells: Vec<String> = row(histogram).iter().map(|cell| code(cell)).collect();
+        let _ = writeln!(out, "| {} |", cells.join(" | "));
+    }
+    out.push('\n');
+    for judged in &load.objectives {
+        let _ = writeln!(
+            out,
+            "- {}: {} {} ({})",
+            judged.answer.word(),
+            code(&judged.objective),
+            code(&value_of(judged)),
+            code(&judged.why)
+        );
+    }
+    for (why, count) in &load.failures {
+        let _ = writeln!(out, "- failed {count} times: {}", code(why));
+    }
+    let _ = writeln!(out, "\n{}", code(&honesty(load)));
+    out
+}
+
+/// One page, that needs nothing else.
+#[must_use]
+pub fn html(load: &Load) -> String {
+    let style = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;\
+        padding:0 1rem;color-scheme:light dark}table{border-collapse:collapse;width:100%}\
+        th,td{padding:.3rem .6rem;text-align:right;border-bottom:1px solid #8884}\
+        th:first-child,td:first-child{text-align:left}svg{width:100%;height:auto}\
+        .met{color:#2a7d3f}.broken{color:#c0392b}";
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width,initial-scale=1";
+                title { "callrig load" }
+                style { (maud::PreEscaped(style)) }
+            }
+            body {
+                h1 { (visible(&headline(load))) }
+                p { (visible(&load.target)) ", " (visible(&load.arrivals)) }
+                table {
+                    tr {
+                        th { "from the intended time" } th { "count" } th { "p50" } th { "p90" }
+                        th { "p99" } th { "p99.9" } th { "max" }
+                    }
+                    @for histogram in load.latencies.iter().filter(|one| one.count > 0) {
+                        tr { @for cell in row(histogram) { td { (visible(&cell)) } } }
+                    }
+                }
+                @for histogram in load.latencies.iter().filter(|one| one.count > 0) {
+                    h3 { (visible(&histogram.name)) }
+                    (maud::PreEscaped(curve(histogram)))
+                }
+                @if !load.objectives.is_empty() {
+                    h2 { "Objectives" }
+                    ul {
+                        @for judged in &load.objectives {
+                            li class=(judged.answer.word()) {
+                                (judged.answer.word()) ": " code { (visible(&judged.objective)) } " "
+                                (value_of(judged)) " (" (visible(&judged.why)) ")"
+                            }
+                        }
+                    }
+                }
+                @if !load.failures.is_empty() {
+                    h2 { "Failures" }
+                    ul {
+                        @for (why, count) in &load.failures { li { (count) " × " (visible(why)) } }
+                    }
+                }
+                p { (visible(&honesty(load))) }
+                @for note in &load.notes { p { (visible(note)) } }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// The percentile curve as HdrHistogram draws it: the axis is how many times rarer each value is.
+fn curve(histogram: &Histogram) -> String {
+    let rarity = |percentile: f64| (1.0 / (1.0 - percentile / 100.0).max(1e-6)).log10();
+    let points: Vec<(f64, f64)> =
+        histogram.points.iter().map(|point| (rarity(point.percentile), point.value)).collect();
+    let right = points.iter().map(|one| one.0).fold(1.0, f64::max);
+    let top = points.iter().map(|one| one.1).fold(f64::MIN_POSITIVE, f64::max);
+    let mut path = String::new();
+    for (x, y) in &points {
+        // Writing to a String cannot fail.
+        let _ = write!(path, "{:.1},{:.1} ", 40.0 + 740.0 * x / right, 150.0 - 130.0 * y / top);
+    }
+    format!(
+        "<svg viewBox=\"0 0 800 180\" role=\"img\"><polyline fill=\"none\" stroke=\"#3572b0\" \
+         stroke-width=\"2\" points=\"{path}\"/><line x1=\"40\" y1=\"150\" x2=\"780\" y2=\"150\" \
+         stroke=\"#8888\"/><text x=\"40\" y=\"172\" font-size=\"12\" fill=\"currentColor\">p0\
+         </text><text x=\"780\" y=\"172\" font-size=\"12\" text-anchor=\"end\" \
+         fill=\"currentColor\">1 in {}</text><text x=\"40\" y=\"14\" font-size=\"12\" \
+         fill=\"currentColor\">{}</text></svg>",
+        number::digits(10_f64.powf(right).round()),
+        number::show_number(top, Unit::Seconds)
+    )
+}
+
+/// As JUnit XML: an objective that is broken failed, one that is not measurable is an error.
+#[must_use]
+pub fn junit(load: &Load) -> String {
+    let mut suite = TestSuite::new("callrig load");
+    for judged in &load.objectives {
+        let message = format!("{} ({})", value_of(judged), judged.why);
+        let status = match judged.answer {
+            Answer::Met => TestCaseStatus::success(),
+            Answer::Broken => failed(NonSuccessKind::Failure, &message),
+            Answer::NotMeasurable => failed(NonSuccessKind::Error, &message),
+        };
+        suite.add_test_case(TestCase::new(visible(&judged.objective), status));
+    }
+    let whole = match load.outcome {
+        Outcome::Inconclusive => failed(NonSuccessKind::Error, &honesty(load)),
+        Outcome::Clear | Outcome::Regressed => TestCaseStatus::success(),
+    };
+    suite.add_test_case(TestCase::new("the load could be judged", whole));
+    let mut file = quick_junit::Report::new("callrig load");
+    file.add_test_suite(suite);
+    let text = file.to_string().expect("writing to memory does not fail, and all text is visible");
+    super::junit::without_skipped_on_root(&text)
+}
+
+fn failed(kind: NonSuccessKind, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_message(visible(message));
+    status
+}
