@@ -13,6 +13,8 @@ use super::worker::{Ask, Injection, LINE_BYTES_MAX, PROTOCOL, Reply};
 
 /// How long a worker may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How long it may take to say who it is.
+const HELLO_MAX: Duration = Duration::from_secs(15);
 
 /// Why a worker is of no use.
 #[derive(Debug, Error)]
@@ -29,8 +31,8 @@ pub enum ArmError {
     #[error("{0} ended in the middle of its work, or is no callrig that knows `worker`")]
     Ended(String),
     /// It says nothing.
-    #[error("{0} did not answer within {ANSWER_MAX:?}")]
-    Silent(String),
+    #[error("{0} did not answer within {1:?}")]
+    Silent(String, Duration),
     /// It says something else.
     #[error("{binary} answered {answer:?}, which is not what it was asked")]
     Strange {
@@ -106,7 +108,7 @@ impl Arm {
             environment: Environment::default(),
             stages: Vec::new(),
         };
-        match arm.reply()? {
+        match arm.reply(HELLO_MAX)? {
             Reply::Hello { protocol: PROTOCOL, environment, stages } => {
                 arm.environment = environment;
                 arm.stages = stages;
@@ -124,9 +126,9 @@ impl Arm {
         ArmError::Strange { binary: self.name.clone(), answer }
     }
 
-    fn reply(&self) -> Result<Reply, ArmError> {
-        let line = self.replies.recv_timeout(ANSWER_MAX).map_err(|error| match error {
-            RecvTimeoutError::Timeout => ArmError::Silent(self.name.clone()),
+    fn reply(&self, within: Duration) -> Result<Reply, ArmError> {
+        let line = self.replies.recv_timeout(within).map_err(|error| match error {
+            RecvTimeoutError::Timeout => ArmError::Silent(self.name.clone(), within),
             RecvTimeoutError::Disconnected => ArmError::Ended(self.name.clone()),
         })?;
         serde_json::from_str(&line).map_err(|_| self.strange(line.trim_end()))
@@ -138,7 +140,7 @@ impl Arm {
         let ended = || ArmError::Ended(self.name.clone());
         let asks = self.asks.as_mut().ok_or_else(ended)?;
         asks.write_all(&line).and_then(|()| asks.flush()).map_err(|_| ended())?;
-        match self.reply()? {
+        match self.reply(ANSWER_MAX)? {
             Reply::Refused { why } => Err(ArmError::Refused { binary: self.name.clone(), why }),
             reply => Ok(reply),
         }

@@ -188,7 +188,7 @@ fn windows_in_which_the_generator_was_late_are_void() {
     let judged = judge(&objective, &simulated(of("the generator itself, for a second")), None);
     assert_eq!(judged.answer, Answer::Met, "one of a hundred windows is void: {judged:?}");
     assert!(judged.why.contains("1 of 100 windows void"), "{judged:?}");
-    let judged = judge(&objective, &simulated(of("one second once")), None);
+    let judged = judge(&objective, &simulated(of("at the very begin")), None);
     assert_eq!(judged.answer, Answer::Broken, "the server's stall is its own: {judged:?}");
     let always = Stall { name: "", generator: |t| t + 0.005, server: at_once, truth: at_once };
     let judged = judge(&objective, &simulated(&always), None);

@@ -30,7 +30,8 @@ impl Default for Bounds {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bound {
-    /// Which metrics: a name (`mos`, `time rtp/parse`), where `*` stands for anything.
+    /// Which metrics: a name (`mos`, `mos{0x1a2b3c4d}`, `time rtp/parse`), where `*` stands for
+    /// anything.
     pub metric: String,
     /// In which results: their key as the report shows it, where `*` stands for anything; all of
     /// them without it.
@@ -47,6 +48,15 @@ pub struct Bound {
     pub ignore: bool,
     /// Why. There is always a reason.
     pub reason: String,
+}
+
+impl Bound {
+    /// Whether it is about this metric of this result: with its label, or without.
+    fn is_of(&self, metric: &str, result: &str) -> bool {
+        let name = metric.split('{').next().unwrap_or(metric);
+        (matches(&self.metric, metric) || matches(&self.metric, name))
+            && self.result.as_deref().is_none_or(|pattern| matches(pattern, result))
+    }
 }
 
 /// Why bounds are none.
@@ -113,10 +123,7 @@ impl Bounds {
     /// The bound of a metric in a result.
     #[must_use]
     pub fn of(&self, metric: &str, result: &str) -> Option<&Bound> {
-        self.bound.iter().rev().find(|bound| {
-            matches(&bound.metric, metric)
-                && bound.result.as_deref().is_none_or(|pattern| matches(pattern, result))
-        })
+        self.bound.iter().rev().find(|bound| bound.is_of(metric, result))
     }
 
     /// What a part of a cost metric may change, where it is stated.
@@ -139,8 +146,7 @@ impl Bounds {
         let mut used = vec![false; self.bound.len()];
         for (metric, result) in all {
             for (bound, used) in self.bound.iter().zip(&mut used) {
-                *used |= matches(&bound.metric, metric)
-                    && bound.result.as_deref().is_none_or(|pattern| matches(pattern, result));
+                *used |= bound.is_of(metric, result);
             }
         }
         self.bound.iter().zip(used).filter(|(_, used)| !used).map(|(bound, _)| bound).collect()
