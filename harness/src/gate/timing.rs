@@ -25,7 +25,7 @@ pub const UNITS_MIN: u32 = 20;
 const UNITS_MAX: u32 = 1_000_000;
 /// Measurements of each arm in one replica, at least.
 pub const ROUNDS: usize = 15;
-/// And at most, as long as the replica is not known to [`PRECISION`]: on a machine that does other
+/// And at most, as long as the replica is not known well enough: on a machine that does other
 /// things as well.
 pub const ROUNDS_MAX: usize = 60;
 /// The standard error of a replica that is good enough.

@@ -182,11 +182,16 @@ pub(super) fn cipher() -> Work {
     })
 }
 
+/// A number is protected once only, so each packet has the next one.
 pub(super) fn protect() -> Work {
-    let (mut right, datagrams) = (connected().1, datagrams(160));
+    let mut right = connected().1;
+    let mut datagram = packet(0, Bytes::from_static(&[0x55; 160])).to_bytes().to_vec();
+    let mut number = 0_u16;
     Box::new(move |units| {
-        for datagram in datagrams.iter().cycle().take(units as usize) {
-            black_box(right.protect(black_box(datagram)).expect("it is connected"));
+        for _ in 0..units {
+            number = number.wrapping_add(1);
+            datagram[2..4].copy_from_slice(&number.to_be_bytes());
+            black_box(right.protect(black_box(&datagram)).expect("it is connected"));
         }
     })
 }
