@@ -119,6 +119,20 @@ impl Session {
         })
     }
 
+    /// Goes on between the same two sides with its media taken apart in another way, as
+    /// when a relayed call becomes a mixed one. The transport below stays, so that the peer
+    /// need not be asked; streams and counts begin anew. Drain before: what is still to be
+    /// handed out is lost.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); then nothing has changed.
+    pub fn retarget(&mut self, config: Config, epoch: Epoch, seed: u64) -> Result<(), ConfigError> {
+        let mut anew = Self::new(config, epoch, seed)?;
+        core::mem::swap(&mut anew.secure, &mut self.secure);
+        *self = anew;
+        Ok(())
+    }
+
     /// Takes what arrives, and the time. Cannot fail: what is wrong with a datagram is an
     /// [`Event::Dropped`].
     pub fn handle_input(&mut self, now: Instant, input: Input) {

@@ -227,15 +227,19 @@ struct Open {
 }
 
 impl Open {
-    /// The session anew, taking its media apart.
-    fn mixed_session(
-        &self,
+    /// A session that relayed takes its media apart from now on, by the same transport.
+    /// What it sends is its own: the sources that were announced were the other side's.
+    fn retarget(
+        &mut self,
         epoch: Epoch,
         certificate: Option<&Certificate>,
         seed: u64,
-    ) -> Result<Session, ConfigError> {
-        let config = session_config(&self.sides, Purpose::Terminate, certificate);
-        Session::new(config, epoch, seed)
+    ) -> Result<(), ConfigError> {
+        let mut config = session_config(&self.sides, Purpose::Terminate, certificate);
+        for line in &mut config.local.media {
+            line.ssrc = None;
+        }
+        self.session.retarget(config, epoch, seed)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

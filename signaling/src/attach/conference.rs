@@ -292,7 +292,7 @@ fn line_for(local: &Description, kind: MediaKind) -> Option<usize> {
 
 impl Attachments {
     /// A leg takes its place in a room, which is made for the first. A session that
-    /// relayed begins anew at the same address, and takes its media apart from now on.
+    /// relayed takes its media apart from now on.
     pub(crate) fn seat(
         &mut self,
         now: Instant,

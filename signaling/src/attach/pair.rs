@@ -48,8 +48,8 @@ impl Attachments {
         }
     }
 
-    /// The platform is the other side of a leg from now on. A session that relayed begins
-    /// anew at the same address.
+    /// The platform is the other side of a leg from now on. A session that relayed goes on by
+    /// the same transport, with streams of its own.
     pub(crate) fn take_apart(&mut self, leg: LegId, seed: u64) -> Result<(), ConfigError> {
         let (epoch, certificate) = (self.epoch, self.shared.certificate().cloned());
         let Some(open) = self.open_mut(leg) else { return Ok(()) };
@@ -57,10 +57,9 @@ impl Attachments {
         if open.purpose == Purpose::Terminate {
             return Ok(());
         }
-        let session = open.mixed_session(epoch, certificate.as_ref(), seed)?;
+        let stats = Box::new(open.session.stats());
+        open.retarget(epoch, certificate.as_ref(), seed)?;
         open.purpose = Purpose::Terminate;
-        let relayed = core::mem::replace(&mut open.session, session);
-        let stats = Box::new(relayed.stats());
         self.outputs.push_back(Output::Event(leg, Event::Ended(stats)));
         Ok(())
     }

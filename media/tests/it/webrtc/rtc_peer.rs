@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use callrig_media::datagram::Datagram;
-use callrig_media::description::{Codec, Direction};
+use callrig_media::description::{Codec, Description, Direction};
 use callrig_media::event::{Event, TransportEvent};
-use callrig_media::time::Instant;
+use callrig_media::session;
+use callrig_media::time::{Epoch, Instant};
 use callrig_media::transport::sdp;
 use callrig_media::transport::webrtc::{Certificate, Profile};
 use rand::{RngExt as _, SeedableRng as _};
@@ -181,6 +182,8 @@ impl Peer {
 struct World {
     now: Instant,
     server: Server,
+    sides: (Description, Description),
+    certificate: Certificate,
     peer: Peer,
     flight: VecDeque<(Instant, Datagram)>,
     loss: f64,
@@ -197,10 +200,11 @@ impl World {
         let offer = sdp::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
         let answer = able(&certificate, 1).answer(&offer);
         peer.answered(Instant::ZERO, sdp::write(&answer, 1));
+        let sides = (answer.clone(), offer.clone());
         let server = Server::new(&certificate, answer, offer);
         let flight = VecDeque::new();
         let random = Pcg64Mcg::seed_from_u64(1);
-        Self { now: Instant::ZERO, server, peer, flight, loss, random }
+        Self { now: Instant::ZERO, server, sides, certificate, peer, flight, loss, random }
     }
 
     fn send(&mut self, datagrams: Vec<Datagram>) {
@@ -282,6 +286,37 @@ fn a_peer_connection_calls_and_both_hear_each_other() {
     let drops: Vec<_> = said.iter().filter(dropped).collect();
     assert!(drops.is_empty(), "{drops:?}");
     assert!(world.server.events.iter().any(|event| matches!(event, Event::Audio(_))));
+}
+
+#[test]
+fn a_relayed_session_is_taken_apart_later_without_a_new_handshake() {
+    let profiles = vec![SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm];
+    let mut world = World::new(profiles, 0.0);
+    world.run_until(Instant::from_millis(3_000));
+    let config = |world: &World, relay: bool| {
+        let (local, remote) = world.sides.clone();
+        let certificate = Some(world.certificate.clone());
+        session::Config { certificate, relay, ..session::Config::new(local, remote) }
+    };
+    let relayed = config(&world, true);
+    world.server.session.retarget(relayed, Epoch::default(), 8).expect("as before");
+    let speak = |world: &mut World, numbers: core::ops::Range<u16>| {
+        for number in numbers {
+            world.peer.speak(world.now, number);
+            let end = world.now + 20 * MS;
+            world.run_until(end);
+        }
+    };
+    speak(&mut world, 0..20);
+    let packets = core::iter::from_fn(|| world.server.session.poll_packet()).count();
+    assert!((19..=20).contains(&packets), "{packets}");
+    assert!(!world.server.events.iter().any(|event| matches!(event, Event::Audio(_))));
+    let mixed = config(&world, false);
+    world.server.session.retarget(mixed, Epoch::default(), 9).expect("as before");
+    speak(&mut world, 20..60);
+    let played = world.server.events.iter().filter(|event| matches!(event, Event::Audio(_)));
+    assert!(played.count() > 25);
+    assert!(world.peer.connected);
 }
 
 #[test]
