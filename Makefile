@@ -20,12 +20,14 @@ needs:
 	@.ci/needs build
 
 .PHONY: interop-media
-interop-media: needs ## Chromium and aiortc call a session of ours, live
+interop-media: needs ## Chromium, aiortc and GStreamer call sessions and `callrig serve`, live
 	@.ci/needs peers
 	@test -x target/interop/bin/python || python3 -m venv target/interop
 	@target/interop/bin/pip install --quiet aiortc
 	AIORTC_PYTHON=$(CURDIR)/target/interop/bin/python \
 		$(CARGO) test --locked -p callrig-media --test interop -- --ignored --nocapture --test-threads 1
+	$(CARGO) build --release --locked --bin callrig
+	harness/tests/interop/live/run target/release/callrig
 
 .PHONY: judges
 judges:

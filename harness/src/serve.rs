@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod client;
+pub mod console;
 pub mod gauges;
 pub mod guard;
 pub mod hands;
@@ -295,11 +296,7 @@ fn raise(
         let ports = share(&settings.media.ports, number, count).ok_or(StartError::Ports)?;
         let config = service::Config {
             authentication: authentication.clone(),
-            // All WebRTC peers of a shard share one port.
-            webrtc: Some(WebRtc {
-                address: inbox.open(SocketAddr::new(settings.media.address, 0))?,
-                certificate: certificate.clone(),
-            }),
+            webrtc: Some(webrtc(&settings.media, &mut inbox, &certificate)?),
             ..service_config(settings, base_url, number, ports)
         };
         let seed = rand::rng().random();
@@ -322,6 +319,41 @@ fn raise(
     let everybody = People::new(settings.media.address, time.epoch(), handles.clone(), ear);
     threads.push(shard::spawn("people", people_inbox, time, everybody, Habits)?);
     Ok((handles, people, threads))
+}
+
+/// Where a shard is reached by WebRTC: one port for all of its peers, at each address.
+fn webrtc(
+    media: &settings::Media,
+    inbox: &mut Inbox<Platform>,
+    certificate: &Certificate,
+) -> Result<WebRtc, StartError> {
+    let address = inbox.open(SocketAddr::new(media.address, 0))?;
+    let mut others = Vec::new();
+    match &media.webrtc {
+        Some(told) => {
+            for ip in told.iter().filter(|ip| **ip != media.address) {
+                let wanted = SocketAddr::new(*ip, 0);
+                let refuse = |source| StartError::Listen { address: wanted, source };
+                others.push(inbox.open(wanted).map_err(refuse)?);
+            }
+        }
+        // What nobody asked for may fail.
+        None => others.extend(
+            on_the_network()
+                .filter(|ip| *ip != media.address)
+                .and_then(|ip| inbox.open(SocketAddr::new(ip, 0)).ok()),
+        ),
+    }
+    Ok(WebRtc { address, others, certificate: certificate.clone() })
+}
+
+/// This machine's address on its network: where a datagram to the outside would come from.
+/// None is sent.
+fn on_the_network() -> Option<IpAddr> {
+    let socket = std::net::UdpSocket::bind((core::net::Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    // An address of documentation (RFC 5737); any that needs the default route does.
+    socket.connect((core::net::Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
 
 /// The ports of one shard.

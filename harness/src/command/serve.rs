@@ -137,6 +137,7 @@ fn welcome(arguments: &Serve, running: &Running) -> String {
     let _ = write!(
         text,
         "
+Call it yourself   {base}/   (a softphone, in a browser)
 Ring it            curl -X POST {base}/rig/calls
 with a recording   curl {base}/rig/calls --json '{{\"play\": \"audio/opus-20ms-32k-mono-en\"}}'
 Watch              curl -N {base}/rig/events

@@ -28,7 +28,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::timeline::{Answer, What};
-use super::{Live, gauges, hands, rig, watch};
+use super::{Live, console, gauges, hands, rig, watch};
 use crate::world::live::shard::Unavailable;
 
 /// How many headers of a request are looked at.
@@ -47,6 +47,7 @@ pub fn router(live: Arc<Live>) -> Router {
         .route("/health/ready", get(watch::ready))
         .route("/health/live", get(watch::live))
         .merge(rig::router(&live))
+        .merge(console::router())
         .with_state(live)
         .fallback(move |request| answer(front.clone(), request))
 }

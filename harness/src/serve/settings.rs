@@ -138,6 +138,9 @@ impl Default for Server {
 pub struct Media {
     /// The address that bots and phones are told; one of this machine's.
     pub address: IpAddr,
+    /// Where WebRTC peers find the platform beside that address. Without it, where this
+    /// machine is on its network, so that a browser elsewhere can call.
+    pub webrtc: Option<Vec<IpAddr>>,
     /// On which ports, such as `20000-32767`.
     #[serde(deserialize_with = "ports")]
     pub ports: RangeInclusive<u16>,
@@ -145,7 +148,7 @@ pub struct Media {
 
 impl Default for Media {
     fn default() -> Self {
-        Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), ports: 20_000..=32_767 }
+        Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), webrtc: None, ports: 20_000..=32_767 }
     }
 }
 

@@ -168,9 +168,15 @@ impl Candidate {
     /// The only candidate of a side that has one address (RFC 8445 section 5.1.2.1).
     #[must_use]
     pub fn host(address: SocketAddr) -> Self {
+        Self::host_after(0, address)
+    }
+
+    /// One of a side with several addresses, with so many better ones before it.
+    #[must_use]
+    pub fn host_after(better: u16, address: SocketAddr) -> Self {
         Self {
-            foundation: "1".to_owned(),
-            priority: (126 << 24) | (0xffff << 8) | 255,
+            foundation: (u32::from(better) + 1).to_string(),
+            priority: (126 << 24) | (u32::from(u16::MAX - better) << 8) | 255,
             address,
             carrier: Carrier::Udp,
             kind: CandidateKind::Host,

@@ -66,7 +66,8 @@ impl Profile {
 /// What a transport is built from.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Our address: where what we send comes from.
+    /// Our address. What we send comes from where the peer has found us, which may be another
+    /// one of those that we announced.
     pub address: SocketAddr,
     /// What we have told the peer.
     pub local: Secure,
@@ -164,10 +165,12 @@ pub enum Output {
     Event(TransportEvent),
 }
 
-/// An address from which the peer has passed a check.
+/// An address from which the peer has passed a check, and the one of ours that it came to: a
+/// platform with several is answered from where it was asked.
 #[derive(Clone, Copy, Debug)]
 struct Way {
     address: SocketAddr,
+    local: SocketAddr,
     checked: Instant,
 }
 
@@ -319,7 +322,7 @@ impl Transport {
             });
         }
         let payload = self.arena.split().freeze();
-        Ok(Datagram { source: self.address, destination: way.address, payload })
+        Ok(Datagram { source: way.local, destination: way.address, payload })
     }
 
     /// Says goodbye and stops: nothing is taken or sent any more.
@@ -340,7 +343,7 @@ impl Transport {
         if let Some(0..=3) = first {
             return self.check(now, datagram);
         }
-        if !self.ways.iter().any(|way| way.address == datagram.source) {
+        if !self.knows(datagram.source) {
             return self.drop(now, DropReason::ForeignAddress, &datagram.payload);
         }
         match first {
@@ -379,10 +382,13 @@ impl Transport {
             Ok(None) => return,
             Err(reason) => return self.drop(now, reason, &[]),
         };
-        self.send_to(source, check.answer.into());
+        let local = datagram.destination;
+        let answer = check.answer.into();
+        let answer = Datagram { source: local, destination: source, payload: answer };
+        self.outputs.push_back(Output::Datagram(answer));
         if check.passed {
             let first = self.ways.is_empty();
-            self.passed(now, source, check.nominated);
+            self.passed(Way { address: source, local, checked: now }, check.nominated);
             if first && self.dtls.start(now).is_err() {
                 return self.end(CloseReason::HandshakeFailed);
             }
@@ -391,19 +397,18 @@ impl Transport {
     }
 
     /// The peer is at this address.
-    fn passed(&mut self, now: Instant, address: SocketAddr, nominated: bool) {
-        let way = Way { address, checked: now };
-        let index = match self.ways.iter().position(|way| way.address == address) {
+    fn passed(&mut self, way: Way, nominated: bool) {
+        let Way { address, local, .. } = way;
+        let known = |known: &Way| known.address == address && known.local == local;
+        let index = match self.ways.iter().position(known) {
             Some(index) => index,
             None => {
-                if self.ways.is_full() {
-                    let others = self.ways.iter().enumerate().skip(1);
-                    let oldest = others.min_by_key(|(_, way)| way.checked).map(|(index, _)| index);
-                    let lost = self.ways.remove(oldest.unwrap_or(1)).address;
-                    self.say(TransportEvent::WayLost { address: lost });
-                }
+                self.make_room();
+                let is_new = !self.knows(address);
                 self.ways.push(way);
-                self.say(TransportEvent::WayFound { address });
+                if is_new {
+                    self.say(TransportEvent::WayFound { address });
+                }
                 self.ways.len() - 1
             }
         };
@@ -411,6 +416,23 @@ impl Transport {
         if nominated && index > 0 {
             self.ways.swap(0, index);
             self.say(TransportEvent::WayChosen { address });
+        }
+    }
+
+    fn knows(&self, address: SocketAddr) -> bool {
+        self.ways.iter().any(|way| way.address == address)
+    }
+
+    /// The way that has shown itself least lately goes, never the chosen one.
+    fn make_room(&mut self) {
+        if !self.ways.is_full() {
+            return;
+        }
+        let others = self.ways.iter().enumerate().skip(1);
+        let oldest = others.min_by_key(|(_, way)| way.checked).map(|(index, _)| index);
+        let address = self.ways.remove(oldest.unwrap_or(1)).address;
+        if !self.knows(address) {
+            self.say(TransportEvent::WayLost { address });
         }
     }
 
@@ -471,15 +493,11 @@ impl Transport {
     /// Sends what the handshake has to send.
     fn flush(&mut self) {
         while let Some(message) = self.dtls.poll_transmit() {
-            if let Some(peer) = self.peer() {
-                self.send_to(peer, message.freeze());
+            if let Some(way) = self.ways.first() {
+                let (source, destination, payload) = (way.local, way.address, message.freeze());
+                self.outputs.push_back(Output::Datagram(Datagram { source, destination, payload }));
             }
         }
-    }
-
-    fn send_to(&mut self, destination: SocketAddr, payload: Bytes) {
-        let source = self.address;
-        self.outputs.push_back(Output::Datagram(Datagram { source, destination, payload }));
     }
 
     fn say(&mut self, event: TransportEvent) {

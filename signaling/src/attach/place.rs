@@ -5,7 +5,8 @@ use core::net::SocketAddr;
 use std::collections::BTreeSet;
 
 use callrig_media::datagram::Datagram;
-use callrig_media::description::{Description, MediaDescription, Secure};
+use callrig_media::description::secure::Candidate;
+use callrig_media::description::{Description, Extension, MediaDescription, Secure};
 use callrig_media::event::TransportEvent;
 use callrig_media::transport::webrtc::{self, Certificate, Demultiplexer};
 
@@ -17,6 +18,8 @@ pub struct WebRtc {
     /// Where all WebRTC legs of the platform (of this shard) receive; this address stands
     /// in the descriptions, so it must be one that peers can reach.
     pub address: SocketAddr,
+    /// Where they receive as well, best first: a peer tries all of them.
+    pub others: Vec<SocketAddr>,
     /// By which the platform is known to peers.
     pub certificate: Certificate,
 }
@@ -54,14 +57,26 @@ impl Place {
     pub(crate) fn announced(&self, mut media: Vec<MediaDescription>) -> Vec<MediaDescription> {
         for (line, index) in media.iter_mut().zip(0..) {
             line.ssrc = self.ssrc.map(|first| first.wrapping_add(index));
+            line.retransmission_ssrc = self.ssrc.map(|first| first.wrapping_add(0x8000 + index));
         }
         media
     }
 
     /// A description of somebody there who could do `media`.
     pub(crate) fn describe(&self, media: Vec<MediaDescription>) -> Description {
+        let media = match self.secure {
+            Some(_) => media.into_iter().map(MediaDescription::for_webrtc).map(unnamed).collect(),
+            None => media,
+        };
         Description { secure: self.secure.clone(), ..Description::new(self.address, media) }
     }
+}
+
+/// The same without names of lines on packets: who agrees on them takes nothing without
+/// one, and what is relayed may come without.
+fn unnamed(mut line: MediaDescription) -> MediaDescription {
+    line.extensions.retain(|entry| entry.extension != Extension::Mid);
+    line
 }
 
 /// The legs at the shared port.
@@ -94,7 +109,9 @@ impl Shared {
     /// is the first one.
     pub(super) fn take(&mut self, leg: LegId, seed: u64) -> Result<(Place, bool), WebRtcError> {
         let webrtc = self.webrtc.as_ref().ok_or(WebRtcError::Absent)?;
-        let secure = webrtc::describe(&webrtc.certificate, webrtc.address, seed)?;
+        let mut secure = webrtc::describe(&webrtc.certificate, webrtc.address, seed)?;
+        let others = webrtc.others.iter().zip(1..);
+        secure.candidates.extend(others.map(|(at, better)| Candidate::host_after(better, *at)));
         self.peers.insert(leg, &secure.ufrag);
         let first = self.legs.is_empty();
         self.legs.insert(leg);
@@ -110,7 +127,8 @@ impl Shared {
 
     /// Whose a datagram is, if it came to the shared port at all.
     pub(super) fn route(&self, datagram: &Datagram) -> Option<Option<LegId>> {
-        let here = self.webrtc.as_ref()?.address == datagram.destination;
+        let WebRtc { address, others, .. } = self.webrtc.as_ref()?;
+        let here = *address == datagram.destination || others.contains(&datagram.destination);
         here.then(|| self.peers.route(datagram.source, &datagram.payload).ok())
     }
 

@@ -14,6 +14,7 @@ use callrig_signaling::service::{self, CommandError, WebRtc};
 use crate::world::{World, bot_config, config};
 
 const SHARED: ([u8; 4], u16) = ([127, 0, 0, 1], 3478);
+const LAN: ([u8; 4], u16) = ([192, 0, 2, 1], 3478);
 
 /// An offer as a browser makes one, of sound alone.
 fn browser() -> Description {
@@ -26,7 +27,7 @@ fn browser() -> Description {
 
 fn reachable() -> service::Config {
     let certificate = Certificate::generate().expect("cryptography works");
-    let webrtc = Some(WebRtc { address: SHARED.into(), certificate });
+    let webrtc = Some(WebRtc { address: SHARED.into(), others: vec![LAN.into()], certificate });
     service::Config { webrtc, ..config() }
 }
 
@@ -53,12 +54,14 @@ fn a_browser_is_answered_at_the_port_that_all_share() {
     assert_eq!(answer.address, std::net::SocketAddr::from(SHARED));
     let secure = answer.secure.as_deref().expect("it is WebRTC");
     assert!(secure.ice_lite && secure.setup == Setup::Passive);
-    assert_eq!(secure.candidates.len(), 1);
+    let candidates: Vec<_> = secure.candidates.iter().map(|one| one.address).collect();
+    assert_eq!(candidates, [SHARED, LAN].map(std::net::SocketAddr::from));
+    assert!(secure.candidates[0].priority > secure.candidates[1].priority);
     assert!(answer.media[0].ssrc.is_some(), "some stacks want it announced");
     assert_eq!(sdp::parse(&sdp::write(&answer, 1)), Ok(answer));
     let stranger = Datagram {
         source: ([192, 0, 2, 9], 1).into(),
-        destination: SHARED.into(),
+        destination: LAN.into(),
         payload: vec![0x80; 40].into(),
     };
     world.service.handle_input(world.now, Input::Datagram(stranger));
