@@ -1,22 +1,32 @@
 //! The UDP sockets of one thread: one for each address that media is expected at. The
-//! thread sleeps here, until a datagram comes, its inbox is filled, or time is up.
+//! thread sleeps here, until a datagram comes, its inbox is filled, or time is up. What has
+//! come is taken many datagrams at a time, and a run of datagrams from one address to
+//! another leaves at once, cut up by the kernel, where the kernel can (`recvmmsg`, GRO, GSO).
 
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use callrig_media::datagram::Datagram;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use slab::Slab;
 
 /// The largest datagram that is taken; RTP stays within an MTU.
 pub const DATAGRAM_BYTES_MAX: usize = 2_048;
-/// So many datagrams of one socket are taken before the next one has its turn.
-const TURN: usize = 64;
+/// So many times the kernel is asked for datagrams of one socket before the next one has its
+/// turn.
+const TURN: usize = 4;
+/// Room for what the kernel hands over in one piece: a datagram, or a row of them.
+const PIECE_BYTES: usize = 64 * 1_024;
+/// How many pieces are taken at once.
+const PIECES: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
+/// The longest run that leaves at once, in bytes: what an IP packet can say.
+const RUN_BYTES_MAX: usize = 60_000;
 /// Datagrams share memory in chunks of this size.
 const CHUNK_BYTES: usize = 64 * 1_024;
 /// How many sockets are told of at once.
@@ -48,13 +58,23 @@ pub struct Sockets {
     open: Slab<Open>,
     by_address: HashMap<SocketAddr, usize>,
     ready: VecDeque<usize>,
-    room: BytesMut,
+    taking: Taking,
+    run: Vec<u8>,
     counts: Counts,
+}
+
+/// Where datagrams are put.
+#[derive(Debug)]
+struct Taking {
+    pieces: Vec<u8>,
+    meta: [RecvMeta; PIECES],
+    room: BytesMut,
 }
 
 #[derive(Debug)]
 struct Open {
     socket: UdpSocket,
+    state: UdpSocketState,
     address: SocketAddr,
     ready: bool,
 }
@@ -73,7 +93,12 @@ impl Sockets {
             open: Slab::new(),
             by_address: HashMap::new(),
             ready: VecDeque::new(),
-            room: BytesMut::new(),
+            taking: Taking {
+                pieces: vec![0; PIECES * PIECE_BYTES],
+                meta: [RecvMeta::default(); PIECES],
+                room: BytesMut::new(),
+            },
+            run: Vec::new(),
             counts: Counts::default(),
         };
         Ok((sockets, waker))
@@ -95,12 +120,13 @@ impl Sockets {
         let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(BUFFER_BYTES);
         socket.bind(&address.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let mut socket = UdpSocket::from_std(socket.into());
         let address = socket.local_addr()?;
         let entry = self.open.vacant_entry();
         self.poll.registry().register(&mut socket, Token(entry.key()), Interest::READABLE)?;
         self.by_address.insert(address, entry.key());
-        entry.insert(Open { socket, address, ready: false });
+        entry.insert(Open { socket, state, address, ready: false });
         Ok(address)
     }
 
@@ -155,7 +181,7 @@ impl Sockets {
         for _ in 0..self.ready.len() {
             let Some(key) = self.ready.pop_front() else { break };
             let Some(open) = self.open.get_mut(key).filter(|open| open.ready) else { continue };
-            if drain(open, &mut self.room, &mut self.counts, into) {
+            if drain(open, &mut self.taking, &mut self.counts, into) {
                 self.ready.push_back(key);
             } else {
                 open.ready = false;
@@ -167,44 +193,104 @@ impl Sockets {
     /// Sends each datagram from the socket at its source. What cannot be sent at once is
     /// lost, as in any network.
     pub fn send(&mut self, batch: &mut Vec<Datagram>) {
-        for datagram in batch.drain(..) {
-            let open = self.by_address.get(&datagram.source).and_then(|key| self.open.get(*key));
+        let mut rest = batch.as_slice();
+        while let Some(first) = rest.first() {
+            let open = self.by_address.get(&first.source).and_then(|key| self.open.get(*key));
             let Some(open) = open else {
                 self.counts.unroutable += 1;
+                rest = &rest[1..];
                 continue;
             };
-            match open.socket.send_to(&datagram.payload, datagram.destination) {
-                Ok(_) => self.counts.sent += 1,
-                Err(_) => self.counts.unsent += 1,
+            let length = run_length(rest, open.state.max_gso_segments());
+            let (run, others) = rest.split_at(length);
+            rest = others;
+            let sent = match run {
+                [one] => open.socket.send_to(&one.payload, one.destination).map(drop),
+                run => send_run(open, run, &mut self.run),
+            };
+            match sent {
+                Ok(()) => self.counts.sent += run.len() as u64,
+                Err(_) => self.counts.unsent += run.len() as u64,
             }
         }
+        batch.clear();
     }
+}
+
+/// How many datagrams from here on leave at once: to one address, all of one size but the
+/// last, which may be smaller.
+fn run_length(batch: &[Datagram], segments_max: usize) -> usize {
+    let Some(first) = batch.first() else { return 0 };
+    let size = first.payload.len();
+    let mut bytes = size;
+    let mut length = 1;
+    while let Some(next) = batch.get(length).filter(|_| length < segments_max && size > 0) {
+        let alike = next.source == first.source && next.destination == first.destination;
+        bytes += next.payload.len();
+        if !alike || next.payload.len() > size || bytes > RUN_BYTES_MAX {
+            break;
+        }
+        length += 1;
+        if next.payload.len() < size {
+            break;
+        }
+    }
+    length
+}
+
+fn send_run(open: &Open, run: &[Datagram], room: &mut Vec<u8>) -> io::Result<()> {
+    room.clear();
+    for datagram in run {
+        room.extend_from_slice(&datagram.payload);
+    }
+    let transmit = Transmit {
+        destination: run[0].destination,
+        ecn: None,
+        contents: room,
+        segment_size: Some(run[0].payload.len()),
+        src_ip: None,
+    };
+    open.state.try_send(UdpSockRef::from(&open.socket), &transmit)
 }
 
 /// Takes a turn's worth of datagrams; whether there may be more.
-fn drain(open: &Open, room: &mut BytesMut, counts: &mut Counts, into: &mut Vec<Datagram>) -> bool {
+fn drain(open: &Open, taking: &mut Taking, counts: &mut Counts, into: &mut Vec<Datagram>) -> bool {
+    let Taking { pieces, meta, room } = taking;
     for _ in 0..TURN {
-        match open.socket.recv_from(space(room)) {
-            Ok((length, _)) if length > DATAGRAM_BYTES_MAX => counts.too_large += 1,
-            Ok((length, source)) => {
-                counts.received += 1;
-                let payload: Bytes = room.split_to(length).freeze();
-                into.push(Datagram { source, destination: open.address, payload });
-            }
+        let mut chunks = pieces.chunks_mut(PIECE_BYTES);
+        let mut slices: [IoSliceMut<'_>; PIECES] =
+            core::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()));
+        let taken = match open.state.recv(UdpSockRef::from(&open.socket), &mut slices, meta) {
+            Ok(taken) => taken,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             // What ICMP says of a packet that was sent earlier; the socket is as good as before.
-            Err(_) => {}
+            Err(_) => continue,
+        };
+        for (slice, meta) in slices.iter().zip(meta.iter()).take(taken) {
+            let bytes = &slice[..meta.len];
+            // An empty datagram is one as well.
+            let count = bytes.len().div_ceil(meta.stride.max(1)).max(1);
+            for index in 0..count {
+                let from = index * meta.stride;
+                let part = &bytes[from..(from + meta.stride).min(bytes.len())];
+                if part.len() > DATAGRAM_BYTES_MAX {
+                    counts.too_large += 1;
+                    continue;
+                }
+                counts.received += 1;
+                if room.capacity() < part.len() {
+                    room.reserve(CHUNK_BYTES);
+                }
+                room.extend_from_slice(part);
+                let payload: Bytes = room.split().freeze();
+                into.push(Datagram { source: meta.addr, destination: open.address, payload });
+            }
+        }
+        if taken < PIECES {
+            return false;
         }
     }
     true
-}
-
-/// Room for one datagram, and for a byte that shows that there would have been more.
-fn space(room: &mut BytesMut) -> &mut [u8] {
-    if room.len() <= DATAGRAM_BYTES_MAX {
-        *room = BytesMut::zeroed(CHUNK_BYTES);
-    }
-    &mut room[..=DATAGRAM_BYTES_MAX]
 }
 
 #[cfg(test)]
@@ -265,6 +351,60 @@ mod tests {
         assert_eq!(arrived.len(), 1);
         assert_eq!(arrived[0].payload.len(), DATAGRAM_BYTES_MAX);
         assert_eq!((sockets.counts().too_large, sockets.counts().unroutable), (1, 1));
+    }
+
+    #[test]
+    fn a_run_is_of_one_size_to_one_address_and_ends_with_a_smaller_one() {
+        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let sized = |length: usize, to| Datagram {
+            source: at(1),
+            destination: at(to),
+            payload: Bytes::from(vec![7; length]),
+        };
+        let batch = [
+            sized(900, 2),
+            sized(900, 2),
+            sized(100, 2),
+            sized(100, 2),
+            sized(100, 3),
+            sized(0, 3),
+        ];
+        let lengths = |segments| {
+            let (mut rest, mut found) = (&batch[..], Vec::new());
+            while !rest.is_empty() {
+                let length = run_length(rest, segments);
+                found.push(length);
+                rest = &rest[length..];
+            }
+            found
+        };
+        assert_eq!(lengths(64), [3, 1, 2]);
+        assert_eq!(lengths(2), [2, 2, 2]);
+        assert_eq!(lengths(1), [1; 6]);
+    }
+
+    #[test]
+    fn bursts_to_several_places_arrive_whole_and_in_order() {
+        let (mut sockets, _waker) = Sockets::new().expect("a poll");
+        let one = sockets.open(ANY).expect("a port");
+        let others = [sockets.open(ANY).expect("a port"), sockets.open(ANY).expect("a port")];
+        let mut batch: Vec<_> = (0..60_usize)
+            .map(|index| Datagram {
+                source: one,
+                destination: others[index / 10 % 2],
+                payload: Bytes::from(vec![index as u8; if index % 10 == 9 { 300 } else { 1_200 }]),
+            })
+            .collect();
+        let expected = batch.clone();
+        sockets.send(&mut batch);
+        assert_eq!(sockets.counts().sent, 60);
+        let arrived = receive(&mut sockets, 60);
+        for other in others {
+            let to = |datagrams: &[Datagram]| -> Vec<Datagram> {
+                datagrams.iter().filter(|d| d.destination == other).cloned().collect()
+            };
+            assert_eq!(to(&arrived), to(&expected));
+        }
     }
 
     #[test]
