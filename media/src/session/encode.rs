@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes};
 
 use super::SendError;
-use super::outbox::Outbox;
+use super::outbox::Arena;
 use crate::audio::resample::Resampler;
 use crate::codec::{g711, opus};
 use crate::description::{Codec, Payload};
@@ -65,7 +65,7 @@ impl Encoder {
     pub(super) fn encode(
         &mut self,
         samples: &[i16],
-        out: &mut Outbox,
+        out: &mut Arena,
     ) -> Result<Option<Bytes>, SendError> {
         let failed = |error: String| SendError::Encoder(error);
         match self {

@@ -18,8 +18,23 @@ const RELAYED_MAX: usize = 1024;
 /// How many sounds are kept for use again.
 const SOUNDS_MAX: usize = 8;
 
-/// Bytes from which datagrams are cut; used again when all of them are gone.
+/// Bytes of an arena.
 const ARENA: usize = 64 * 1024;
+
+/// Memory that is cut into pieces, and used again when all of them are gone.
+#[derive(Debug, Default)]
+pub(super) struct Arena(BytesMut);
+
+impl Arena {
+    /// Writes a piece of at most `length` bytes.
+    pub(super) fn write(&mut self, length: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
+        if self.0.capacity() < length {
+            self.0.reserve(length.max(ARENA));
+        }
+        write(&mut self.0);
+        self.0.split().freeze()
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -28,7 +43,7 @@ pub(super) struct Outbox {
     dropped: [u64; DropReason::ALL.len()],
     #[expect(clippy::vec_box, reason = "events carry boxes, and those come back")]
     sounds: Vec<Box<Audio>>,
-    arena: BytesMut,
+    pub(super) arena: Arena,
     /// An empty datagram with the addresses of this session.
     addressed: Datagram,
 }
@@ -40,7 +55,7 @@ impl Outbox {
             relayed: VecDeque::new(),
             dropped: [0; DropReason::ALL.len()],
             sounds: Vec::new(),
-            arena: BytesMut::new(),
+            arena: Arena::default(),
             addressed,
         }
     }
@@ -104,11 +119,7 @@ impl Outbox {
 
     /// Writes bytes that stay valid, out of memory that is used again.
     pub(super) fn write(&mut self, length: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
-        if self.arena.capacity() < length {
-            self.arena.reserve(length.max(ARENA));
-        }
-        write(&mut self.arena);
-        self.arena.split().freeze()
+        self.arena.write(length, write)
     }
 
     /// A sound to fill, out of those that came back.

@@ -1,55 +1,35 @@
 //! Rooms: where the media of a conference meets. The sound of every seat is decoded once,
-//! added up every 20 ms, and everybody hears all but themselves (N−1). The camera of who
-//! speaks, or of who came first, and the screen that was shared last are cut into packets
-//! anew for everybody else; a change of source waits for a key frame. A bot with
-//! service-hosted media has a seat without a session: what it plays goes into the mix,
-//! what it records comes out of it.
+//! added up every 20 ms, and everybody hears all but themselves (N−1). Pictures are passed on
+//! ([`pictures`]). A bot with service-hosted media has a seat without a session: what it
+//! plays goes into the mix, what it records comes out of it.
+
+mod pictures;
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use bytes::Bytes;
 use callrig_media::audio::mixer::{Config, Mixer};
 use callrig_media::audio::{Audio, FRAME, Kind, frame_samples};
-use callrig_media::description::{Description, MediaKind};
-use callrig_media::event::Event as MediaEvent;
 use callrig_media::prompt::{Player, Wav};
+use callrig_media::session::Broadcast;
 use callrig_media::time::Instant;
-use callrig_media::video::Frame;
 
 use super::sound::{Doing, RATE, Tick};
-use super::{Attached, Attachments, Event, Output};
+use super::{Attachments, Event, Output};
 use crate::id::{ConversationId, LegId};
+pub(super) use pictures::is_about_pictures;
 
 /// How many are heard at once.
 const SPEAKERS_MAX: usize = 4;
+
+/// Sound that its sender says to be this quiet, in −dBov, is not decoded: nobody would hear it.
+const UNHEARD: u8 = 90;
 
 /// Frames of a seat that may wait; clocks that drift apart cost one now and then.
 const WAITING_MAX: usize = 4;
 
 /// Samples of 20 ms.
 const SAMPLES: usize = frame_samples(RATE);
-
-/// Ticks of the RTP clock of video in a millisecond.
-const VIDEO_TICKS_PER_MS: u32 = 90;
-
-/// The kinds of pictures that a room passes on.
-const PICTURES: [MediaKind; 2] = [MediaKind::Video, MediaKind::ScreenSharing];
-
-fn index_of(kind: MediaKind) -> Option<usize> {
-    PICTURES.iter().position(|known| *known == kind)
-}
-
-/// Whether a room makes anything of what a session says.
-pub(super) const fn is_about_pictures(event: &MediaEvent) -> bool {
-    matches!(
-        event,
-        MediaEvent::StreamStarted(_)
-            | MediaEvent::StreamEnded { .. }
-            | MediaEvent::Frame(_)
-            | MediaEvent::KeyFrameRequested { .. }
-    )
-}
 
 /// What a listener hears of whom, in percent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,20 +89,8 @@ pub(super) struct Seat {
     silenced: bool,
     /// Hears this instead of the others, who do not hear it.
     music: Option<Box<Player>>,
-    /// Its streams of pictures: source and kind.
-    streams: Vec<(u32, MediaKind)>,
-}
-
-/// Whose pictures of one kind everybody sees.
-#[derive(Debug, Default)]
-struct Stage {
-    shown: Option<LegId>,
-    /// Will be shown from its next key frame on.
-    wanted: Option<LegId>,
-    /// What is added to the timestamps of who is shown.
-    offset: u32,
-    /// The last timestamp that went out, and when.
-    last: Option<(u32, Instant)>,
+    /// What it shows and sees.
+    pictures: pictures::Seat,
 }
 
 /// Where the media of a conference meets.
@@ -130,13 +98,15 @@ struct Stage {
 pub(super) struct Room {
     mixer: Mixer,
     pub(super) seats: BTreeMap<LegId, Seat>,
-    stages: [Stage; 2],
+    stages: [pictures::Stage; 2],
     next_tick: Option<Instant>,
     routing: Option<Box<Routing>>,
     /// What was mixed last, by whom; only where not everybody hears everybody.
     mixed: Vec<(LegId, u64, Vec<i16>)>,
     /// Memory of frames that were mixed.
     spare: Vec<Vec<i16>>,
+    /// What all hear who do not speak.
+    broadcast: Broadcast,
 }
 
 impl Room {
@@ -144,11 +114,12 @@ impl Room {
         Self {
             mixer: Mixer::new(Config { frame: SAMPLES, speakers_max: SPEAKERS_MAX }),
             seats: BTreeMap::new(),
-            stages: [Stage::default(), Stage::default()],
+            stages: Default::default(),
             next_tick: None,
             routing: None,
             mixed: Vec::new(),
             spare: Vec::new(),
+            broadcast: Broadcast::new(RATE),
         }
     }
 
@@ -222,19 +193,6 @@ impl Room {
         let clip = |sum: i32| sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
         sum.into_iter().map(clip).collect()
     }
-
-    /// Who speaks is shown, if there is anything to show.
-    fn direct(&mut self) -> Option<LegId> {
-        let speaker = self.mixer.speakers().next()?;
-        let (leg, seat) = self.seats.iter().find(|(_, seat)| seat.key == speaker)?;
-        let has_camera = seat.streams.iter().any(|(_, kind)| *kind == MediaKind::Video);
-        let stage = &mut self.stages[0];
-        let is_new = has_camera && stage.shown != Some(*leg) && stage.wanted != Some(*leg);
-        is_new.then(|| {
-            stage.wanted = Some(*leg);
-            *leg
-        })
-    }
 }
 
 impl Seat {
@@ -245,7 +203,7 @@ impl Seat {
             doing: None,
             silenced: false,
             music: None,
-            streams: Vec::new(),
+            pictures: pictures::Seat::default(),
         }
     }
 
@@ -268,28 +226,6 @@ impl Seat {
     }
 }
 
-impl Stage {
-    /// The timestamp under which a frame of who is shown goes out.
-    fn stamp(&mut self, now: Instant, timestamp: u32, is_new: bool) -> u32 {
-        if let (true, Some((last, at))) = (is_new, self.last) {
-            let passed = now.since(at).as_millis().min(u128::from(u32::MAX)) as u32;
-            let next = last.wrapping_add(passed.max(1).wrapping_mul(VIDEO_TICKS_PER_MS));
-            self.offset = next.wrapping_sub(timestamp);
-        }
-        let stamped = timestamp.wrapping_add(self.offset);
-        self.last = Some((stamped, now));
-        stamped
-    }
-}
-
-/// The line of a description on which pictures of a kind can be sent to its peer.
-fn line_for(local: &Description, kind: MediaKind) -> Option<usize> {
-    local
-        .media
-        .iter()
-        .position(|line| line.kind == kind && !line.rejected && line.direction.sends())
-}
-
 impl Attachments {
     /// A leg takes its place in a room, which is made for the first. A session that
     /// relayed takes its media apart from now on.
@@ -302,15 +238,13 @@ impl Attachments {
         seed: u64,
     ) -> Result<(), callrig_media::session::ConfigError> {
         self.take_apart(leg, seed)?;
+        if let Some(open) = self.open_mut(leg) {
+            open.session.set_unheard(Some(UNHEARD));
+        }
         let held = self.rooms.entry(room).or_insert_with(Room::new);
         held.seats.insert(leg, Seat::new(key));
         self.seated.insert(leg, room);
-        // Who comes in sees nothing before the next key frame.
-        for kind in PICTURES {
-            if let Some(shown) = self.shown(room, kind) {
-                self.ask_for_key_frame(now, shown, kind);
-            }
-        }
+        self.look_around(now, room);
         Ok(())
     }
 
@@ -325,14 +259,14 @@ impl Attachments {
     /// A leg leaves its room; the last one takes the room with it.
     pub(super) fn unseat(&mut self, leg: LegId) {
         let Some(id) = self.seated.remove(&leg) else { return };
+        if let Some(open) = self.open_mut(leg) {
+            open.session.set_unheard(None);
+        }
         let Some(room) = self.rooms.get_mut(&id) else { return };
         if let Some(seat) = room.seats.remove(&leg) {
             room.mixer.remove(seat.key);
         }
-        for stage in &mut room.stages {
-            stage.shown = stage.shown.filter(|shown| *shown != leg);
-            stage.wanted = stage.wanted.filter(|wanted| *wanted != leg);
-        }
+        room.forget_pictures(leg);
         if room.seats.is_empty() {
             self.rooms.remove(&id);
         }
@@ -410,6 +344,7 @@ impl Attachments {
             return;
         }
         room.mixer.mix();
+        room.broadcast.set(room.mixer.shared());
         let mut routed = BTreeMap::new();
         if let Some(routing) = room.routing.as_deref() {
             routed.extend(room.seats.keys().map(|leg| (*leg, room.routed(routing, *leg))));
@@ -417,10 +352,11 @@ impl Attachments {
         let mut moved = Vec::new();
         for (leg, seat) in &mut room.seats {
             let open = self.legs.get_mut(leg).and_then(|attached| attached.open.as_deref_mut());
-            let sound = match routed.get(leg) {
-                Some(sound) => sound.as_slice(),
-                None => room.mixer.without(seat.key).unwrap_or_else(|| room.mixer.shared()),
+            let own = match routed.get(leg) {
+                Some(sound) => Some(sound.as_slice()),
+                None => room.mixer.without(seat.key),
             };
+            let sound = own.unwrap_or_else(|| room.mixer.shared());
             if let Some(doing) = seat.doing.as_mut().filter(|doing| doing.listens()) {
                 doing.hear(&Audio {
                     samples: sound.to_vec(),
@@ -438,109 +374,15 @@ impl Attachments {
                     player.pull(&mut audio);
                     open.session.send_audio(now, &audio.samples)
                 }
-                None => open.session.send_audio(now, sound),
+                None if own.is_some() => open.session.send_audio(now, sound),
+                None => open.session.send_broadcast(now, &mut room.broadcast),
             };
             moved.push(*leg);
         }
-        if let Some(leg) = room.direct() {
-            self.ask_for_key_frame(now, leg, MediaKind::Video);
+        if room.direct() {
+            self.look_around(now, id);
         }
         for leg in moved {
-            self.pump_sent(leg);
-            self.outputs.push_back(Output::Moved(leg));
-        }
-    }
-
-    /// A seat's session says something about its pictures.
-    pub(super) fn picture_said(&mut self, now: Instant, leg: LegId, event: &MediaEvent) {
-        match event {
-            MediaEvent::StreamStarted(stream) if index_of(stream.kind).is_some() => {
-                let Some(seat) = self.seat_mut(leg) else { return };
-                seat.streams.retain(|(ssrc, _)| *ssrc != stream.ssrc);
-                seat.streams.push((stream.ssrc, stream.kind));
-                self.offer_stage(leg, stream.kind);
-            }
-            MediaEvent::StreamEnded { ssrc, .. } => {
-                if let Some(seat) = self.seat_mut(leg) {
-                    seat.streams.retain(|(known, _)| known != ssrc);
-                }
-            }
-            MediaEvent::Frame(frame) => self.show(now, leg, frame),
-            MediaEvent::KeyFrameRequested { .. } => {
-                if let Some(id) = self.seated.get(&leg).copied() {
-                    for kind in PICTURES {
-                        if let Some(shown) = self.shown(id, kind) {
-                            self.ask_for_key_frame(now, shown, kind);
-                        }
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn shown(&self, id: ConversationId, kind: MediaKind) -> Option<LegId> {
-        self.rooms.get(&id)?.stages[index_of(kind)?].shown
-    }
-
-    /// Somebody has pictures: an empty stage takes them, and the newest screen is shown.
-    fn offer_stage(&mut self, leg: LegId, kind: MediaKind) {
-        let Some(index) = index_of(kind) else { return };
-        let room = self.seated.get(&leg).and_then(|id| self.rooms.get_mut(id));
-        let Some(stage) = room.map(|room| &mut room.stages[index]) else { return };
-        if kind == MediaKind::ScreenSharing || (stage.shown.is_none() && stage.wanted.is_none()) {
-            stage.wanted = Some(leg);
-        }
-    }
-
-    /// Passes a frame on to all others, if it is of who is shown.
-    fn show(&mut self, now: Instant, leg: LegId, frame: &Frame) {
-        let Some(room) = self.seated.get(&leg).and_then(|id| self.rooms.get_mut(id)) else {
-            return;
-        };
-        let Some(seat) = room.seats.get(&leg) else { return };
-        let Some((_, kind)) = seat.streams.iter().find(|(ssrc, _)| *ssrc == frame.ssrc) else {
-            return;
-        };
-        let (kind, Some(index)) = (*kind, index_of(*kind)) else { return };
-        let stage = &mut room.stages[index];
-        let is_new = stage.wanted == Some(leg) && frame.key_frame;
-        if is_new {
-            (stage.shown, stage.wanted) = (Some(leg), None);
-        }
-        if stage.shown != Some(leg) || seat.music.is_some() {
-            return;
-        }
-        let timestamp = stage.stamp(now, frame.timestamp, is_new);
-        let others: Vec<LegId> = room.seats.keys().copied().filter(|other| *other != leg).collect();
-        for other in others {
-            self.send_picture(now, other, kind, &frame.data, timestamp);
-        }
-    }
-
-    fn send_picture(
-        &mut self,
-        now: Instant,
-        leg: LegId,
-        kind: MediaKind,
-        data: &Bytes,
-        timestamp: u32,
-    ) {
-        let Some(Attached { open: Some(open), .. }) = self.legs.get_mut(&leg) else { return };
-        let Some(line) = line_for(&open.sides.0, kind) else { return };
-        // A frame that cannot be cut into packets is lost to this one only.
-        if open.session.send_frame(now, line, data, timestamp).is_ok() {
-            self.pump_sent(leg);
-            self.outputs.push_back(Output::Moved(leg));
-        }
-    }
-
-    fn ask_for_key_frame(&mut self, now: Instant, leg: LegId, kind: MediaKind) {
-        let Some(seat) = self.seat_mut(leg) else { return };
-        let stream = seat.streams.iter().find(|(_, of)| *of == kind).map(|(ssrc, _)| *ssrc);
-        if let (Some(ssrc), Some(open)) = (stream, self.open_mut(leg)) {
-            // Without feedback negotiated there is nobody to ask.
-            let _ = open.session.request_key_frame(now, ssrc);
             self.pump_sent(leg);
             self.outputs.push_back(Output::Moved(leg));
         }

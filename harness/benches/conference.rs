@@ -1,0 +1,292 @@
+//! What a conference costs: the platform with a meeting in which some speak and the others
+//! listen, fed with packets and asked for packets, without sockets. Beside it, in the same
+//! rounds, the codec alone: a decoding of each speaker's packets and an encoding for each
+//! speaker and one for all others. The ratio of the two is what this bench is for.
+//!
+//! `cargo bench --bench conference`; `-- 50 3` for another number of people and speakers.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::time::Instant as Clock;
+
+use bytes::{Bytes, BytesMut};
+use callrig_media::codec::opus;
+use callrig_media::datagram::Datagram;
+use callrig_media::description::{Description, MediaDescription};
+use callrig_media::rtp::extension::AudioLevel;
+use callrig_media::rtp::{self, Extensions};
+use callrig_media::time::{Epoch, Instant};
+use callrig_signaling::event::Event;
+use callrig_signaling::exchange::{Input, Output};
+use callrig_signaling::http::{Method, Request, RequestId};
+use callrig_signaling::id::{AppId, TenantId, UserId};
+use callrig_signaling::service::directory::{App, Consent, Permission, Tenant, User};
+use callrig_signaling::service::{Config, Destination, Directory, Service};
+
+const FRAME: Duration = Duration::from_millis(20);
+const ROUNDS: usize = 15;
+/// Frames of a round: four seconds.
+const FRAMES: usize = 200;
+
+struct Person {
+    address: SocketAddr,
+    platform: SocketAddr,
+}
+
+struct Conference {
+    service: Service,
+    people: Vec<Person>,
+    now: Instant,
+    number: u16,
+    speech: Vec<Bytes>,
+    silence: Bytes,
+    sent: u64,
+}
+
+fn directory(people: usize) -> Directory {
+    let user = |index: usize| User {
+        id: UserId::new(&format!("user-{index}")),
+        name: format!("User {index}"),
+        language: None,
+        country: None,
+    };
+    let app = AppId::new("bot");
+    Directory {
+        tenants: vec![Tenant {
+            id: TenantId::new("tenant"),
+            users: (0..people).map(user).collect(),
+            consents: vec![Consent { app: app.clone(), permissions: Permission::ALL.into() }],
+            name: "Tenant".to_owned(),
+        }],
+        apps: vec![App { id: app, name: "Bot".to_owned(), webhook: None, secret: None }],
+    }
+}
+
+/// Four seconds of something like speech: a tone that comes and goes and never repeats.
+fn speech() -> Vec<Vec<i16>> {
+    let sample = |index: usize| {
+        let time = index as f64 / 16_000.0;
+        let loud = (time * 2.9).sin().abs();
+        let pitch = 140.0 + 60.0 * (time * 1.7).sin();
+        let voice: f64 = (1..12)
+            .map(|n| (time * pitch * core::f64::consts::TAU * f64::from(n)).sin() / f64::from(n))
+            .sum();
+        (voice * loud * 6_000.0) as i16
+    };
+    (0..FRAMES).map(|frame| (frame * 320..(frame + 1) * 320).map(sample).collect()).collect()
+}
+
+fn encoder() -> opus::Encoder {
+    opus::Encoder::new(&opus::Config { rate: 16_000, ..opus::Config::default() })
+        .expect("libopus is built in")
+}
+
+fn encode(encoder: &mut opus::Encoder, samples: &[i16]) -> Bytes {
+    let mut packet = [0; 1_275];
+    let length = encoder.encode(samples, &mut packet).expect("it encodes");
+    Bytes::copy_from_slice(&packet[..length])
+}
+
+impl Conference {
+    fn new(count: usize) -> Self {
+        let config = Config {
+            directory: directory(count),
+            media_ports: 10_000..=20_000,
+            ..Config::default()
+        };
+        let mut service = Service::new(config, Epoch::default(), 1).expect("it can be built");
+        let now = Instant::from_millis(1);
+        let meeting = meeting(&mut service, now);
+        let mut legs = BTreeMap::new();
+        let mut answers = BTreeMap::new();
+        for index in 0..count {
+            let address =
+                SocketAddr::from(([10, 1, (index / 250) as u8, (index % 250) as u8], 4_000));
+            let user = UserId::new(&format!("user-{index}"));
+            let offer = Description::new(address, vec![MediaDescription::audio("a")]);
+            let arrival = service
+                .join(now, &user, &Destination::Meeting(meeting.clone()), offer)
+                .unwrap_or_else(|error| panic!("{error}"));
+            legs.insert(arrival.leg, address);
+        }
+        while let Some(output) = service.poll_output() {
+            if let Output::Event(Event::UserAnswered { leg, description, .. }) = output {
+                answers.insert(leg, description.address);
+            }
+        }
+        let people = legs
+            .iter()
+            .filter_map(|(leg, address)| {
+                Some(Person { address: *address, platform: *answers.get(leg)? })
+            })
+            .collect::<Vec<_>>();
+        assert_eq!(people.len(), count, "everybody is let in");
+        let mut voice = encoder();
+        let speech = speech().iter().map(|frame| encode(&mut voice, frame)).collect();
+        let silence = encode(&mut encoder(), &[0; 320]);
+        Self { service, people, now, number: 0, speech, silence, sent: 0 }
+    }
+
+    /// The datagrams of one frame of everybody, made beforehand.
+    fn datagrams(&mut self, frame: usize, speakers: usize) -> Vec<Datagram> {
+        self.number = self.number.wrapping_add(1);
+        let number = self.number;
+        let datagram = |(index, person): (usize, &Person)| {
+            let speaks = index < speakers;
+            let level = AudioLevel { level: if speaks { 20 } else { 127 }, voice: speaks };
+            let extensions = Extensions::build(&[(1, &[level.to_byte()])], &mut BytesMut::new())
+                .expect("one byte fits");
+            let header = rtp::Header {
+                payload_type: 111,
+                sequence_number: number,
+                timestamp: u32::from(number) * 960,
+                ssrc: index as u32 + 1,
+                extensions,
+                ..rtp::Header::default()
+            };
+            let payload = match speaks {
+                true => self.speech[(frame + index * 37) % self.speech.len()].clone(),
+                false => self.silence.clone(),
+            };
+            Datagram {
+                source: person.address,
+                destination: person.platform,
+                payload: rtp::Packet { header, payload }.to_bytes(),
+            }
+        };
+        self.people.iter().enumerate().map(datagram).collect()
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.service.poll_output() {
+            if matches!(output, Output::Datagram(_)) {
+                self.sent += 1;
+            }
+        }
+    }
+
+    /// A frame's time passes.
+    fn frame(&mut self, datagrams: Vec<Datagram>) {
+        for datagram in datagrams {
+            self.service.handle_input(self.now, Input::Datagram(datagram));
+            self.drain();
+        }
+        let end = self.now + FRAME;
+        while let Some(due) = self.service.poll_timeout().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            self.service.handle_input(self.now, Input::Timeout);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    fn round(&mut self, speakers: usize) -> f64 {
+        let mut spent = Duration::ZERO;
+        for frame in 0..FRAMES {
+            let datagrams = self.datagrams(frame, speakers);
+            let began = Clock::now();
+            self.frame(datagrams);
+            spent += began.elapsed();
+        }
+        spent.as_secs_f64()
+    }
+}
+
+fn meeting(service: &mut Service, now: Instant) -> String {
+    let body = r#"{"subject":"all of us","lobbyBypassSettings":{"scope":"everyone"}}"#;
+    service.handle_input(
+        now,
+        Input::Request(Request {
+            id: RequestId(1),
+            method: Method::Post,
+            uri: "https://graph.microsoft.com/v1.0/users/user-0/onlineMeetings".to_owned(),
+            headers: vec![
+                ("authorization".to_owned(), "Bearer bot".to_owned()),
+                ("content-type".to_owned(), "application/json".to_owned()),
+            ],
+            body: Bytes::from_static(body.as_bytes()),
+        }),
+    );
+    while let Some(output) = service.poll_output() {
+        if let Output::Response(response) = output {
+            let text = String::from_utf8_lossy(&response.body).into_owned();
+            let made: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+            return made["id"].as_str().unwrap_or_else(|| panic!("{text}")).to_owned();
+        }
+    }
+    panic!("no answer");
+}
+
+/// The codec's part of a round, with nothing around it.
+struct Codec {
+    decoders: Vec<opus::Decoder>,
+    encoders: Vec<opus::Encoder>,
+    packets: Vec<Bytes>,
+    frames: Vec<Vec<i16>>,
+}
+
+impl Codec {
+    fn new(conference: &Conference, speakers: usize) -> Self {
+        let heard = speakers.min(4);
+        Self {
+            decoders: (0..speakers)
+                .map(|_| opus::Decoder::new(16_000, 1).expect("libopus is built in"))
+                .collect(),
+            encoders: (0..=heard).map(|_| encoder()).collect(),
+            packets: conference.speech.clone(),
+            frames: speech(),
+        }
+    }
+
+    fn round(&mut self) -> f64 {
+        let mut samples = [0; 320];
+        let mut packet = [0; 1_275];
+        let began = Clock::now();
+        for frame in 0..FRAMES {
+            for (index, decoder) in self.decoders.iter_mut().enumerate() {
+                let bytes = &self.packets[(frame + index * 37) % self.packets.len()];
+                assert!(decoder.decode(bytes, &mut samples).is_ok());
+            }
+            for encoder in &mut self.encoders {
+                assert!(encoder.encode(&self.frames[frame], &mut packet).is_ok());
+            }
+        }
+        began.elapsed().as_secs_f64()
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    let given: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let cases: Vec<(usize, usize)> = match given[..] {
+        [people, speakers] => vec![(people, speakers)],
+        _ => vec![(3, 3), (10, 3), (50, 3), (300, 3), (50, 50)],
+    };
+    println!("people speaking   ms/participant-second   codec alone   ratio   packets out/frame");
+    for (people, speakers) in cases {
+        let mut conference = Conference::new(people);
+        let mut codec = Codec::new(&conference, speakers);
+        conference.round(speakers);
+        conference.sent = 0;
+        let (mut all, mut alone, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let (ours, theirs) = (conference.round(speakers), codec.round());
+            all.push(ours);
+            alone.push(theirs);
+            ratios.push(ours / theirs);
+        }
+        let seconds = FRAMES as f64 * FRAME.as_secs_f64() * people as f64;
+        let out = conference.sent as f64 / (ROUNDS * FRAMES) as f64;
+        println!(
+            "{people:>6} {speakers:>8}   {:>21.3}   {:>11.3}   {:>5.2}   {out:>17.1}",
+            median(all) * 1e3 / seconds,
+            median(alone) * 1e3 / seconds,
+            median(ratios),
+        );
+    }
+}

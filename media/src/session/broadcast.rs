@@ -1,0 +1,119 @@
+//! Sound for many at once: whoever likes the same codec best, with the same parameters, gets
+//! the same payload, which is encoded when the first of them asks. The encoder goes on from
+//! one 20 ms to the next, whoever listens.
+
+use bytes::Bytes;
+
+use super::SendError;
+use super::encode::Encoder;
+use super::outbox::Arena;
+use crate::description::Payload;
+
+/// How many codecs and parameters there may be among the listeners; beyond, those who came
+/// first keep theirs and the rest is encoded anew each time.
+const SHAPES_MAX: usize = 16;
+
+/// What every listener of one shape gets.
+#[derive(Debug)]
+struct Shape {
+    payload: Payload,
+    encoder: Encoder,
+    /// Of the current sound; the inner `None` is a silence that need not be sent.
+    encoded: Option<Option<Bytes>>,
+}
+
+/// 20 ms of sound at a time, for any number of sessions.
+#[derive(Debug)]
+pub struct Broadcast {
+    rate: u32,
+    samples: Vec<i16>,
+    shapes: Vec<Shape>,
+    arena: Arena,
+    encodings: u64,
+}
+
+impl Broadcast {
+    /// Of mono sound at this rate, which is the `output_rate` of the sessions.
+    #[must_use]
+    pub fn new(rate: u32) -> Self {
+        let (samples, shapes) = (vec![0; crate::audio::frame_samples(rate)], Vec::new());
+        Self { rate, samples, shapes, arena: Arena::default(), encodings: 0 }
+    }
+
+    /// The next 20 ms. Samples beyond them are cut off, and missing ones are silence.
+    pub fn set(&mut self, samples: &[i16]) {
+        let wanted = self.samples.len();
+        self.samples.clear();
+        self.samples.extend(samples.iter().take(wanted));
+        self.samples.resize(wanted, 0);
+        for shape in &mut self.shapes {
+            shape.encoded = None;
+        }
+    }
+
+    /// The current 20 ms.
+    pub(super) fn samples(&self) -> &[i16] {
+        &self.samples
+    }
+
+    /// How often something was encoded, which is what listeners do not add to.
+    #[must_use]
+    pub const fn encodings(&self) -> u64 {
+        self.encodings
+    }
+
+    /// The current 20 ms as this payload has it.
+    pub(super) fn encoded(&mut self, payload: &Payload) -> Result<Option<Bytes>, SendError> {
+        let alike = |shape: &Shape| is_alike(&shape.payload, payload);
+        let index = match self.shapes.iter().position(alike) {
+            Some(index) => index,
+            None => {
+                if self.shapes.len() >= SHAPES_MAX {
+                    self.shapes.pop();
+                }
+                let encoder = Encoder::new(payload, self.rate)?;
+                self.shapes.push(Shape { payload: payload.clone(), encoder, encoded: None });
+                self.shapes.len() - 1
+            }
+        };
+        let shape = &mut self.shapes[index];
+        if let Some(encoded) = &shape.encoded {
+            return Ok(encoded.clone());
+        }
+        self.encodings += 1;
+        let encoded = shape.encoder.encode(&self.samples, &mut self.arena)?;
+        shape.encoded = Some(encoded.clone());
+        Ok(encoded)
+    }
+}
+
+/// Whether two listeners can get the same; their numbers for it may differ.
+fn is_alike(one: &Payload, other: &Payload) -> bool {
+    one.codec.is_compatible(other.codec)
+        && one.in_band_fec == other.in_band_fec
+        && one.discontinuous == other.discontinuous
+        && one.bitrate_max == other.bitrate_max
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::description::Codec;
+
+    #[test]
+    fn whoever_likes_the_same_gets_the_same_and_it_is_encoded_once() {
+        let mut broadcast = Broadcast::new(16_000);
+        let opus = |number| Payload::new(number, Codec::Opus { stereo: false });
+        let pcmu = Payload::new(0, Codec::Pcmu);
+        for turn in 1..=3_u64 {
+            broadcast.set(&[1_000; 320]);
+            let first = broadcast.encoded(&opus(111)).expect("Opus encodes");
+            let second = broadcast.encoded(&opus(96)).expect("Opus encodes");
+            assert_eq!(first, second);
+            assert!(first.is_some());
+            let other = broadcast.encoded(&pcmu).expect("G.711 encodes").expect("it always sends");
+            assert_eq!(other.len(), 160);
+            assert_eq!(broadcast.encodings(), 2 * turn);
+        }
+    }
+}
