@@ -19,6 +19,9 @@ pub const MEDIA_MAX: usize = 12;
 /// How many payload types one media line may have.
 pub const PAYLOADS_MAX: usize = 32;
 
+/// From the payload type of a stream of ours to that of what is sent again of it.
+const RETRANSMISSION_STEP: u8 = 4;
+
 /// A codec, with the parameters without which its packets cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -376,6 +379,29 @@ impl MediaDescription {
         Self { kind: MediaKind::ScreenSharing, ..Self::video(mid) }
     }
 
+    /// The same as WebRTC has it: lost pictures are sent again in a stream of their own, lines
+    /// are named and packets numbered over the whole transport.
+    #[must_use]
+    pub fn for_webrtc(mut self) -> Self {
+        let video = self.payloads.iter().any(|payload| payload.codec.is_video());
+        for payload in &mut self.payloads {
+            payload.feedback.transport_cc = true;
+            if payload.codec.is_video() {
+                payload.retransmission = Some(payload.payload_type + RETRANSMISSION_STEP);
+            }
+        }
+        let wanted = [(4, Extension::Mid), (5, Extension::TransportSequence)];
+        for (id, extension) in wanted {
+            if self.extension_id(extension).is_none() {
+                self.extensions.push(ExtensionId { id, extension });
+            }
+        }
+        if !video {
+            self.retransmission_ssrc = None;
+        }
+        self
+    }
+
     /// The same with another direction.
     #[must_use]
     pub fn with_direction(mut self, direction: Direction) -> Self {
@@ -418,13 +444,14 @@ impl MediaDescription {
             offer.payloads.iter().filter_map(|offered| self.answer_payload(offered)).collect();
         let usable = payloads.iter().any(|p| p.codec.is_audio() || p.codec.is_video());
         let rejected = offer.rejected || self.rejected || !usable || self.kind != offer.kind;
+        let again = payloads.iter().any(|payload| payload.retransmission.is_some());
         Self {
             mid: offer.mid.clone(),
             kind: offer.kind,
             direction: self.direction.meet(offer.direction),
             payloads: if rejected { offer.payloads.clone() } else { payloads },
             ssrc: self.ssrc,
-            retransmission_ssrc: self.retransmission_ssrc,
+            retransmission_ssrc: self.retransmission_ssrc.filter(|_| again && !rejected),
             extensions: offer
                 .extensions
                 .iter()

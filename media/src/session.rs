@@ -5,6 +5,8 @@
 //! having been negotiated, and a source counts from its first packet unless
 //! [`Config::sequence_limits`] says otherwise.
 
+mod arrivals;
+mod broadcast;
 mod config;
 mod control;
 mod encode;
@@ -24,6 +26,7 @@ use bytes::Bytes;
 use rand::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
+pub use broadcast::Broadcast;
 pub use config::{Config, ConfigError, Decode};
 use control::{Control, Parts};
 use lines::Lines;
@@ -285,6 +288,21 @@ impl Session {
         self.sender.send_audio(now, samples, &self.lines, &mut self.out)
     }
 
+    /// Sends what many sessions send: it is encoded once for all of them that like the same
+    /// codec best. Call it every 20 ms as [`send_audio`](Self::send_audio), in whose place it
+    /// is.
+    ///
+    /// # Errors
+    /// No audio line that we may send on, a closed session.
+    pub fn send_broadcast(
+        &mut self,
+        now: Instant,
+        broadcast: &mut Broadcast,
+    ) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.send_broadcast(now, broadcast, &self.lines, &mut self.out)
+    }
+
     /// Sends a payload in the codec that the peer likes best, encoded elsewhere, which
     /// lasts `ticks` of its RTP clock.
     ///
@@ -315,6 +333,12 @@ impl Session {
     ) -> Result<(), SendError> {
         self.open(now)?;
         self.sender.send_frame(now, media, access_unit, rtp_timestamp, &self.lines, &mut self.out)
+    }
+
+    /// From now on sound is not decoded that its header says to be quieter than this, in
+    /// −dBov (RFC 6464): 127 is silence. With `None` everything is.
+    pub fn set_unheard(&mut self, level: Option<u8>) {
+        self.receiver.set_unheard(level);
     }
 
     /// Presses a key for so long (RFC 4733). Keys pressed meanwhile wait for their turn.

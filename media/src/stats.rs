@@ -37,6 +37,10 @@ pub struct Stats {
     pub inbound_forgotten: u64,
     /// Packets that were counted on those.
     pub inbound_forgotten_packets: u64,
+    /// Packets of streams of retransmission that brought nothing: probes for bandwidth, and
+    /// copies of what nobody missed.
+    #[serde(default)]
+    pub probes_received: u64,
     /// Our streams: one per media line, then relayed ones.
     pub outbound: Vec<Outbound>,
     /// What went nowhere, by reason. Packets that are listed at a stream (late, duplicate,
@@ -65,6 +69,10 @@ pub struct Inbound {
     /// Reception as RFC 3550 counts it.
     #[serde(flatten)]
     pub source: SourceStats,
+    /// Packets that came again in a stream of their own (RFC 4588); they are not among those
+    /// of `source`.
+    #[serde(default)]
+    pub retransmitted_packets_received: u64,
     /// NACK messages sent about it.
     pub nack_count: u64,
     /// PLI messages sent about it.
@@ -96,6 +104,9 @@ pub enum Track {
         tone_packets: u64,
         /// Of those, the ones that broke RFC 4733.
         malformed_tone_packets: u64,
+        /// Packets that were not decoded, since their header said that they are silent.
+        #[serde(default)]
+        silent_packets: u64,
     },
     /// Put together.
     Pictures(Pictures),
@@ -165,19 +176,21 @@ impl Pictures {
 }
 
 impl Inbound {
-    /// Whether every packet and every frame of the stream is accounted for: received =
+    /// Whether every packet and every frame of the stream is accounted for: received, once or
+    /// again =
     /// played + late + duplicate + discarded + queued, and frames begun = frames out +
     /// frames dropped.
     #[must_use]
     pub fn is_conserved(&self) -> bool {
-        let received = self.source.packets_received;
+        let received = self.source.packets_received + self.retransmitted_packets_received;
         match &self.track {
             Track::Pending => received == 0,
             Track::Relayed { packets, overflowed } => {
                 received == packets + overflowed + self.source.packets_duplicated
             }
-            Track::Sound { playout, tone_packets, .. } => {
-                playout.is_conserved() && received == playout.received + tone_packets
+            Track::Sound { playout, tone_packets, silent_packets, .. } => {
+                playout.is_conserved()
+                    && received == playout.received + tone_packets + silent_packets
             }
             Track::Pictures(track) => {
                 let frames = track.frames_received + track.frames_dropped + track.frames_open;
@@ -257,9 +270,13 @@ impl Stats {
             R::OwnSource,
             R::AfterBye,
         ]);
-        let taken: u64 = self.inbound.iter().map(|stream| stream.source.packets_received).sum();
+        let taken = |stream: &Inbound| {
+            stream.source.packets_received + stream.retransmitted_packets_received
+        };
+        let taken: u64 = self.inbound.iter().map(taken).sum();
         self.datagrams_received == at_the_door + self.rtp_received + self.rtcp_received
-            && self.rtp_received == refused + taken + self.inbound_forgotten_packets
+            && self.rtp_received
+                == refused + taken + self.probes_received + self.inbound_forgotten_packets
             && self.inbound.iter().all(Inbound::is_conserved)
     }
 }

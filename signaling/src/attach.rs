@@ -42,6 +42,10 @@ pub use place::WebRtc;
 pub(crate) use place::{Place, WebRtcError};
 use sound::{Doing, Tick};
 
+/// How long a lost packet of pictures is waited for where it can be sent again: three requests
+/// fit in.
+const RETRANSMISSION_WAIT: Duration = Duration::from_millis(250);
+
 /// Our side of a session, and the peer's.
 pub(crate) type Sides = (Description, Description);
 
@@ -183,6 +187,8 @@ fn session_config(
     config.output_rate = sound::RATE;
     if config.local.secure.is_some() {
         config.certificate = certificate.cloned();
+        // What is lost comes again, later than what is only late.
+        config.assembly.reorder_wait = RETRANSMISSION_WAIT;
     }
     match purpose {
         Purpose::Relay => {
@@ -535,7 +541,7 @@ impl Attachments {
         };
         let room = self.seated.get(&leg).copied();
         let mut room = room.and_then(|id| Some((id, self.rooms.get_mut(&id)?)));
-        let (mut asked, mut pictures) = (Vec::new(), Vec::new());
+        let (mut asked, mut pictures, mut connected) = (Vec::new(), Vec::new(), false);
         while let Some(output) = open.session.poll_output() {
             match output {
                 SessionOutput::Datagram(datagram) => {
@@ -570,6 +576,7 @@ impl Attachments {
                         }
                         MediaEvent::Transport(event) => {
                             self.shared.hear(leg, *event);
+                            connected |= matches!(event, TransportEvent::Connected { .. });
                             if let TransportEvent::Closed { reason } = event {
                                 self.outputs.push_back(Output::Event(leg, Event::Lost(*reason)));
                             }
@@ -583,7 +590,26 @@ impl Attachments {
         for event in pictures {
             self.picture_said(now, leg, &event);
         }
+        if connected {
+            self.begin_to_see(now, leg);
+        }
         self.pass_on(now, leg, &asked);
+    }
+
+    /// A peer can be reached from now on: what the other leg of its relay has shown so far is
+    /// lost to it, so key frames are asked for.
+    fn begin_to_see(&mut self, now: Instant, leg: LegId) {
+        let Some(from) = self.open_mut(leg).and_then(|open| Some(open.relay.as_ref()?.to())) else {
+            return;
+        };
+        let Some(open) = self.open_mut(from) else { return };
+        let inbound = open.session.stats().inbound;
+        for stream in inbound.iter().filter(|s| s.ended.is_none() && s.codec.is_video()) {
+            // Without feedback negotiated there is nobody to ask.
+            let _ = open.session.request_key_frame(now, stream.ssrc);
+        }
+        self.pump_sent(from);
+        self.outputs.push_back(Output::Moved(from));
     }
 
     /// What one leg brought goes out on the other: packets, and requests for key frames.

@@ -330,6 +330,14 @@ impl Source {
         }
     }
 
+    /// The extended number of a packet that came by another way (RFC 4588), near the newest.
+    #[must_use]
+    pub fn near_newest(&self, number: u16) -> Option<u64> {
+        let newest = self.newest?;
+        let step = number.wrapping_sub(newest as u16).cast_signed();
+        newest.checked_add_signed(i64::from(step))
+    }
+
     /// Takes one packet.
     ///
     /// # Errors

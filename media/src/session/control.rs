@@ -120,19 +120,28 @@ impl Control {
         let sender_ssrc = parts.sender.reporting_ssrc();
         let mut feedback = Vec::new();
         for stream in parts.receiver.iter_mut() {
-            let Track::Pictures(track) = &mut stream.track else { continue };
+            let (nacks, wants_key_frame) = match &mut stream.track {
+                Track::Pictures(track) => {
+                    (&mut track.nacks, core::mem::take(&mut track.wants_key_frame))
+                }
+                Track::Relayed(track) => (&mut track.nacks, false),
+                Track::Pending | Track::Sound(_) => continue,
+            };
             let Some(line) = parts.lines.get(stream.line) else { continue };
             let media_ssrc = stream.source.ssrc();
             if line.nack {
-                let nack = Nack::of(sender_ssrc, media_ssrc, track.nacks.due(now, self.round_trip));
+                let nack = Nack::of(sender_ssrc, media_ssrc, nacks.due(now, self.round_trip));
                 if !nack.pairs.is_empty() {
                     stream.nacks_sent += 1;
                     feedback.push(Packet::Nack(nack));
                 }
             }
-            if core::mem::take(&mut track.wants_key_frame) && (line.pli || line.fir) {
+            if wants_key_frame && (line.pli || line.fir) {
                 feedback.push(key_frame_request(sender_ssrc, stream, line.pli));
             }
+        }
+        while let Some(told) = parts.receiver.arrivals.feedback(now, sender_ssrc) {
+            feedback.push(Packet::TransportFeedback(told));
         }
         if !feedback.is_empty() {
             self.send_compound(now, parts, feedback);

@@ -17,8 +17,11 @@ pub(super) struct Line {
     incoming: Vec<Payload>,
     /// What we send with: the peer's numbers, in the peer's order of preference.
     pub(super) outgoing: Vec<Payload>,
-    /// The number that the peer announced for its source.
+    /// The number that the peer announced for its source, and for what it sends again.
     remote_ssrc: Option<u32>,
+    remote_retransmission_ssrc: Option<u32>,
+    /// The number under which we send again, where that is a stream of its own (RFC 4588).
+    pub(super) retransmission_ssrc: Option<u32>,
     /// The MID that the peer writes on its packets, and under which extension.
     mid: String,
     mid_extension: Option<u8>,
@@ -29,6 +32,17 @@ pub(super) struct Line {
     pub(super) nack: bool,
     pub(super) pli: bool,
     pub(super) fir: bool,
+    /// Extension under which packets of the peer are numbered over the whole transport.
+    transport_extension_incoming: Option<u8>,
+}
+
+/// What a packet sends again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Again {
+    pub(super) line: usize,
+    pub(super) payload_type: u8,
+    /// Of which source, if that was announced.
+    pub(super) ssrc: Option<u32>,
 }
 
 impl Line {
@@ -48,6 +62,8 @@ impl Line {
             incoming: local.payloads.clone(),
             outgoing: remote.payloads.iter().filter(known).cloned().collect(),
             remote_ssrc: remote.ssrc,
+            remote_retransmission_ssrc: remote.retransmission_ssrc,
+            retransmission_ssrc: local.retransmission_ssrc.filter(|_| accepted),
             mid: remote.mid.clone(),
             mid_extension: local.extension_id(Extension::Mid),
             level_extension: remote.extension_id(Extension::AudioLevel),
@@ -55,12 +71,21 @@ impl Line {
             nack: knows(|payload| payload.feedback.nack),
             pli: knows(|payload| payload.feedback.pli),
             fir: knows(|payload| payload.feedback.fir),
+            transport_extension_incoming: local
+                .extension_id(Extension::TransportSequence)
+                .filter(|_| knows(|payload| payload.feedback.transport_cc)),
         }
     }
 
     /// What a payload type on a packet to us stands for.
     pub(super) fn incoming(&self, payload_type: u8) -> Option<Codec> {
         self.incoming.iter().find(|p| p.payload_type == payload_type).map(|p| p.codec)
+    }
+
+    /// Whose packets a payload type on a packet to us sends again.
+    fn sent_again(&self, payload_type: u8) -> Option<u8> {
+        let of = self.incoming.iter().find(|p| p.retransmission == Some(payload_type))?;
+        Some(of.payload_type)
     }
 
     /// The codec for sound or pictures that the peer likes best.
@@ -100,6 +125,31 @@ impl Lines {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Line)> {
         self.0.iter().enumerate()
+    }
+
+    /// What a packet of an unknown source sends again, if that is what it does (RFC 4588).
+    pub(super) fn sent_again(&self, header: &rtp::Header) -> Option<Again> {
+        let of = |line: &Line| line.sent_again(header.payload_type);
+        let named = self.iter().find(|(_, line)| line.is_named_by(header) && of(line).is_some());
+        let announced = |line: &Line| line.remote_retransmission_ssrc == Some(header.ssrc);
+        let (index, line) = named
+            .or_else(|| self.iter().find(|(_, line)| announced(line) && of(line).is_some()))
+            .or_else(|| self.iter().find(|(_, line)| of(line).is_some()))?;
+        let ssrc = line.remote_ssrc.filter(|_| announced(line));
+        Some(Again { line: index, payload_type: of(line)?, ssrc })
+    }
+
+    /// The level of the sound in a packet of this line, in −dBov, if the peer states it.
+    #[inline]
+    pub(super) fn audio_level(&self, line: usize, header: &rtp::Header) -> Option<u8> {
+        let id = self.get(line)?.level_extension_incoming?;
+        header.extensions.audio_level(id).map(|level| level.level)
+    }
+
+    /// The number of a packet of this line over the whole transport.
+    #[inline]
+    pub(super) fn transport_sequence(&self, line: usize, header: &rtp::Header) -> Option<u16> {
+        header.extensions.transport_sequence(self.get(line)?.transport_extension_incoming?)
     }
 
     /// The line that a packet of a new source belongs to. `is_taken` says which lines have

@@ -48,6 +48,11 @@ impl NackList {
         }
     }
 
+    /// Whether a number is missing.
+    pub(super) fn misses(&self, sequence: u64) -> bool {
+        self.missing.binary_search_by_key(&sequence, |missing| missing.sequence).is_ok()
+    }
+
     /// When there is something to ask for.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let open = self.missing.iter().filter(|missing| missing.asked < self.retries_max);

@@ -1,7 +1,10 @@
 //! The way in: each source of the peer is a stream with its own reception statistics and,
 //! by what its media line shows, a jitter buffer or an assembler behind it.
 
-use super::lines::{Lines, Misfit};
+use bytes::Buf as _;
+
+use super::arrivals::Arrivals;
+use super::lines::{Again, Lines, Misfit};
 use super::outbox::Outbox;
 use super::track::Track;
 use super::{Config, ConfigError, Decode, earlier, summary};
@@ -35,6 +38,8 @@ pub(super) struct Inbound {
     pub(super) nacks_sent: u64,
     pub(super) plis_sent: u64,
     pub(super) firs_sent: u64,
+    /// Packets that came again in a stream of their own.
+    pub(super) recovered: u64,
 }
 
 /// All sources of the peer.
@@ -53,6 +58,10 @@ pub(super) struct Receiver {
     /// Streams beyond those, and their packets.
     pub(super) forgotten: u64,
     pub(super) forgotten_packets: u64,
+    /// Packets of streams of retransmission that brought nothing.
+    pub(super) probes: u64,
+    /// What the sender of all streams is told of their packets.
+    pub(super) arrivals: Arrivals,
 }
 
 /// The part of the configuration that the way in needs.
@@ -69,6 +78,8 @@ pub(super) struct ReceiverConfig {
     pub(super) nack_delay: core::time::Duration,
     pub(super) nack_retries_max: u8,
     pub(super) silence_max: core::time::Duration,
+    /// From which level on, in −dBov, sound is not decoded.
+    pub(super) unheard: Option<u8>,
 }
 
 impl Receiver {
@@ -96,10 +107,13 @@ impl Receiver {
                 nack_delay: config.nack_delay,
                 nack_retries_max: config.nack_retries_max,
                 silence_max: config.stream_silence_max,
+                unheard: None,
             },
             finished: Vec::new(),
             forgotten: 0,
             forgotten_packets: 0,
+            probes: 0,
+            arrivals: Arrivals::new(),
         })
     }
 
@@ -134,12 +148,21 @@ impl Receiver {
     ) {
         let index = match self.find(packet.header.ssrc) {
             Ok(index) => index,
-            Err(index) => match self.admit(now, index, &packet.header, lines, out) {
-                Ok(index) => index,
-                Err(reason) => return out.drop_packet(now, reason, &packet.header),
-            },
+            Err(index) => {
+                if let Some(again) = lines.sent_again(&packet.header) {
+                    return self.recover(now, packet, again, lines, out);
+                }
+                match self.admit(now, index, &packet.header, lines, out) {
+                    Ok(index) => index,
+                    Err(reason) => return out.drop_packet(now, reason, &packet.header),
+                }
+            }
         };
         self.last = index;
+        let line = self.streams[index].line;
+        if let Some(number) = lines.transport_sequence(line, &packet.header) {
+            self.arrivals.take(now, number, packet.header.ssrc);
+        }
         let stream = &mut self.streams[index];
         if stream.ended.is_some() {
             return out.drop_packet(now, DropReason::AfterBye, &packet.header);
@@ -171,7 +194,49 @@ impl Receiver {
         if self.config.packet_events {
             out.event(Event::Packet(packet_event(&packet, &reception, stream.line, lines)));
         }
+        if let (Some(unheard), Track::Sound(track)) = (self.config.unheard, &mut stream.track)
+            && codec.is_audio()
+            && lines.audio_level(stream.line, &packet.header).is_some_and(|level| level >= unheard)
+        {
+            return track.take_silence(now, &reception);
+        }
         stream.take(now, &reception, packet, codec, out);
+    }
+
+    /// Sound that its header says to be this quiet is not decoded (RFC 6464).
+    pub(super) fn set_unheard(&mut self, level: Option<u8>) {
+        self.config.unheard = level;
+    }
+
+    /// Takes a packet that was sent again in a stream of its own (RFC 4588 section 4): what it
+    /// was stands in its first two bytes.
+    fn recover(
+        &mut self,
+        now: Instant,
+        mut packet: rtp::Packet,
+        again: Again,
+        lines: &Lines,
+        out: &mut Outbox,
+    ) {
+        if let Some(number) = lines.transport_sequence(again.line, &packet.header) {
+            self.arrivals.take(now, number, packet.header.ssrc);
+        }
+        let of = |stream: &&mut Inbound| match again.ssrc {
+            Some(ssrc) => stream.source.ssrc() == ssrc,
+            None => stream.line == again.line,
+        };
+        let streams = self.streams.iter_mut().filter(|stream| stream.ended.is_none());
+        let stream = streams.filter(of).max_by_key(|stream| stream.last_arrival);
+        let number = packet.payload.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes));
+        let recovered = stream.zip(number).is_some_and(|(stream, number)| {
+            let Some(sequence) = stream.source.near_newest(number) else { return false };
+            packet.payload.advance(2);
+            packet.header.ssrc = stream.source.ssrc();
+            packet.header.sequence_number = number;
+            packet.header.payload_type = again.payload_type;
+            stream.recover(now, sequence, packet, out)
+        });
+        self.probes += u64::from(!recovered);
     }
 
     /// Makes room for a new source and puts it at `index`.
@@ -207,6 +272,7 @@ impl Receiver {
             nacks_sent: 0,
             plis_sent: 0,
             firs_sent: 0,
+            recovered: 0,
         };
         self.streams.insert(index, inbound);
         self.silence_check.get_or_insert(now + self.config.silence_max);
@@ -262,12 +328,15 @@ impl Receiver {
 
     /// Whether a NACK or a request for a key frame should leave now.
     pub(super) fn wants_feedback(&self, now: Instant) -> bool {
-        match self.streams.get(self.last).map(|stream| &stream.track) {
+        let due = |at: Option<Instant>| at.is_some_and(|due| due <= now);
+        let asks = match self.streams.get(self.last).map(|stream| &stream.track) {
             Some(Track::Pictures(track)) => {
-                track.wants_key_frame || track.nacks.poll_timeout().is_some_and(|due| due <= now)
+                track.wants_key_frame || due(track.nacks.poll_timeout())
             }
+            Some(Track::Relayed(track)) => due(track.nacks.poll_timeout()),
             _ => false,
-        }
+        };
+        asks || due(self.arrivals.poll_timeout())
     }
 
     /// The session ends: nothing more will come.
@@ -289,7 +358,7 @@ impl Receiver {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let mut due = self.silence_check;
+        let mut due = earlier(self.silence_check, self.arrivals.poll_timeout());
         for stream in &self.streams {
             due = earlier(due, stream.poll_timeout());
         }
@@ -370,22 +439,37 @@ impl Inbound {
     ) {
         match &mut self.track {
             Track::Pending => {}
-            Track::Relayed { packets, overflowed } => {
+            Track::Relayed(track) => {
                 // A duplicate would only cost the other side bandwidth.
                 if reception.order == Order::Duplicate && !fault::is(Fault::DuplicatePlayed) {
                     return out.drop_packet(now, DropReason::Duplicate, &packet.header);
                 }
-                let (ssrc, number) = (packet.header.ssrc, packet.header.sequence_number);
-                if out.relay(packet) {
-                    *packets += 1;
-                } else {
-                    *overflowed += 1;
-                    out.drop(now, DropReason::Overflow, Some(ssrc), Some(number));
-                }
+                track.take(now, reception.sequence, packet, out);
             }
             Track::Sound(track) => track.take(now, reception, &packet, codec, out),
-            Track::Pictures(track) => track.take(now, reception, &packet, out),
+            Track::Pictures(track) => track.take(now, reception.sequence, &packet, out),
         }
+    }
+
+    /// Takes a packet that was sent again in a stream of its own; whether it was missing.
+    fn recover(
+        &mut self,
+        now: Instant,
+        sequence: u64,
+        packet: rtp::Packet,
+        out: &mut Outbox,
+    ) -> bool {
+        match &mut self.track {
+            Track::Relayed(track) if track.misses(sequence) => {
+                track.take(now, sequence, packet, out);
+            }
+            Track::Pictures(track) if track.nacks.misses(sequence) => {
+                track.take(now, sequence, &packet, out);
+            }
+            _ => return false,
+        }
+        self.recovered += 1;
+        true
     }
 
     fn end(&mut self, reason: EndReason, now: Instant, out: &mut Outbox) {
@@ -396,7 +480,7 @@ impl Inbound {
         let ssrc = self.source.ssrc();
         match &mut self.track {
             Track::Pending => return,
-            Track::Relayed { .. } => {}
+            Track::Relayed(_) => {}
             Track::Sound(track) => track.finish(now, out),
             Track::Pictures(track) => track.finish(ssrc, out),
         }
@@ -405,7 +489,7 @@ impl Inbound {
 
     fn handle_timeout(&mut self, now: Instant, out: &mut Outbox) {
         match &mut self.track {
-            Track::Pending | Track::Relayed { .. } => {}
+            Track::Pending | Track::Relayed(_) => {}
             Track::Sound(track) => track.handle_timeout(now, out),
             Track::Pictures(track) => {
                 track.assembler.handle_timeout(now);
@@ -416,7 +500,7 @@ impl Inbound {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.track {
-            Track::Pending | Track::Relayed { .. } => None,
+            Track::Pending | Track::Relayed(_) => None,
             Track::Sound(track) => track.poll_timeout(),
             Track::Pictures(track) => {
                 earlier(track.assembler.poll_timeout(), track.nacks.poll_timeout())

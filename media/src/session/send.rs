@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
+use super::broadcast::Broadcast;
 use super::encode::Encoder;
 use super::lines::{Line, Lines};
 use super::outbox::Outbox;
@@ -73,6 +74,33 @@ pub(super) struct Outbound {
     pub(super) remote: Option<RemoteReport>,
     cache: Vec<Option<Sent>>,
     cache_max: usize,
+    again: Option<Again>,
+}
+
+/// The stream in which another one is sent again (RFC 4588).
+#[derive(Debug)]
+struct Again {
+    ssrc: u32,
+    next_number: u16,
+    /// Its payload type for each of the other's.
+    payload_types: Vec<(u8, u8)>,
+}
+
+impl Again {
+    /// None where that was not negotiated, or our number for it was not announced.
+    fn new(line: &Line, first: u16) -> Option<Self> {
+        let pairs = line.outgoing.iter().filter_map(|p| Some((p.payload_type, p.retransmission?)));
+        let payload_types: Vec<_> = pairs.collect();
+        let ssrc = line.retransmission_ssrc.filter(|_| !payload_types.is_empty())?;
+        Some(Self { ssrc, next_number: first, payload_types })
+    }
+
+    fn header(&mut self, of: &rtp::Header) -> Option<rtp::Header> {
+        let known = self.payload_types.iter().find(|(known, _)| *known == of.payload_type)?;
+        let sequence_number = self.next_number;
+        self.next_number = sequence_number.wrapping_add(1);
+        Some(rtp::Header { ssrc: self.ssrc, payload_type: known.1, sequence_number, ..of.clone() })
+    }
 }
 
 impl Outbound {
@@ -97,6 +125,7 @@ impl Outbound {
             remote: None,
             cache: Vec::new(),
             cache_max: if of.nack { cache_max } else { 0 },
+            again: None,
         }
     }
 
@@ -141,7 +170,16 @@ impl Outbound {
         sent.last_sent = now;
         let payload = sent.head.len() + sent.body.len();
         let length = sent.header.length() + payload + usize::from(sent.header.padding);
-        out.send(length, |bytes| write(&sent.header, &sent.head, &sent.body, bytes));
+        match self.again.as_mut().and_then(|again| again.header(&sent.header)) {
+            Some(header) => {
+                let mut head: ArrayVec<u8, 4> = number.to_be_bytes().into_iter().collect();
+                head.extend(sent.head.iter().copied());
+                out.send(length + 2, |bytes| write(&header, &head, &sent.body, bytes));
+            }
+            None => {
+                out.send(length, |bytes| write(&sent.header, &sent.head, &sent.body, bytes));
+            }
+        }
         self.packets_resent += 1;
         self.bytes_resent += payload as u64;
         Resent::Sent
@@ -222,6 +260,8 @@ impl Sender {
             let ssrc = ssrc.unwrap_or_else(|| sender.unused_ssrc(random));
             let mut stream = Outbound::new(ssrc, index, line, false, config.send_cache_max);
             stream.next_number = random.random();
+            // Not out of `random`: sessions without it draw the same numbers as before.
+            stream.again = Again::new(line, stream.next_number ^ 0x5555);
             sender.streams.push(stream);
             sender.packetizers.push(packetizer(line, config.mtu));
             let clock = random.random();
@@ -287,13 +327,38 @@ impl Sender {
         }
         let rate = self.output_rate;
         let sound = self.sound.as_mut().ok_or(SendError::NotNegotiated)?;
-        let ticks = sound.payload.codec.clock_rate() / 50;
         let Sound { encoder, payload, .. } = sound;
         let encoder = match encoder {
             Some(encoder) => encoder,
             None => encoder.insert(Encoder::new(payload, rate)?),
         };
-        let body = encoder.encode(samples, out)?;
+        let body = encoder.encode(samples, &mut out.arena)?;
+        self.send_encoded(now, body, samples, lines, out)
+    }
+
+    /// Sends 20 ms that are encoded once for everybody who gets them.
+    pub(super) fn send_broadcast(
+        &mut self,
+        now: Instant,
+        broadcast: &mut Broadcast,
+        lines: &Lines,
+        out: &mut Outbox,
+    ) -> Result<(), SendError> {
+        let sound = self.sound.as_ref().ok_or(SendError::NotNegotiated)?;
+        let body = broadcast.encoded(&sound.payload)?;
+        self.send_encoded(now, body, broadcast.samples(), lines, out)
+    }
+
+    fn send_encoded(
+        &mut self,
+        now: Instant,
+        body: Option<Bytes>,
+        samples: &[i16],
+        lines: &Lines,
+        out: &mut Outbox,
+    ) -> Result<(), SendError> {
+        let sound = self.sound.as_ref().ok_or(SendError::NotNegotiated)?;
+        let ticks = sound.payload.codec.clock_rate() / 50;
         let level = Some(AudioLevel { level: Level::of(samples).minus_dbov(), voice: false });
         match body {
             Some(body) => self.send_sound(now, &body, ticks, false, level, lines, out),

@@ -26,6 +26,7 @@ pub(super) fn stats(session: &Session) -> Stats {
         inbound,
         inbound_forgotten: *forgotten,
         inbound_forgotten_packets: *forgotten_packets,
+        probes_received: session.receiver.probes,
         outbound: session.sender.streams.iter().map(outbound).collect(),
         dropped,
     }
@@ -41,6 +42,7 @@ pub(super) fn inbound(stream: &receive::Inbound) -> Inbound {
         clock_rate: stream.source.clock_rate(),
         ended: stream.ended,
         source: stream.source.stats(),
+        retransmitted_packets_received: stream.recovered,
         nack_count: stream.nacks_sent,
         pli_count: stream.plis_sent,
         fir_count: stream.firs_sent,
@@ -51,13 +53,14 @@ pub(super) fn inbound(stream: &receive::Inbound) -> Inbound {
 fn fate(track: &track::Track) -> Track {
     match track {
         track::Track::Pending => Track::Pending,
-        track::Track::Relayed { packets, overflowed } => {
-            Track::Relayed { packets: *packets, overflowed: *overflowed }
+        track::Track::Relayed(track) => {
+            Track::Relayed { packets: track.packets, overflowed: track.overflowed }
         }
         track::Track::Sound(track) => Track::Sound {
             playout: track.playout.stats(),
             tone_packets: track.tone_packets,
             malformed_tone_packets: track.malformed_tone_packets,
+            silent_packets: track.silent_packets,
         },
         track::Track::Pictures(track) => Track::Pictures(Pictures {
             frames_decoded: track.frames_decoded,

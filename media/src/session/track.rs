@@ -27,12 +27,84 @@ pub(super) enum Track {
     /// Not yet known to be a real source.
     Pending,
     /// Handed to the owner packet by packet.
-    Relayed {
-        packets: u64,
-        overflowed: u64,
-    },
+    Relayed(RelayTrack),
     Sound(Box<SoundTrack>),
     Pictures(Box<PictureTrack>),
+}
+
+/// What is handed on, and asked for where it is missing: the next hop could only ask us.
+#[derive(Debug)]
+pub(super) struct RelayTrack {
+    pub(super) packets: u64,
+    pub(super) overflowed: u64,
+    pub(super) nacks: NackList,
+    gaps: Gaps,
+}
+
+impl RelayTrack {
+    fn new(nacks: NackList) -> Self {
+        Self { packets: 0, overflowed: 0, nacks, gaps: Gaps::default() }
+    }
+
+    /// Hands a packet on.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        sequence: u64,
+        packet: rtp::Packet,
+        out: &mut Outbox,
+    ) {
+        self.gaps.take(sequence);
+        self.nacks.update(now, self.gaps.missing());
+        let (ssrc, number) = (packet.header.ssrc, packet.header.sequence_number);
+        if out.relay(packet) {
+            self.packets += 1;
+        } else {
+            self.overflowed += 1;
+            out.drop(now, DropReason::Overflow, Some(ssrc), Some(number));
+        }
+    }
+
+    /// Whether a number is missing.
+    pub(super) fn misses(&self, sequence: u64) -> bool {
+        self.gaps.missing.binary_search(&sequence).is_ok()
+    }
+}
+
+/// Which numbers of a stream have not come.
+#[derive(Debug, Default)]
+struct Gaps {
+    newest: Option<u64>,
+    missing: Vec<u64>,
+}
+
+impl Gaps {
+    /// How far behind the newest a packet is still of use.
+    const REACH: u64 = 256;
+
+    fn take(&mut self, sequence: u64) {
+        match self.newest {
+            Some(newest) if sequence <= newest => {
+                if let Ok(place) = self.missing.binary_search(&sequence) {
+                    self.missing.remove(place);
+                }
+                return;
+            }
+            Some(newest) if sequence > newest + 1 => {
+                let from = (newest + 1).max(sequence.saturating_sub(Self::REACH));
+                self.missing.extend(from..sequence);
+            }
+            _ => {}
+        }
+        self.newest = Some(sequence);
+        if self.missing.first().is_some_and(|oldest| oldest + Self::REACH < sequence) {
+            self.missing.retain(|missing| missing + Self::REACH >= sequence);
+        }
+    }
+
+    fn missing(&self) -> impl Iterator<Item = u64> + '_ {
+        self.missing.iter().copied()
+    }
 }
 
 #[derive(Debug)]
@@ -43,6 +115,7 @@ pub(super) struct SoundTrack {
     listener: Option<Listener>,
     pub(super) tone_packets: u64,
     pub(super) malformed_tone_packets: u64,
+    pub(super) silent_packets: u64,
 }
 
 /// Listens for tones in the sound.
@@ -83,8 +156,10 @@ pub(super) struct PictureTrack {
 
 impl Track {
     pub(super) fn new(ssrc: u32, codec: Codec, nack: bool, config: &ReceiverConfig) -> Self {
+        let retries_max = if nack { config.nack_retries_max } else { 0 };
+        let nacks = NackList::new(config.nack_delay, retries_max);
         if config.relay {
-            return Self::Relayed { packets: 0, overflowed: 0 };
+            return Self::Relayed(RelayTrack::new(nacks));
         }
         let Codec::H264 { packetization_mode } = codec else {
             let playout = Playout::new(&config.playout, ssrc)
@@ -96,15 +171,15 @@ impl Track {
                 listener: listens.then(Listener::default),
                 tone_packets: 0,
                 malformed_tone_packets: 0,
+                silent_packets: 0,
             }));
         };
         let mode = PacketizationMode::from_number(packetization_mode).unwrap_or_default();
         let assembly = assembly::Config { mode, ..config.assembly.clone() };
         let decodes = config.decode == Decode::Everything;
-        let retries_max = if nack { config.nack_retries_max } else { 0 };
         Self::Pictures(Box::new(PictureTrack {
             assembler: Assembler::new(ssrc, assembly),
-            nacks: NackList::new(config.nack_delay, retries_max),
+            nacks,
             // OpenH264 refuses only for want of memory; access units still go out then.
             decoder: if decodes { codec::h264::Decoder::new().ok() } else { None },
             frames_decoded: 0,
@@ -137,6 +212,13 @@ impl SoundTrack {
             jitter::Push::Discarded(cause) => reason_of(cause),
         };
         out.drop_packet(now, reason, &packet.header);
+    }
+
+    /// Takes a packet whose header says that there is nothing to hear in it: it has its time,
+    /// and costs no decoding.
+    pub(super) fn take_silence(&mut self, now: Instant, reception: &Reception) {
+        self.silent_packets += 1;
+        self.playout.skip(now, reception.sequence);
     }
 
     /// Tells of packets that waited and are not played after all.
@@ -224,11 +306,11 @@ impl PictureTrack {
     pub(super) fn take(
         &mut self,
         now: Instant,
-        reception: &Reception,
+        sequence: u64,
         packet: &rtp::Packet,
         out: &mut Outbox,
     ) {
-        let reason = match self.assembler.push(now, reception.sequence, packet) {
+        let reason = match self.assembler.push(now, sequence, packet) {
             assembly::Push::Taken => None,
             assembly::Push::Late => Some(DropReason::Late),
             assembly::Push::Duplicate => Some(DropReason::Duplicate),

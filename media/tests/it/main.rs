@@ -7,6 +7,7 @@ mod fuzz;
 mod h264;
 mod jitter;
 mod opus;
+mod recovery;
 mod rtcp;
 mod rtp;
 mod sdp;

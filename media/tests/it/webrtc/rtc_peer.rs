@@ -303,6 +303,9 @@ fn a_relayed_session_is_taken_apart_later_without_a_new_handshake() {
     let speak = |world: &mut World, numbers: core::ops::Range<u16>| {
         for number in numbers {
             world.peer.speak(world.now, number);
+            // It is asked for what it has to send, since nothing else comes to wake it.
+            let sent = world.peer.take(world.now, None);
+            world.send(sent);
             let end = world.now + 20 * MS;
             world.run_until(end);
         }
