@@ -59,6 +59,11 @@ determinism: needs ## Two builds of callrig play the whole corpora alike
 bench: needs ## criterion, for the developer at the desk
 	$(CARGO) bench --workspace --locked
 
+.PHONY: service-kills
+service-kills: needs ## Services with a fault each: how many the cases find (the last line)
+	@CALLRIG_FAULTS=1 $(CARGO) test --workspace --all-features --locked --lib \
+		-- faults_of_a_service --nocapture 2>/dev/null | grep -E 'missed|service faults found'
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: needs ## Each fuzz target for FUZZ_SECONDS

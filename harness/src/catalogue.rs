@@ -19,14 +19,30 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::case;
+use crate::validate::service::script::Stages;
+use crate::validate::service::shapes::Shapes;
+use crate::validate::service::suite::Suite;
 
 pub use file::FileError;
 pub use rows::{Row, Rows, fill, kebab};
 
-pub(crate) use file::{File, read};
+pub(crate) use file::{File, read, rows_of};
+pub(crate) use rows::{fill_id, fill_with};
 
 /// The files of the catalogue, with their names for messages.
-const FILES: &[(&str, &str)] = &[];
+const FILES: &[(&str, &str)] = &[
+    ("stages.toml", include_str!("../catalogue/stages.toml")),
+    ("resources.toml", include_str!("../catalogue/resources.toml")),
+    ("actions.toml", include_str!("../catalogue/actions.toml")),
+    ("reads.toml", include_str!("../catalogue/reads.toml")),
+    ("calls.toml", include_str!("../catalogue/calls.toml")),
+    ("media.toml", include_str!("../catalogue/media.toml")),
+    ("groups.toml", include_str!("../catalogue/groups.toml")),
+    ("meetings.toml", include_str!("../catalogue/meetings.toml")),
+    ("tokens.toml", include_str!("../catalogue/tokens.toml")),
+    ("delivery.toml", include_str!("../catalogue/delivery.toml")),
+    ("faults.toml", include_str!("../catalogue/faults.toml")),
+];
 
 /// Who has to keep a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -197,7 +213,59 @@ pub fn all() -> &'static Catalogue {
 
 /// The parsed files of the catalogue; those who find cases in them read them too.
 pub(crate) fn files() -> Result<Vec<File>, FileError> {
+    #[cfg(test)]
+    if let Some(folder) = std::env::var_os("CALLRIG_CATALOGUE") {
+        return from(std::path::Path::new(&folder));
+    }
     FILES.iter().map(|(name, text)| read(name, text)).collect()
+}
+
+/// The rules of the resources in the files, whose shapes are taken in.
+fn shaped(files: &[File], shapes: &mut Shapes) -> Result<Vec<Entry>, FileError> {
+    files.iter().for_each(|file| shapes.enumerate(&file.enums));
+    let mut rules = Vec::new();
+    for file in files {
+        for resource in &file.resources {
+            let complain = |problem| file.complain(resource.name(), problem);
+            rules.extend(shapes.take(resource).map_err(complain)?);
+        }
+    }
+    Ok(rules)
+}
+
+/// The cases and shapes of the files, for those who play them.
+pub(crate) fn suite() -> Result<Suite, FileError> {
+    let (files, mut suite, mut stages) = (files()?, Suite::default(), Stages::default());
+    shaped(&files, &mut suite.shapes)?;
+    for file in &files {
+        for stage in &file.stages {
+            stages.take(stage).map_err(|problem| file.complain(stage.id(), problem))?;
+        }
+    }
+    for file in &files {
+        for case in &file.cases {
+            let cases = case.cases(&file.rows, &stages);
+            suite.cases.extend(cases.map_err(|problem| file.complain(case.id(), problem))?);
+        }
+        for fault in &file.faults {
+            let faults = fault.faults(&file.rows);
+            suite.faults.extend(faults.map_err(|problem| file.complain(fault.id(), problem))?);
+        }
+    }
+    Ok(suite)
+}
+
+/// The files of a folder: whoever writes cases need not build for each attempt.
+#[cfg(test)]
+fn from(folder: &std::path::Path) -> Result<Vec<File>, FileError> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .expect("the folder is there")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    names.sort();
+    let text = |name: &String| std::fs::read_to_string(folder.join(name)).expect("it is text");
+    names.iter().map(|name| read(name, &text(name))).collect()
 }
 
 impl Catalogue {
@@ -206,9 +274,11 @@ impl Catalogue {
     /// # Errors
     /// The first thing that contradicts another.
     pub fn load() -> Result<Self, CatalogueError> {
-        let mut entries: Vec<Entry> = files()?.into_iter().flat_map(|file| file.rules).collect();
+        let (files, mut shapes) = (files()?, Shapes::default());
+        let mut entries: Vec<Entry> = files.iter().flat_map(|file| file.rules.clone()).collect();
+        entries.extend(shaped(&files, &mut shapes)?);
         entries.extend(of_cases());
-        Self::of(entries, checkings())
+        Self::of(entries, checkings(&suite()?))
     }
 
     /// A catalogue of these rules, checked so.
@@ -310,12 +380,12 @@ fn side_of(id: &str) -> Side {
 }
 
 /// What every kind of case checks.
-fn checkings() -> Vec<Checking> {
+fn checkings(suite: &Suite) -> Vec<Checking> {
     let recorded = case::all().iter().map(|case| Checking {
         check: Check { case: case.id.to_owned(), title: case.title.to_owned() },
         rules: (case.requirements)().into_iter().map(|rule| rule.id).collect(),
     });
-    recorded.collect()
+    recorded.chain(suite.checkings()).collect()
 }
 
 #[cfg(test)]

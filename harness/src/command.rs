@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod serve;
 mod worker;
+mod service;
 
 use core::fmt;
 
@@ -66,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Gate(arguments) => gate::gate(&arguments),
         Command::Load(arguments) => open_loop::load(&arguments),
         Command::Worker(arguments) => worker::worker(&arguments),
+        Command::Validate(arguments) => service::judge(&arguments),
     };
     match outcome {
         Ok(code) => code,

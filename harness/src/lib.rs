@@ -33,4 +33,5 @@ pub mod stage;
 pub mod subject;
 pub mod trace;
 pub mod user;
+pub mod validate;
 pub mod world;

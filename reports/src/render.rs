@@ -18,3 +18,4 @@ mod matrix;
 mod overview;
 mod plot;
 mod recording;
+mod requirements;

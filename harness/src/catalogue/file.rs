@@ -9,6 +9,9 @@ use thiserror::Error;
 
 use super::rows::{Row, Rows, fill, fill_id, unfilled};
 use super::{Entry, Side};
+use crate::validate::service::faults::FaultText;
+use crate::validate::service::script::{CaseText, StageText};
+use crate::validate::service::shapes::ResourceText;
 
 /// Why a file of the catalogue cannot be read.
 #[derive(Debug, Error)]
@@ -50,7 +53,17 @@ struct FileText {
     #[serde(default)]
     rows: BTreeMap<String, Rows>,
     #[serde(default)]
+    enums: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
     rule: Vec<RuleText>,
+    #[serde(default)]
+    resource: Vec<ResourceText>,
+    #[serde(default)]
+    stage: Vec<StageText>,
+    #[serde(default)]
+    case: Vec<CaseText>,
+    #[serde(default)]
+    fault: Vec<FaultText>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,15 +82,36 @@ struct RuleText {
 /// A file, read.
 #[derive(Debug, Default)]
 pub(crate) struct File {
+    /// Its name.
+    pub(crate) name: String,
     /// Its rules, families as their members.
     pub(crate) rules: Vec<Entry>,
+    /// Rows with a name.
+    pub(crate) rows: BTreeMap<String, Rows>,
+    /// Members of enumerations.
+    pub(crate) enums: BTreeMap<String, Vec<String>>,
+    /// Shapes of resources.
+    pub(crate) resources: Vec<ResourceText>,
+    /// What cases begin with.
+    pub(crate) stages: Vec<StageText>,
+    /// Cases of `callrig validate --service`.
+    pub(crate) cases: Vec<CaseText>,
+    /// Faults that those must find.
+    pub(crate) faults: Vec<FaultText>,
+}
+
+impl File {
+    /// Something in it says too little.
+    pub(crate) fn complain(&self, id: &str, problem: String) -> FileError {
+        FileError::Text { file: self.name.clone(), id: id.to_owned(), problem }
+    }
 }
 
 /// Reads one.
 pub(crate) fn read(name: &str, text: &str) -> Result<File, FileError> {
     let refuse = |source| FileError::Shape { file: name.to_owned(), source: Box::new(source) };
     let text: FileText = toml::from_str(text).map_err(refuse)?;
-    let mut file = File::default();
+    let mut file = File { name: name.to_owned(), ..File::default() };
     for rule in &text.rule {
         let complain = |problem: String| FileError::Text {
             file: name.to_owned(),
@@ -88,6 +122,8 @@ pub(crate) fn read(name: &str, text: &str) -> Result<File, FileError> {
             file.rules.push(entry(rule, &row, &text.defaults).map_err(complain)?);
         }
     }
+    (file.rows, file.enums, file.faults) = (text.rows, text.enums, text.fault);
+    (file.resources, file.stages, file.cases) = (text.resource, text.stage, text.case);
     Ok(file)
 }
 

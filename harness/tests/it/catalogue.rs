@@ -44,3 +44,39 @@ fn rules_are_chosen_by_id_level_and_side_and_counted() {
     let last = listed(&["--checked"]);
     assert!(last.lines().last().is_some_and(|l| l.contains("(100.0 %)")), "{last}");
 }
+
+/// What the catalogue is for: everything that can be observed from outside, and a case for
+/// nearly all of it.
+#[test]
+fn the_catalogue_holds_600_rules_and_more_and_cases_check_19_of_20() {
+    let entries = callrig::catalogue::all().entries();
+    let checked = entries.iter().filter(|entry| entry.is_checked()).count();
+    assert!(entries.len() >= 600, "{}", entries.len());
+    assert!(checked * 100 >= entries.len() * 95, "{checked} of {}", entries.len());
+    let mut sentences: Vec<&str> = entries.iter().map(|entry| &*entry.sentence).collect();
+    sentences.sort_unstable();
+    let twice = sentences.windows(2).find(|pair| pair[0] == pair[1]);
+    assert_eq!(twice, None, "two rules ask for the same");
+    for entry in entries {
+        let first = entry.sentence.chars().next().unwrap_or_default();
+        assert!(entry.sentence.ends_with('.'), "{}: {}", entry.id, entry.sentence);
+        assert!(!first.is_lowercase(), "{}: {}", entry.id, entry.sentence);
+        assert!(!entry.sentence.contains('{'), "{}: {}", entry.id, entry.sentence);
+    }
+}
+
+/// The same cases give the same verdicts, to the byte, whoever plays them first.
+#[test]
+fn a_simulated_service_is_judged_alike_every_time() {
+    use callrig::validate::service::script::Case;
+    use callrig::validate::service::suite::{simulate, suite};
+    let suite = suite();
+    let cases: Vec<&Case> = suite.cases.iter().step_by(7).collect();
+    let judged = |seed| {
+        let ledger = simulate(&cases, &suite.shapes, seed, None);
+        let rules: Vec<&str> = cases.iter().flat_map(|case| case.rules()).collect();
+        let results = ledger.results(callrig::catalogue::all(), &rules);
+        serde_json::to_string(&results).expect("results are JSON")
+    };
+    assert_eq!(judged(1), judged(1));
+}

@@ -13,7 +13,7 @@ use crate::report::Report;
 use crate::verdict::Verdict;
 
 use super::cells::Cells;
-use super::{findings, matrix, overview, plot, recording};
+use super::{findings, matrix, overview, plot, recording, requirements};
 
 const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
@@ -43,8 +43,11 @@ pub fn render(report: &Report) -> String {
                     (lead(report, &headline))
                     (spreads(&cells))
                     (findings::section(report, &cells))
+                    (requirements::section(report))
                     (matrix::section(&cells))
-                    (recording::section(&cells))
+                    @if !report.recordings.is_empty() || requirements::is_empty(report) {
+                        (recording::section(&cells))
+                    }
                     (conditions(report))
                     (environment(report))
                     (definitions(report))
@@ -77,8 +80,9 @@ fn top(report: &Report) -> Markup {
             span.brand { (visible(&report.tool.name)) }
             nav aria-label="Sections" {
                 @if !overview::groups(report).is_empty() { a href="#findings" { "Findings" } }
+                @if !requirements::is_empty(report) { a href="#requirements" { "Requirements" } }
                 @if !report.networks.is_empty() { a href="#matrix" { "Matrix" } }
-                a href="#recordings" { "Recordings" }
+                @if !report.recordings.is_empty() { a href="#recordings" { "Recordings" } }
                 a href="#environment" { "Environment" }
                 a href="#definitions" { "Definitions" }
             }

@@ -1,0 +1,3 @@
+//! Judging what is not ours: any implementation of the API.
+
+pub mod service;
