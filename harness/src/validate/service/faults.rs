@@ -73,13 +73,15 @@ pub struct Faulty<'a> {
     inner: &'a mut dyn Ground,
     fault: &'a Fault,
     held: VecDeque<Told>,
+    /// How many of those that are meant came so far.
+    met: usize,
 }
 
 impl<'a> Faulty<'a> {
     /// Puts a fault into the service of a ground.
     #[must_use]
     pub fn new(inner: &'a mut dyn Ground, fault: &'a Fault) -> Self {
-        Self { inner, fault, held: VecDeque::new() }
+        Self { inner, fault, held: VecDeque::new(), met: 0 }
     }
 
     fn concerns(&self, ask: &Ask) -> bool {
@@ -106,7 +108,8 @@ fn items(body: &Value) -> Vec<&Value> {
     body["value"].as_array().map(|list| list.iter().collect()).unwrap_or_default()
 }
 
-/// What is done to a message: `status 200`, `drop body/location`, `set body/state "x"`,
+/// What is done to a message, beside being lost (`lose`, `lose again` from the second on),
+/// coming `twice`, changing places with the next (`swap`) or `never`: `status 200`, `drop body/location`, `set body/state "x"`,
 /// `rename body/a b`, `drop header Location`, `set header X y`.
 fn change(text: &str, status: &mut u16, headers: &mut Vec<(String, String)>, body: &mut Value) {
     let words: Vec<&str> = text.splitn(3, ' ').collect();
@@ -197,8 +200,9 @@ impl Ground for Faulty<'_> {
             if !self.is_meant(&told) {
                 return Some(told);
             }
+            self.met += 1;
             let does = |what: &str| self.fault.change.iter().any(|text| text == what);
-            if does("lose") {
+            if does("lose") || (does("lose again") && self.met > 1) {
                 continue;
             }
             if does("swap") {
