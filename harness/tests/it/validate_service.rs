@@ -25,9 +25,15 @@ const RIG: &str = r#"
     [[tenants]]
     id = "33333333-3333-4333-8333-333333333333"
     name = "Contoso"
+    [[tenants.users]]
+    id = "22222222-2222-4222-8222-222222222222"
+    name = "Somebody"
     [[tenants]]
     id = "44444444-4444-4444-8444-444444444444"
     name = "Northwind"
+    [[tenants.users]]
+    id = "22222222-2222-4222-8222-222222222223"
+    name = "Somebody else"
 "#;
 
 fn judged(cases: &[&Case], subject: Subject) -> Vec<CaseResult> {

@@ -21,6 +21,9 @@ const PERMISSIONS: [&str; 7] = [
     "OnlineMeetings.ReadWrite.All",
 ];
 
+/// Who belongs to another organisation.
+const FOREIGNER: &str = "dora";
+
 /// Sends a command to a rig and waits for its answer.
 pub type Send<'a> = &'a mut dyn FnMut(&Ask) -> Result<Answer, String>;
 
@@ -31,6 +34,8 @@ pub struct Crew {
     other: String,
     ids: BTreeMap<String, String>,
     legs: BTreeMap<String, String>,
+    /// Whether there is no second organisation, so that nobody is a foreigner.
+    is_alone: bool,
 }
 
 fn command(
@@ -74,9 +79,10 @@ impl Crew {
         let directory = command(send, "GET", "/rig/directory".into(), None)?;
         let tenants = directory["tenants"].as_array().cloned().unwrap_or_default();
         let tenant = |place: usize| tenants.get(place).and_then(|one| one["id"].as_str());
-        let home = tenant(0).ok_or("the rig has no organisation")?.to_owned();
+        let home = tenant(0).ok_or("the rig has no organisation with anybody in it")?.to_owned();
         let foreign = tenant(1).map(str::to_owned);
-        let mut crew = Self { app: guid(), other: guid(), ..Self::default() };
+        let is_alone = foreign.is_none();
+        let mut crew = Self { app: guid(), other: guid(), is_alone, ..Self::default() };
         let secret = guid();
         for (id, name) in [(&crew.app, "judged"), (&crew.other, "another")] {
             let app = json!({ "name": name, "webhook": webhook, "secret": secret });
@@ -90,7 +96,7 @@ impl Crew {
             }
         }
         for name in PEOPLE {
-            let at = if name == "dora" { foreign.as_ref() } else { Some(&home) };
+            let at = if name == FOREIGNER { foreign.as_ref() } else { Some(&home) };
             let id = guid();
             if let Some(at) = at {
                 let person =
@@ -137,6 +143,10 @@ impl Crew {
         act: &str,
     ) -> Result<BTreeMap<String, String>, PeopleError> {
         let act = Act::parse(act).map_err(PeopleError::Refused)?;
+        if self.is_alone && act.who == FOREIGNER {
+            let why = "it takes a second organisation with somebody in it, which the rig has not";
+            return Err(PeopleError::Unsupported(why.to_owned()));
+        }
         self.obey(send, &act).map_err(PeopleError::Refused)
     }
 
