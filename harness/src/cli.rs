@@ -660,6 +660,7 @@ pub struct Worker {
     /// Do this piece of work once, for callgrind to look at, and end.
     #[arg(long, value_name = "JSON")]
     pub count: Vec<String>,
+}
 
 const VALIDATE_EXAMPLES: &str = "\
 Examples:

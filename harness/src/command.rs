@@ -10,8 +10,8 @@ mod open_loop;
 mod report;
 mod run;
 mod serve;
-mod worker;
 mod service;
+mod worker;
 
 use core::fmt;
 
