@@ -1,7 +1,8 @@
 //! How much a path carries, as whoever sends into it can tell from transport-wide feedback:
-//! queues that grow say that it is too much ([`delay`]), so does loss ([`loss`]); the lesser
-//! of the two counts. After draft-ietf-rmcat-gcc-02, with the trend of delays in place of its
-//! Kalman filter, as browsers have it.
+//! queues that grow say that it is too much (`delay`), so does loss (`loss`); the lesser of
+//! the two counts. After draft-ietf-rmcat-gcc-02, with the trend of delays in place of its
+//! Kalman filter, as browsers have it. Deviation: a queue that stands is too much as well.
+//! Sessions do not ask for it yet: their packets are not numbered on the way out.
 
 mod delay;
 mod loss;
@@ -106,7 +107,9 @@ impl Estimator {
         for index in 0..feedback.packet_count {
             let arrived = arrivals.next_if(|arrived| arrived.index == index);
             clock += arrived.map_or(0, |arrived| i64::from(arrived.delta) * TICK);
-            let Some(sent) = self.take(feedback.base_sequence.wrapping_add(index)) else { continue };
+            let Some(sent) = self.take(feedback.base_sequence.wrapping_add(index)) else {
+                continue;
+            };
             told += 1;
             match arrived {
                 Some(_) => known.push(Arrival { sent: sent.at, arrived: clock, bytes: sent.bytes }),

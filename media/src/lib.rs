@@ -2,6 +2,7 @@
 //! asked what to send. See [`time`] for its clocks and [`datagram`] for its input.
 
 pub mod audio;
+pub mod bandwidth;
 pub mod codec;
 pub mod datagram;
 pub mod description;

@@ -15,6 +15,10 @@ const BURST: Duration = Duration::from_millis(5);
 /// How many bursts the trend is taken over.
 const WINDOW: usize = 20;
 
+/// Fewer do where bursts are so far apart that a queue would be long before there are as many.
+const FEW: usize = 5;
+const LONG_MS: f64 = 250.0;
+
 /// How much of a delay counts once it is smoothed.
 const SMOOTHING: f64 = 0.9;
 
@@ -31,6 +35,12 @@ const FOLLOWS_DOWN: f64 = 0.039;
 
 /// Too much counts only when it lasts.
 const OVERUSE_MIN: f64 = 10.0;
+
+/// A queue that stands for this long, in ms, is too much although it does not grow.
+const STANDING_MAX: f64 = 250.0;
+
+/// How fast clocks may drift apart.
+const DRIFT: f64 = 500e-6;
 
 /// Of what arrives, after too much.
 const BACK_OFF: f64 = 0.85;
@@ -66,6 +76,10 @@ pub(super) struct DelayBased {
     accumulated: f64,
     smoothed: f64,
     bursts: u32,
+    /// All that bursts have come later than the one before, and the least that was, in ms: what
+    /// lies between is a queue that stands, which no trend shows.
+    standing: f64,
+    least: f64,
     threshold: f64,
     over_for: f64,
     slope_before: f64,
@@ -89,6 +103,8 @@ impl DelayBased {
             accumulated: 0.0,
             smoothed: 0.0,
             bursts: 0,
+            standing: 0.0,
+            least: 0.0,
             threshold: THRESHOLD,
             over_for: 0.0,
             slope_before: 0.0,
@@ -135,6 +151,9 @@ impl DelayBased {
             return;
         }
         self.bursts = (self.bursts + 1).min(1_000);
+        self.standing += later;
+        // Clocks drift apart: an old minimum is forgotten slowly.
+        self.least = (self.least + arrived.abs() * DRIFT).min(self.standing);
         self.accumulated += later;
         self.smoothed = SMOOTHING * self.smoothed + (1.0 - SMOOTHING) * self.accumulated;
         let first = *self.first_arrived.get_or_insert(burst.last_arrived);
@@ -143,7 +162,9 @@ impl DelayBased {
         if self.trend.len() > WINDOW {
             self.trend.pop_front();
         }
-        let slope = if self.trend.len() == WINDOW { slope(&self.trend) } else { 0.0 };
+        let span = self.trend.front().map_or(0.0, |(oldest, _)| at - oldest);
+        let enough = self.trend.len() == WINDOW || self.trend.len() >= FEW && span >= LONG_MS;
+        let slope = if enough { slope(&self.trend) } else { 0.0 };
         self.detect(slope, sent, at);
     }
 
@@ -158,6 +179,9 @@ impl DelayBased {
         } else {
             self.over_for = 0.0;
             self.usage = if trend < -self.threshold { Usage::Under } else { Usage::Normal };
+        }
+        if self.standing - self.least > STANDING_MAX {
+            self.usage = Usage::Over;
         }
         self.slope_before = slope;
         // A spike is no habit of the path.
@@ -178,7 +202,8 @@ impl DelayBased {
         round_trip: Duration,
         config: Config,
     ) {
-        let passed = self.updated.replace(now).map_or(0.0, |before| now.since(before).as_secs_f64());
+        let passed =
+            self.updated.replace(now).map_or(0.0, |before| now.since(before).as_secs_f64());
         let response = round_trip + Duration::from_millis(100);
         match self.usage {
             Usage::Over => {
