@@ -98,7 +98,9 @@ fn total(text: &str) -> Option<f64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// Judges these stages: the base, itself again, itself with 5 % more work, and the candidate.
+/// Judges these stages: the base, itself again, itself with 5 % more work, and the candidate. Each
+/// does the same list in a process of its own: what an allocator does depends on what it did
+/// before.
 #[must_use]
 pub fn judge(
     base: &Path,
@@ -107,28 +109,27 @@ pub fn judge(
     inject: Option<Injection>,
     bounds: &Bounds,
 ) -> Findings {
-    let ask = |stage: &String, units, inject| Ask::Time { stage: stage.clone(), units, inject };
     let units = 5 * UNITS_MIN;
-    let of_base: Vec<Ask> = stages
-        .iter()
-        .flat_map(|stage| [units, units, units + units / 20].map(|units| ask(stage, units, None)))
-        .collect();
-    let of_candidate: Vec<Ask> = stages.iter().map(|stage| ask(stage, units, inject)).collect();
-    let counts =
-        count(base, &of_base).and_then(|base| Ok((base, count(candidate, &of_candidate)?)));
+    let counted = |binary: &Path, units: u32, inject: Option<Injection>| {
+        let ask = |stage: &String| Ask::Time { stage: stage.clone(), units, inject };
+        count(binary, &stages.iter().map(ask).collect::<Vec<_>>())
+    };
+    let counts = counted(base, units, None).and_then(|of_base| {
+        let twin = counted(base, units, None)?;
+        let canary = counted(base, units + units / 20, None)?;
+        Ok([of_base, twin, canary, counted(candidate, units, inject)?])
+    });
     let mut found = Findings::default();
     match counts {
-        Ok((of_base, of_candidate)) => {
-            for ((stage, base), candidate) in
-                stages.iter().zip(of_base.chunks_exact(3)).zip(of_candidate)
-            {
-                let each = |count: f64| count / f64::from(units);
+        Ok([of_base, twin, canary, of_candidate]) => {
+            for (place, stage) in stages.iter().enumerate() {
+                let each = |counts: &[f64]| counts[place] / f64::from(units);
                 let count = Count {
                     stage: stage.clone(),
-                    base: each(base[0]),
-                    twin: each(base[1]),
-                    canary: each(base[2]),
-                    candidate: each(candidate),
+                    base: each(&of_base),
+                    twin: each(&twin),
+                    canary: each(&canary),
+                    candidate: each(&of_candidate),
                 };
                 found.add(counted::judge(&count, bounds));
             }
