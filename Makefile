@@ -64,6 +64,10 @@ service-kills: needs ## Services with a fault each: how many the cases find (the
 	@CALLRIG_FAULTS=1 $(CARGO) test --workspace --all-features --locked --lib \
 		-- faults_of_a_service --nocapture 2>/dev/null | grep -E 'missed|service faults found'
 
+.PHONY: kill-matrix
+kill-matrix: needs ## Every faulty bot against every case of bots; the last line is the figure
+	$(CARGO) run --release --locked --bin callrig -- kill-matrix $(KILL_ARGS)
+
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz: needs ## Each fuzz target for FUZZ_SECONDS

@@ -6,9 +6,15 @@
 
 mod call;
 mod driver;
+pub mod hosted;
+mod machine;
 mod web;
 
+use core::fmt;
+use core::future::Future;
 use core::net::SocketAddr;
+use core::pin::Pin;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
@@ -23,7 +29,8 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 pub use call::Call;
-use driver::{Done, Driver, Message};
+use driver::Driver;
+use machine::{Done, Message};
 
 /// How many things a bot may have to do at once; more callers are told to come again.
 const INBOX_MAX: usize = 1024;
@@ -81,6 +88,18 @@ impl Settings {
         self.metadata = Some(format!("{platform}/v1/.well-known/OpenIdConfiguration"));
         self
     }
+
+    /// The machine's part of it, for a bot that is reached at `base`.
+    fn to_bot(&self, base: &str) -> bot::Config {
+        bot::Config {
+            app: AppId::new(&self.app),
+            api: self.api.clone(),
+            callback_uri: format!("{base}/api/calls"),
+            secret: Some(ClientSecret::new(&self.login, &self.tenant, &self.secret)),
+            trust: self.metadata.as_deref().map(Trust::new),
+            ..bot::Config::default()
+        }
+    }
 }
 
 /// Why a bot cannot be started.
@@ -127,15 +146,44 @@ pub enum CallError {
 /// Files that the platform can fetch from the bot.
 type Files = Arc<RwLock<BTreeMap<String, Bytes>>>;
 
-/// What acts on the bot, on behalf of everybody who has a handle.
-#[derive(Clone, Debug)]
-pub(crate) struct Hands {
+/// Something that goes on by itself.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the bot itself is asked for over HTTP, beside its calls: any POST that is no
+/// notification. It was answered with 202 already.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// The path, such as `/remind`.
+    pub path: String,
+    /// The JSON that came with it; null without any.
+    pub body: serde_json::Value,
+}
+
+/// What comes to a bot.
+#[derive(Debug)]
+pub enum Arrival {
+    /// Somebody calls.
+    Call(Call),
+    /// Somebody asks for something.
+    Ask(Ask),
+}
+
+/// Reaches the bot from anywhere: what it can do that is about no call yet.
+#[derive(Clone)]
+pub struct Line {
     inbox: mpsc::Sender<Message>,
     files: Files,
     base: String,
+    spawner: Arc<dyn Fn(Task) + Send + Sync>,
 }
 
-impl Hands {
+impl fmt::Debug for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Line").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+impl Line {
     /// Lets the bot ask for something, and waits for what comes of it.
     async fn act(
         &self,
@@ -151,13 +199,79 @@ impl Hands {
     fn url(&self, file: &str) -> String {
         if file.contains("://") { file.to_owned() } else { format!("{}/files/{file}", self.base) }
     }
+
+    /// Keeps a file (WAV, one channel, 16 bits, 16 kHz) that calls can then play by name.
+    pub fn keep_file(&self, name: &str, bytes: impl Into<Bytes>) {
+        let mut files = self.files.write().expect("nobody panics with the files in hand");
+        files.insert(name.to_owned(), bytes.into());
+    }
+
+    /// Keeps a file no longer.
+    pub fn drop_file(&self, name: &str) {
+        let mut files = self.files.write().expect("nobody panics with the files in hand");
+        files.remove(name);
+    }
+
+    /// Calls somebody, or several as a group.
+    ///
+    /// # Errors
+    /// The platform refused.
+    pub async fn call(&self, targets: Vec<Target>) -> Result<Call, CallError> {
+        let media = AnswerMedia::ServiceHosted { pre_fetch: Vec::new() };
+        let done = self.act(move |bot, now| Ok(bot.call_targets(now, &targets, &media))).await;
+        done?.call().ok_or(CallError::Over)
+    }
+
+    /// Joins a meeting.
+    ///
+    /// # Errors
+    /// The platform refused.
+    pub async fn join(&self, join: Join) -> Result<Call, CallError> {
+        let media = AnswerMedia::ServiceHosted { pre_fetch: Vec::new() };
+        let done = self.act(move |bot, now| Ok(bot.join(now, &join, &media))).await;
+        done?.call().ok_or(CallError::Over)
+    }
+
+    /// Asks for anything that is about no call, such as a meeting, and waits for what the
+    /// platform answers.
+    ///
+    /// # Errors
+    /// The platform refused.
+    pub async fn ask(
+        &self,
+        ask: impl FnOnce(&mut Bot, Instant) -> ActionId + Send + 'static,
+    ) -> Result<serde_json::Value, CallError> {
+        Ok(self.act(move |bot, now| Ok(ask(bot, now))).await?.body())
+    }
+
+    /// Waits.
+    ///
+    /// # Errors
+    /// The bot was stopped.
+    pub async fn pause(&self, length: Duration) -> Result<(), CallError> {
+        let (over, waiting) = oneshot::channel();
+        let message = Message::Pause(length, over);
+        self.inbox.send(message).await.map_err(|_| CallError::Stopped)?;
+        waiting.await.map_err(|_| CallError::Stopped)
+    }
+
+    /// Lets something go on by itself, in the world that the bot lives in. How it ends is
+    /// logged.
+    pub fn spawn(&self, task: impl Future<Output = Result<(), CallError>> + Send + 'static) {
+        (self.spawner)(Box::pin(async move {
+            match task.await {
+                Ok(()) | Err(CallError::Over | CallError::Stopped) => {}
+                Err(error) => tracing::info!(%error, "a call did not go as it should"),
+            }
+        }));
+    }
 }
 
 /// A bot that runs.
 #[derive(Debug)]
 pub struct App {
-    hands: Hands,
-    callers: mpsc::Receiver<Call>,
+    line: Line,
+    arrivals: mpsc::Receiver<Arrival>,
     address: SocketAddr,
 }
 
@@ -174,24 +288,18 @@ impl App {
         let address = listener.local_addr().map_err(refuse)?;
         let base = settings.public.clone().unwrap_or_else(|| format!("http://{address}"));
         let base = base.trim_end_matches('/').to_owned();
-        let config = bot::Config {
-            app: AppId::new(&settings.app),
-            api: settings.api.clone(),
-            callback_uri: format!("{base}/api/calls"),
-            secret: Some(ClientSecret::new(&settings.login, &settings.tenant, &settings.secret)),
-            trust: settings.metadata.as_deref().map(Trust::new),
-            ..bot::Config::default()
-        };
+        let config = settings.to_bot(&base);
         let client = web::client(settings.authority.as_deref(), config.request_timeout)?;
         let (inbox, messages) = mpsc::channel(INBOX_MAX);
         let (callers, arrivals) = mpsc::channel(CALLERS_MAX);
         let files = Files::default();
-        let hands = Hands { inbox: inbox.clone(), files: Arc::clone(&files), base };
-        let driver = Driver::new(config, client, hands.clone(), callers)?;
+        let spawner = Arc::new(|task: Task| drop(tokio::spawn(task)));
+        let line = Line { inbox: inbox.clone(), files: Arc::clone(&files), base, spawner };
+        let driver = Driver::new(config, client, line.clone(), callers)?;
         tokio::spawn(driver.run(messages));
         let router = web::router(inbox, files);
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(Self { hands, callers: arrivals, address })
+        Ok(Self { line, arrivals, address })
     }
 
     /// Where it listens.
@@ -200,40 +308,48 @@ impl App {
         self.address
     }
 
-    /// The next call that comes in; `None` once the bot is stopped.
+    /// The next call that comes in; `None` once the bot is stopped. Asks are not heard.
     pub async fn incoming(&mut self) -> Option<Call> {
-        self.callers.recv().await
+        loop {
+            if let Arrival::Call(call) = self.arrival().await? {
+                return Some(call);
+            }
+        }
     }
 
-    /// Keeps a file (WAV, one channel, 16 bits, 16 kHz) that calls can then play by name.
+    /// The next thing that comes to the bot; `None` once it is stopped.
+    pub async fn arrival(&mut self) -> Option<Arrival> {
+        self.arrivals.recv().await
+    }
+
+    /// What can be done beside calls that are there; can be cloned and kept.
+    #[must_use]
+    pub const fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// As [`Line::keep_file`].
     pub fn keep_file(&self, name: &str, bytes: impl Into<Bytes>) {
-        let mut files = self.hands.files.write().expect("nobody panics with the files in hand");
-        files.insert(name.to_owned(), bytes.into());
+        self.line.keep_file(name, bytes);
     }
 
-    /// Calls somebody, or several as a group.
+    /// As [`Line::call`].
     ///
     /// # Errors
     /// The platform refused.
     pub async fn call(&self, targets: Vec<Target>) -> Result<Call, CallError> {
-        let media = AnswerMedia::ServiceHosted { pre_fetch: Vec::new() };
-        let done =
-            self.hands.act(move |bot, now| Ok(bot.call_targets(now, &targets, &media))).await;
-        done?.call().ok_or(CallError::Over)
+        self.line.call(targets).await
     }
 
-    /// Joins a meeting.
+    /// As [`Line::join`].
     ///
     /// # Errors
     /// The platform refused.
     pub async fn join(&self, join: Join) -> Result<Call, CallError> {
-        let media = AnswerMedia::ServiceHosted { pre_fetch: Vec::new() };
-        let done = self.hands.act(move |bot, now| Ok(bot.join(now, &join, &media))).await;
-        done?.call().ok_or(CallError::Over)
+        self.line.join(join).await
     }
 
-    /// Asks for anything that is about no call, such as a meeting, and waits for what the
-    /// platform answers.
+    /// As [`Line::ask`].
     ///
     /// # Errors
     /// The platform refused.
@@ -241,7 +357,7 @@ impl App {
         &self,
         ask: impl FnOnce(&mut Bot, Instant) -> ActionId + Send + 'static,
     ) -> Result<serde_json::Value, CallError> {
-        Ok(self.hands.act(move |bot, now| Ok(ask(bot, now))).await?.body())
+        self.line.ask(ask).await
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod echo;
 pub mod listener;
 pub mod menu;
+pub mod samples;
 
 use callrig_media::time::Instant;
 use callrig_signaling::bot::{Bot, Event};

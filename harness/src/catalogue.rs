@@ -19,6 +19,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use crate::case;
+use crate::validate::bot;
 use crate::validate::service::script::Stages;
 use crate::validate::service::shapes::Shapes;
 use crate::validate::service::suite::Suite;
@@ -361,7 +362,9 @@ fn check_words(entry: &Entry) -> Result<(), CatalogueError> {
 fn of_cases() -> Vec<Entry> {
     let mut seen = BTreeSet::new();
     let rules = case::all().iter().flat_map(|case| (case.requirements)());
+    let of_bots = bot::cases::everywhere().into_iter().flat_map(|case| case.rules);
     rules
+        .chain(of_bots)
         .filter(|rule| seen.insert(rule.id.clone()))
         .map(|rule| {
             let side = side_of(&rule.id);
@@ -373,6 +376,7 @@ fn of_cases() -> Vec<Entry> {
 /// Whom the rules of the cases in Rust bind: those about calls whoever of the two does it.
 fn side_of(id: &str) -> Side {
     match id.split('/').next() {
+        Some("bot") => Side::Bot,
         Some("calls") => Side::Both,
         Some("hostile") => Side::Service,
         _ => Side::Media,
@@ -385,7 +389,11 @@ fn checkings(suite: &Suite) -> Vec<Checking> {
         check: Check { case: case.id.to_owned(), title: case.title.to_owned() },
         rules: (case.requirements)().into_iter().map(|rule| rule.id).collect(),
     });
-    recorded.chain(suite.checkings()).collect()
+    let of_bots = bot::cases::everywhere().into_iter().map(|case| Checking {
+        rules: case.rules.iter().map(|rule| rule.id.clone()).collect(),
+        check: Check { case: case.id, title: case.title },
+    });
+    recorded.chain(of_bots).chain(suite.checkings()).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::catalogue::Side;
 
+mod validate;
+
+pub use validate::{Bot, KillMatrix, Strictness, Validate, ValidateService};
+
 /// What the process returns; stable, and the same for every command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -124,8 +128,13 @@ pub enum Command {
     /// Do stages of the hot path as a gate says, over standard input and output.
     #[command(hide = true)]
     Worker(Worker),
-    /// Judge a service that implements the API: a verdict for every rule that binds it.
+    /// Judge a bot, or a service that implements the API: a verdict for every rule.
     Validate(Box<Validate>),
+    /// Be one of the sample bots.
+    Bot(Bot),
+    /// Judge bots with a fault each: what the cases find, and what they miss.
+    #[command(hide = true)]
+    KillMatrix(KillMatrix),
 }
 
 /// `callrig run`
@@ -228,10 +237,16 @@ pub enum Format {
     Junit,
     /// summary.md
     Markdown,
+    /// findings.sarif, for code scanning
+    Sarif,
+    /// annotations.txt: workflow commands of GitHub
+    Github,
+    /// badge.json, for shields.io
+    Badge,
 }
 
 impl Format {
-    /// All of them.
+    /// Those that are written unless others are asked for.
     pub const ALL: [Self; 4] = [Self::Json, Self::Html, Self::Junit, Self::Markdown];
 
     /// The name of its file.
@@ -242,6 +257,9 @@ impl Format {
             Self::Html => "report.html",
             Self::Junit => "junit.xml",
             Self::Markdown => "summary.md",
+            Self::Sarif => "findings.sarif",
+            Self::Github => "annotations.txt",
+            Self::Badge => "badge.json",
         }
     }
 }
@@ -660,87 +678,6 @@ pub struct Worker {
     /// Do this piece of work once, for callgrind to look at, and end.
     #[arg(long, value_name = "JSON")]
     pub count: Vec<String>,
-}
-
-const VALIDATE_EXAMPLES: &str = "\
-Examples:
-  callrig validate --service simulated
-      Our own service, in virtual time: every case in a few seconds, the same bytes each time.
-  callrig serve &
-  callrig validate --service http://127.0.0.1:9440 --rig http://127.0.0.1:9440
-      A service over HTTP that has callrig's control API: each case gets an app and people of
-      its own there.
-  callrig validate --service https://calls.example.com --app-id ID --secret SECRET \\
-      --tenant ID --user ID --user ID --listen 0.0.0.0:8443 --webhook https://me.example.com
-      Any other service; cases that need people who answer or call say that they are
-      unsupported.
-  callrig validate --service simulated --case 'service/transfer/**' --out report
-      Some of the cases; `callrig list --requirements 'service/**'` shows what they check.
-
-Exit codes:
-  0  every rule is kept, or a Should alone is broken
-  1  callrig could not do its work, or a rule could not be judged
-  2  the command line cannot be understood
-  3  a rule that everybody must keep is broken
-  4  no case was selected";
-
-/// `callrig validate`
-#[derive(Debug, Args)]
-#[command(after_help = VALIDATE_EXAMPLES)]
-pub struct Validate {
-    /// What is judged, and how.
-    #[command(flatten)]
-    pub service: ValidateService,
-    /// Only cases whose id matches: `*` stays within a part of the path, `**` does not.
-    #[arg(long, value_name = "GLOB", num_args = 1..)]
-    pub case: Vec<String>,
-    /// All random choices follow from it: the same seed gives the same results.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed: u64,
-    /// The app's id, where there is no rig.
-    #[arg(long, value_name = "ID")]
-    pub app_id: Option<String>,
-    /// Its secret.
-    #[arg(long, value_name = "SECRET", env = "CALLRIG_SECRET")]
-    pub secret: Option<String>,
-    /// Where our webhook listens; a free port of this machine without it.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    pub listen: Option<SocketAddr>,
-    /// Where the report goes.
-    #[arg(long, value_name = "DIR", default_value = "target/callrig")]
-    pub out: PathBuf,
-    /// Which reports to write; several with commas.
-    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Format::ALL)]
-    pub format: Vec<Format>,
-}
-
-/// How a service is judged.
-#[derive(Clone, Debug, Args)]
-pub struct ValidateService {
-    /// Judge the service at this address, or `simulated`: ours, in virtual time.
-    #[arg(long, value_name = "URL")]
-    pub service: Option<String>,
-    /// The control API of a service that is a rig.
-    #[arg(long, value_name = "URL", requires = "service")]
-    pub rig: Option<String>,
-    /// The token of the control API.
-    #[arg(long, value_name = "TOKEN", requires = "rig", env = "CALLRIG_RIG_TOKEN")]
-    pub rig_token: Option<String>,
-    /// The organisation of the app, where there is no rig.
-    #[arg(long, value_name = "ID", requires = "service")]
-    pub tenant: Option<String>,
-    /// People who can be called, where there is no rig.
-    #[arg(long, value_name = "ID", requires = "service")]
-    pub user: Vec<String>,
-    /// How the service reaches our webhook, if not at the address where it listens.
-    #[arg(long, value_name = "URL", requires = "service")]
-    pub webhook: Option<String>,
-    /// Cases that have to wait longer than this are left out, and say so.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
-    pub patience: core::time::Duration,
-    /// How many cases at once, over HTTP.
-    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub at_once: u16,
 }
 
 /// How logs are written.

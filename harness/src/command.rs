@@ -1,9 +1,11 @@
 //! What each command does. Errors end here: one line that says what, where and what to
 //! do next, and the exit code that is documented for it.
 
+mod bot;
 mod corpus;
 mod gate;
 mod judge;
+mod kill_matrix;
 mod list;
 pub(crate) mod load;
 mod open_loop;
@@ -11,6 +13,7 @@ mod report;
 mod run;
 mod serve;
 mod service;
+mod validate;
 mod worker;
 
 use core::fmt;
@@ -67,7 +70,9 @@ pub fn main() -> ExitCode {
         Command::Gate(arguments) => gate::gate(&arguments),
         Command::Load(arguments) => open_loop::load(&arguments),
         Command::Worker(arguments) => worker::worker(&arguments),
-        Command::Validate(arguments) => service::judge(&arguments),
+        Command::Validate(arguments) => validate::validate(&arguments),
+        Command::Bot(arguments) => bot::bot(&arguments),
+        Command::KillMatrix(arguments) => kill_matrix::kill_matrix(&arguments),
     };
     match outcome {
         Ok(code) => code,

@@ -215,6 +215,15 @@ pub enum Event {
         /// What: an object of the API, or null.
         body: serde_json::Value,
     },
+    /// A file that the platform keeps, such as a recording.
+    Fetched {
+        /// Which request asked for it.
+        action: ActionId,
+        /// About which call.
+        call: Option<CallId>,
+        /// The file.
+        body: bytes::Bytes,
+    },
     /// Everything that the platform knows of a call is known again.
     Rehydrated {
         /// What asked for it.
@@ -343,6 +352,8 @@ enum What {
     Operation,
     /// To be read, or made: the answer is handed on.
     Read,
+    /// A file, which has a token of its own.
+    Fetch(String),
     Other,
 }
 

@@ -1,22 +1,24 @@
 //! One call in the hands of whoever handles it: each method does one thing and comes back
 //! when it is done. What happens meanwhile waits.
 
+use core::time::Duration;
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use callrig_media::time::Instant;
 use callrig_signaling::bot::{self, ActionId, AnswerMedia, Bot, Event, MediaFile, Record, Target};
 use callrig_signaling::graph;
 use callrig_signaling::id::CallId;
 use tokio::sync::mpsc;
 
-use super::{CallError, Hands};
+use super::{CallError, Line};
 
 /// A call.
 #[derive(Debug)]
 pub struct Call {
     id: CallId,
     details: Box<graph::Call>,
-    hands: Hands,
+    line: Line,
     events: mpsc::Receiver<Event>,
     waiting: VecDeque<Event>,
     over: bool,
@@ -26,10 +28,10 @@ impl Call {
     pub(super) const fn new(
         id: CallId,
         details: Box<graph::Call>,
-        hands: Hands,
+        line: Line,
         events: mpsc::Receiver<Event>,
     ) -> Self {
-        Self { id, details, hands, events, waiting: VecDeque::new(), over: false }
+        Self { id, details, line, events, waiting: VecDeque::new(), over: false }
     }
 
     /// Which.
@@ -96,7 +98,7 @@ impl Call {
         + 'static,
     ) -> Result<graph::Operation, CallError> {
         let id = self.id;
-        Ok(self.hands.act(move |bot, now| act(bot, now, id)).await?.operation())
+        Ok(self.line.act(move |bot, now| act(bot, now, id)).await?.operation())
     }
 
     /// Answers, with the platform handling media, and waits until it flows.
@@ -148,7 +150,7 @@ impl Call {
     /// # Errors
     /// It was refused, or could not be played.
     pub async fn play(&self, file: &str) -> Result<graph::Operation, CallError> {
-        let file = MediaFile { uri: self.hands.url(file), resource_id: None };
+        let file = MediaFile { uri: self.line.url(file), resource_id: None };
         self.perform(move |bot, now, call| bot.play_prompt(now, call, &[file])).await
     }
 
@@ -158,6 +160,19 @@ impl Call {
     /// It was refused, or nothing could be recorded.
     pub async fn record(&self, record: Record) -> Result<graph::Operation, CallError> {
         self.perform(move |bot, now, call| bot.record_response(now, call, &record)).await
+    }
+
+    /// Fetches what [`Call::record`] recorded: a WAV file.
+    ///
+    /// # Errors
+    /// It was refused, or nothing was recorded.
+    pub async fn recording(&self, recorded: &graph::Operation) -> Result<Bytes, CallError> {
+        let nothing = || CallError::Failed("nothing was recorded".to_owned());
+        let location = recorded.recording_location.clone().ok_or_else(nothing)?;
+        let token = recorded.recording_access_token.clone().ok_or_else(nothing)?;
+        let id = self.id;
+        let act = move |bot: &mut Bot, now| Ok(bot.fetch_recording(now, id, &location, &token));
+        Ok(self.line.act(act).await?.file())
     }
 
     /// Asks to be told of keys; then [`Call::tone`] waits for them.
@@ -178,6 +193,28 @@ impl Call {
             _ => None,
         })
         .await
+    }
+
+    /// Waits for so long, whatever happens to the call meanwhile.
+    ///
+    /// # Errors
+    /// The bot was stopped.
+    pub async fn pause(&self, length: Duration) -> Result<(), CallError> {
+        self.line.pause(length).await
+    }
+
+    /// The next key, if it comes within this time.
+    ///
+    /// # Errors
+    /// The call is over.
+    pub async fn tone_within(&mut self, time: Duration) -> Result<Option<graph::Tone>, CallError> {
+        let line = self.line.clone();
+        tokio::select! {
+            // In this order, so that a world of virtual time repeats itself.
+            biased;
+            tone = self.tone() => tone.map(Some),
+            paused = line.pause(time) => paused.map(|()| None),
+        }
     }
 
     /// Hangs up.

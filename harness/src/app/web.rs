@@ -16,8 +16,8 @@ use callrig_signaling::graph::BODY_BYTES_MAX;
 use callrig_signaling::http::{Failure, Method, Request, RequestId, Response};
 use tokio::sync::{mpsc, oneshot};
 
-use super::driver::Message;
-use super::{Files, StartError};
+use super::machine::Message;
+use super::{Ask, Files, StartError};
 
 /// How long a notification waits for its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -86,8 +86,9 @@ async fn attempt(client: &reqwest::Client, request: Request) -> Result<Response,
 /// What a bot serves.
 pub(super) fn router(inbox: mpsc::Sender<Message>, files: Files) -> Router {
     Router::new()
-        .route("/api/calls", post(notified).with_state(inbox))
+        .route("/api/calls", post(notified).with_state(inbox.clone()))
         .route("/files/{name}", get(file).with_state(files))
+        .fallback(post(asked).with_state(inbox))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
@@ -120,6 +121,15 @@ async fn notified(
     }
     let answer = builder.body(Body::from(response.body));
     answer.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+/// Anything else that is posted is for the bot itself.
+async fn asked(State(inbox): State<mpsc::Sender<Message>>, uri: Uri, body: Bytes) -> StatusCode {
+    let body = serde_json::from_slice(&body).unwrap_or_default();
+    match inbox.try_send(Message::Ask(Ask { path: uri.path().to_owned(), body })) {
+        Ok(()) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 async fn file(State(files): State<Files>, extract::Path(name): extract::Path<String>) -> Answer {

@@ -55,6 +55,9 @@ pub(super) fn write(report: &Report, folder: &Path, formats: &[Format]) -> Resul
                 Format::Html => render::html::render(report),
                 Format::Junit => render::junit::render(report),
                 Format::Markdown => render::markdown::render(report),
+                Format::Sarif => render::sarif::render(report),
+                Format::Github => render::sarif::annotations(report),
+                Format::Badge => render::sarif::badge(report),
             };
             (format.file().to_owned(), content.into_bytes())
         })

@@ -22,12 +22,8 @@ use crate::{environment, output};
 const SIMULATED: &str = "simulated";
 
 /// Judges a service and reports.
-pub(super) fn judge(arguments: &Validate) -> Result<ExitCode, Failure> {
+pub(super) fn judge(arguments: &Validate, service: &str) -> Result<ExitCode, Failure> {
     let (started_at, began) = (environment::now(), Instant::now());
-    let service = arguments.service.service.as_deref();
-    let service = service.ok_or_else(|| {
-        Failure::usage(anyhow!("what is to be judged? --service URL, or --service simulated"))
-    })?;
     let selection = Selection::new(&arguments.case).map_err(Failure::usage)?;
     let suite = suite();
     let cases: Vec<&Case> = suite.cases.iter().filter(|case| selection.takes(&case.id)).collect();

@@ -13,6 +13,7 @@ mod serve;
 mod stages;
 mod traces;
 mod tshark;
+mod validate;
 mod validate_service;
 
 use std::path::{Path, PathBuf};

@@ -81,6 +81,14 @@ impl Bot {
                 headers.push((to.to_owned(), value.to_owned()));
             }
         }
+        if request.method == Method::Post && is_legacy(&request.body) {
+            // The platform then tells the same in the form of today.
+            self.outputs.push_back(Output::Response(Response {
+                headers,
+                ..Response::empty(request.id, 204)
+            }));
+            return;
+        }
         let envelope = match request.method {
             Method::Post => graph::parse::<CommsNotifications>(&request.body).ok(),
             _ => None,
@@ -304,6 +312,21 @@ impl Bot {
         self.keep_operation(call, operation.clone());
         self.say(Event::OperationCompleted { call, action, operation: Box::new(operation) });
     }
+}
+
+/// Whether this is an incoming call in the form of Skype, which bots of today do not read.
+fn is_legacy(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Legacy {
+        #[serde(rename = "callState")]
+        state: Option<serde::de::IgnoredAny>,
+        value: Option<serde::de::IgnoredAny>,
+    }
+    // They are few: what does not name it is not read twice.
+    let name = b"callState";
+    body.windows(name.len()).any(|part| part == name)
+        && serde_json::from_slice::<Legacy>(body)
+            .is_ok_and(|legacy| legacy.state.is_some() && legacy.value.is_none())
 }
 
 /// Whether a state of no number is older than the one that is known.

@@ -48,6 +48,20 @@ impl Bot {
         call: Option<CallId>,
         what: What,
     ) -> ActionId {
+        let uri = format!("{}{path}", self.config.api);
+        self.send_to(now, method, uri, body, call, what)
+    }
+
+    /// As [`send`](Self::send), but anywhere.
+    pub(super) fn send_to(
+        &mut self,
+        now: Instant,
+        method: Method,
+        uri: String,
+        body: Option<&impl Serialize>,
+        call: Option<CallId>,
+        what: What,
+    ) -> ActionId {
         use rand::RngExt as _;
         self.actions += 1;
         let (action, id) = (ActionId(self.actions), self.next_request());
@@ -64,7 +78,6 @@ impl Bot {
             }
             None => bytes::Bytes::new(),
         };
-        let uri = format!("{}{path}", self.config.api);
         let request = Request { id, method, uri, headers, body };
         let pending = Pending { action, call, what, request, token: None, attempts: 0 };
         self.pending.insert(id, pending);
@@ -78,7 +91,11 @@ impl Bot {
         if !self.pending.contains_key(&id) {
             return;
         }
-        let bearer = self.bearer(now);
+        let own = self.pending.get(&id).and_then(|pending| match &pending.what {
+            What::Fetch(token) => Some(Bearer::Token(token.clone())),
+            _ => None,
+        });
+        let bearer = own.unwrap_or_else(|| self.bearer(now));
         let Some(pending) = self.pending.get_mut(&id) else { return };
         pending.token = match bearer {
             Bearer::Nobody => None,
@@ -221,6 +238,9 @@ impl Bot {
                 let body = serde_json::from_slice(&response.body).unwrap_or_default();
                 let status = response.status;
                 self.say(Event::Answered { action, call, status, body });
+            }
+            (What::Fetch(_), call) => {
+                self.say(Event::Fetched { action, call, body: response.body.clone() });
             }
             (_, Some(call)) => self.say(Event::Accepted { action, call, operation: None }),
             (_, None) => {}

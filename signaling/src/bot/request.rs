@@ -227,6 +227,21 @@ impl Bot {
         })
     }
 
+    /// Fetches what [`record_response`](Self::record_response) recorded, by what the completed
+    /// operation says of it; [`Event::Fetched`](super::Event::Fetched) brings it. It is kept
+    /// for a short while only.
+    pub fn fetch_recording(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        location: &str,
+        token: &str,
+    ) -> ActionId {
+        let what = What::Fetch(token.to_owned());
+        let (uri, body) = (location.to_owned(), None::<&()>);
+        self.send_to(now, Method::Get, uri, body, Some(call), what)
+    }
+
     /// Asks to be told of the keys that the other side presses.
     ///
     /// # Errors

@@ -23,6 +23,9 @@ const BELIEVED_MAX: usize = 64;
 /// tokens does not make us ask.
 const LOOK_UP_PAUSE: Duration = Duration::from_secs(10);
 
+/// The same as long as there is no key at all: nothing can be believed, and calls wait for it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
 /// What a bot believes of notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
@@ -152,7 +155,8 @@ impl Bot {
         if self.keys.asking.is_some() {
             return true;
         }
-        if self.keys.asked_at.is_some_and(|asked_at| now.since(asked_at) < LOOK_UP_PAUSE) {
+        let pause = if self.keys.trusted.is_empty() { FIRST_PAUSE } else { LOOK_UP_PAUSE };
+        if self.keys.asked_at.is_some_and(|asked_at| now.since(asked_at) < pause) {
             return false;
         }
         self.keys.asked_at = Some(now);

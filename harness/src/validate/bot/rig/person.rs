@@ -1,0 +1,226 @@
+//! A person of the rig: a telephone that speaks G.711 and listens to how loud it is. Its
+//! packets do not leave the machine: the platform's media is told of them directly.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use callrig_media::datagram::Datagram;
+use callrig_media::description::{Codec, Description, MediaDescription, Payload};
+use callrig_media::event::Event;
+use callrig_media::session::{self, Decode, Session};
+use callrig_media::time::{Epoch, Instant};
+use callrig_signaling::id::LegId;
+
+use super::super::transcript::Sound;
+
+/// Samples per second of G.711.
+const RATE: u32 = 8_000;
+/// Samples of a frame of 20 ms.
+const FRAME: usize = RATE as usize / 50;
+const FRAME_LENGTH: Duration = Duration::from_millis(20);
+/// A frame is heard from this level on (RMS of 16 bits): -55 dB.
+const AUDIBLE: u32 = 60;
+/// So long without sound, and it is over.
+const PAUSE: Duration = Duration::from_millis(400);
+/// From here on a sample stands at the end of the scale; G.711 ends at 32,124.
+const CLIPPED: u16 = 32_000;
+
+/// What a person notices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Notices {
+    /// It begins to sound.
+    Sound,
+    /// It has been silent for a while.
+    Silence(Sound),
+}
+
+/// A person.
+pub(super) struct Person {
+    offer: Description,
+    answer: Option<Description>,
+    session: Option<Box<Session>>,
+    /// The leg, while there is one.
+    pub(super) leg: Option<LegId>,
+    speaking_until: Option<Instant>,
+    next_frame: Instant,
+    phase: u32,
+    hearing: Hearing,
+    noticed: Vec<Notices>,
+}
+
+#[derive(Default)]
+struct Hearing {
+    sound: Option<Sound>,
+    energy: u64,
+    samples: u64,
+    heard_last: Option<Instant>,
+}
+
+impl Person {
+    /// With a telephone at this address.
+    pub(super) fn new(address: SocketAddr) -> Self {
+        let mut line = MediaDescription::audio("0");
+        line.payloads = vec![
+            Payload::new(0, Codec::Pcmu),
+            Payload::new(101, Codec::TelephoneEvent { clock_rate: RATE }),
+        ];
+        Self {
+            offer: Description::new(address, vec![line]),
+            answer: None,
+            session: None,
+            leg: None,
+            speaking_until: None,
+            next_frame: Instant::ZERO,
+            phase: 0,
+            hearing: Hearing::default(),
+            noticed: Vec::new(),
+        }
+    }
+
+    pub(super) const fn offer(&self) -> &Description {
+        &self.offer
+    }
+
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.offer.address
+    }
+
+    /// The answer to an offer, by which the telephone will then talk.
+    pub(super) fn answer(&mut self, offer: &Description) -> Description {
+        let answer = self.offer.answer(offer);
+        self.answer = Some(answer.clone());
+        answer
+    }
+
+    /// The call is there.
+    pub(super) fn begin(&mut self, remote: Description, epoch: Epoch) -> Result<(), String> {
+        let ours = self.answer.take().unwrap_or_else(|| self.offer.clone());
+        let config = session::Config {
+            decode: Decode::Audio,
+            output_rate: RATE,
+            cname: "person".to_owned(),
+            ..session::Config::new(ours, remote)
+        };
+        let seed = u64::from(self.offer.address.port());
+        let session = Session::new(config, epoch, seed).map_err(|error| error.to_string())?;
+        self.session = Some(Box::new(session));
+        Ok(())
+    }
+
+    /// The call is over.
+    pub(super) fn end(&mut self) {
+        self.session = None;
+        self.leg = None;
+        self.speaking_until = None;
+        self.fall_silent();
+    }
+
+    pub(super) fn speak(&mut self, now: Instant, length: Duration) {
+        self.speaking_until = Some(now + length);
+        self.next_frame = now;
+    }
+
+    pub(super) fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
+        if let Some(session) = &mut self.session {
+            session.handle_input(now, session::Input::Datagram(datagram));
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let Some(session) = &mut self.session else { return };
+        if session.poll_timeout().is_some_and(|at| at <= now) {
+            session.handle_input(now, session::Input::Timeout);
+        }
+        while self.speaking_until.is_some() && self.next_frame <= now {
+            let frame = syllables(&mut self.phase);
+            // A line that is not there takes no sound; the person speaks all the same.
+            let _ = session.send_audio(now, &frame);
+            self.next_frame += FRAME_LENGTH;
+            if self.speaking_until.is_some_and(|until| until <= self.next_frame) {
+                self.speaking_until = None;
+            }
+        }
+        let over = self.hearing.heard_last.is_some_and(|last| now.since(last) >= PAUSE);
+        if over {
+            self.fall_silent();
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let session = self.session.as_ref()?.poll_timeout();
+        let frame = self.speaking_until.map(|_| self.next_frame);
+        let pause = self.hearing.heard_last.map(|last| last + PAUSE);
+        [session, frame, pause].into_iter().flatten().min()
+    }
+
+    /// The next datagram to send.
+    pub(super) fn poll_output(&mut self, now: Instant) -> Option<Datagram> {
+        let session = self.session.as_mut()?;
+        while let Some(output) = session.poll_output() {
+            match output {
+                session::Output::Datagram(datagram) => return Some(datagram),
+                session::Output::Event(Event::Audio(audio)) => {
+                    if self.hearing.take(now, &audio.samples) {
+                        self.noticed.push(Notices::Sound);
+                    }
+                    session.recycle(audio);
+                }
+                session::Output::Event(_) => {}
+            }
+        }
+        None
+    }
+
+    /// What was noticed since the last time.
+    pub(super) fn notices(&mut self) -> Vec<Notices> {
+        core::mem::take(&mut self.noticed)
+    }
+
+    fn fall_silent(&mut self) {
+        if let Some(sound) = self.hearing.end() {
+            self.noticed.push(Notices::Silence(sound));
+        }
+    }
+}
+
+impl Hearing {
+    /// Takes in a frame; whether sound begins with it.
+    fn take(&mut self, now: Instant, samples: &[i16]) -> bool {
+        let energy: u64 = samples.iter().map(|s| u64::from(s.unsigned_abs()).pow(2)).sum();
+        let level = (energy / (samples.len().max(1) as u64)).isqrt();
+        if level < u64::from(AUDIBLE) {
+            return false;
+        }
+        self.heard_last = Some(now);
+        self.energy += energy;
+        self.samples += samples.len() as u64;
+        let begins = self.sound.is_none();
+        let sound = self.sound.get_or_insert_default();
+        sound.length += FRAME_LENGTH * (samples.len() as u32) / (FRAME as u32);
+        for sample in samples {
+            sound.peak = sound.peak.max(sample.unsigned_abs());
+            sound.clipped += u32::from(sample.unsigned_abs() >= CLIPPED);
+        }
+        begins
+    }
+
+    fn end(&mut self) -> Option<Sound> {
+        let mut sound = self.sound.take()?;
+        sound.level = (self.energy / self.samples.max(1)).isqrt() as u16;
+        *self = Self::default();
+        Some(sound)
+    }
+}
+
+/// 20 ms of something that sounds like talking: a buzz of 150 Hz in syllables of 0.2 s.
+fn syllables(phase: &mut u32) -> [i16; FRAME] {
+    let mut frame = [0_i16; FRAME];
+    for sample in &mut frame {
+        let place = *phase % (RATE / 5);
+        let loud = i32::try_from(place.min(RATE / 5 - place)).unwrap_or(0) * 12;
+        let saw = i32::try_from(*phase % (RATE / 150)).unwrap_or(0) * 40 - 1_060;
+        *sample = (saw * loud / 1_000).clamp(-20_000, 20_000) as i16;
+        *phase = phase.wrapping_add(1);
+    }
+    frame
+}
