@@ -2,6 +2,7 @@
 //! in batches, in older forms, and about what it never heard of.
 
 use callrig_reports::Finding;
+use callrig_signaling::service::UriPolicy;
 
 use super::super::case::{Case, Outcome, Seen, judged};
 use super::super::profile::Profile;
@@ -11,6 +12,7 @@ use super::super::script::{
 use super::super::transcript::Kind;
 use super::{CALL_STANDS, deeds, seconds, status, told_so, words};
 use crate::case::rule::Rule;
+use crate::serve::guard::Guard;
 
 const TAKEN: Rule = Rule::must(
     "bot/notifications/taken",
@@ -286,14 +288,37 @@ fn taken(seen: &Seen<'_>) -> Outcome {
         return nothing_told(seen);
     }
     let wrong = told.find(|told| match told.reply {
-        Some((_, Ok(response))) => !matches!(response.status, 200..=299 | 302 | 307),
+        Some((_, Ok(response))) => match response.status {
+            200..=299 => false,
+            302 | 307 => !may_be_called(response.header("location")),
+            _ => true,
+        },
         Some((_, Err(reason))) => !is_late(reason),
         None => true,
     });
     judged(wrong.map(|told| {
         let at = told.reply.map_or(told.at, |(at, _)| at);
-        seen.broken(&TAKEN, at, "a 2xx status, or 302 or 307 with a Location", told_so(&told))
+        let expected = "a 2xx status, or 302 or 307 with a Location that may be called";
+        seen.broken(&TAKEN, at, expected, told_so(&told))
     }))
+}
+
+/// Whether a platform would go where it is sent: a web address, and none that only the
+/// platform's own network can reach. Names are looked up by those who call them.
+fn may_be_called(location: Option<&str>) -> bool {
+    let url = match location.map(url::Url::parse) {
+        Some(Ok(url)) => url,
+        // Somewhere else on the same host.
+        Some(Err(url::ParseError::RelativeUrlWithoutBase)) => return true,
+        _ => return false,
+    };
+    let address = match url.host() {
+        Some(url::Host::Ipv4(address)) => core::net::IpAddr::V4(address),
+        Some(url::Host::Ipv6(address)) => core::net::IpAddr::V6(address),
+        Some(url::Host::Domain(_)) => return matches!(url.scheme(), "http" | "https"),
+        None => return false,
+    };
+    Guard::new(UriPolicy::default(), Vec::new()).check(url.as_str(), address).is_ok()
 }
 
 /// Whether there is no answer because it took too long: another case's matter than what
