@@ -3,7 +3,7 @@
 
     make.py ID... | all      make these recordings (ID may end in '*') and bring manifest.toml up to date
     make.py --list           what there is to make, with the first words of each origin
-    make.py --needs          what is missing on this machine
+    make.py --needs [ID...]  what is missing on this machine, to make all of them or these
     make.py --check          judge what lies in recordings/ again (digests, recipes, one timestamp per frame), making nothing
 
 The table is recipes.toml (sent and elementary recordings) and kit/hostile.py (recordings written byte by byte). Arrival times
@@ -45,8 +45,11 @@ class Fault(Exception):
     """A recording that cannot be made, or was made and is not what its recipe says."""
 
 
-def missing():
-    """One line for everything that is missing here; empty if nothing is."""
+def missing(recipes):
+    """A line for each thing that is missing here for these recipes. What is written byte by byte needs Python, and some of it
+    pictures: those who make them say so."""
+    if all(recipe.get("kind") == "written" for recipe in recipes):
+        return []
     faults = [f"{name} (package {package})" for name, package in PROGRAMS.items() if not shutil.which(name)]
     if shutil.which("gst-inspect-1.0"):
         for name, package in ELEMENTS.items():
@@ -484,12 +487,12 @@ def main():
         return 0
     if wanted.check:
         return check(recipes)
-    lacking = missing()
+    patterns = ["*"] if wanted.ids == ["all"] or wanted.needs and not wanted.ids else wanted.ids
+    chosen = [ident for ident in recipes if any(fnmatch.fnmatchcase(ident, pattern) for pattern in patterns)]
+    lacking = missing([recipes[ident] for ident in chosen])
     if lacking or wanted.needs:
         print("missing: " + "; ".join(lacking) if lacking else "nothing is missing", file=sys.stderr)
         return 2 if lacking else 0
-    patterns = ["*"] if wanted.ids == ["all"] else wanted.ids
-    chosen = [ident for ident in recipes if any(fnmatch.fnmatchcase(ident, pattern) for pattern in patterns)]
     for pattern in patterns:
         if not fnmatch.filter(recipes, pattern):
             print(f"no recipe is called {pattern!r}; see --list", file=sys.stderr)

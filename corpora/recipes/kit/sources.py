@@ -33,12 +33,15 @@ DTMF_COLUMNS = {c: 1209 for c in "147*"} | {c: 1336 for c in "2580"} | {c: 1477 
 
 
 class MissingTool(Exception):
-    """A program ended badly; the message says which, how, and its last words."""
+    """A program is not there or ended badly; the message says which, how, and its last words."""
 
 
 def run(command, **options):
     """Runs a program to its end, quietly; raises with its last words if it fails."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    except FileNotFoundError as absent:
+        raise MissingTool(f"{command[0]} is not on this machine") from absent
     if done.returncode:
         words = (done.stderr or done.stdout).decode(errors="replace").strip()[-600:]
         raise MissingTool(f"{command[0]} ended with {done.returncode}: {words}\n  {' '.join(map(str, command))}")

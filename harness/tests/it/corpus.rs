@@ -2,6 +2,8 @@
 //! it is no longer what it was.
 
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
 use crate::command_line::{callrig, folder, recording, says};
 
@@ -76,4 +78,49 @@ fn a_manifest_that_cannot_be_read_says_where() {
         assert_eq!(ran.code, 1, "{arguments:?}");
         says(&ran, &["manifest.toml", "id"]);
     }
+}
+
+/// Recordings that are written byte by byte, without an encoder or a sender, are the same
+/// bytes each time: the recipes that are kept are those that were used.
+#[test]
+fn what_was_written_by_a_recipe_is_made_again_to_the_byte() {
+    let python = Command::new("python3").args(["-c", "import tomllib"]).status();
+    if !python.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: there is no Python 3.11 or later, which the recipes are written in");
+        return;
+    }
+    let folder = folder();
+    let here = folder.path();
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpora");
+    let theirs = here.join("corpora");
+    for inside in ["recipes", "recipes/kit"] {
+        fs::create_dir_all(theirs.join(inside)).expect("writable");
+        for entry in fs::read_dir(ours.join(inside)).expect("it is there") {
+            let path = entry.expect("it can be read").path();
+            if path.is_file() {
+                let name = path.file_name().expect("it is a file");
+                fs::copy(&path, theirs.join(inside).join(name)).expect("writable");
+            }
+        }
+    }
+    let manifest = theirs.join("manifest.toml");
+    fs::copy(ours.join("manifest.toml"), &manifest).expect("writable");
+    let ids = ["hostile/truncated-headers", "hostile/replays", "hostile/file-cut", "hostile/lower-*"];
+    let ran = callrig(here, &[&["corpus", "make"][..], &ids].concat());
+    assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
+    let mut made = 0;
+    for entry in fs::read_dir(theirs.join("recordings/hostile")).expect("they were made") {
+        let path = entry.expect("it can be read").path();
+        let name = path.file_name().expect("it is a file");
+        let kept = ours.join("recordings/hostile").join(name);
+        assert_eq!(fs::read(&path).ok(), fs::read(kept).ok(), "{}", path.display());
+        made += 1;
+    }
+    assert_eq!(made, 4);
+    let text = |folder: &Path| fs::read_to_string(folder.join("manifest.toml")).expect("text");
+    assert_eq!(text(&theirs), text(&ours));
+
+    let ran = callrig(here, &["corpus", "make", "hostile/nobody"]);
+    assert_eq!(ran.code, 1);
+    says(&ran, &["hostile/nobody"]);
 }
