@@ -278,8 +278,9 @@ impl Catalogue {
         let (files, mut shapes) = (files()?, Shapes::default());
         let mut entries: Vec<Entry> = files.iter().flat_map(|file| file.rules.clone()).collect();
         entries.extend(shaped(&files, &mut shapes)?);
-        entries.extend(of_cases());
-        Self::of(entries, checkings(&suite()?))
+        let of_bots = bot::cases::everywhere();
+        entries.extend(of_cases(&of_bots));
+        Self::of(entries, checkings(of_bots, &suite()?))
     }
 
     /// A catalogue of these rules, checked so.
@@ -359,10 +360,10 @@ fn check_words(entry: &Entry) -> Result<(), CatalogueError> {
 }
 
 /// The rules of the cases in Rust, each once.
-fn of_cases() -> Vec<Entry> {
+fn of_cases(of_bots: &[bot::case::Case]) -> Vec<Entry> {
     let mut seen = BTreeSet::new();
     let rules = case::all().iter().flat_map(|case| (case.requirements)());
-    let of_bots = bot::cases::everywhere().into_iter().flat_map(|case| case.rules);
+    let of_bots = of_bots.iter().flat_map(|case| case.rules.iter().cloned());
     rules
         .chain(of_bots)
         .filter(|rule| seen.insert(rule.id.clone()))
@@ -384,12 +385,12 @@ fn side_of(id: &str) -> Side {
 }
 
 /// What every kind of case checks.
-fn checkings(suite: &Suite) -> Vec<Checking> {
+fn checkings(of_bots: Vec<bot::case::Case>, suite: &Suite) -> Vec<Checking> {
     let recorded = case::all().iter().map(|case| Checking {
         check: Check { case: case.id.to_owned(), title: case.title.to_owned() },
         rules: (case.requirements)().into_iter().map(|rule| rule.id).collect(),
     });
-    let of_bots = bot::cases::everywhere().into_iter().map(|case| Checking {
+    let of_bots = of_bots.into_iter().map(|case| Checking {
         rules: case.rules.iter().map(|rule| rule.id.clone()).collect(),
         check: Check { case: case.id, title: case.title },
     });

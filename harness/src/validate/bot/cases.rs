@@ -15,7 +15,7 @@ mod tokens;
 mod troubles;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use callrig_media::time::Instant;
 
@@ -26,14 +26,10 @@ use super::transcript::{Told, Transcript};
 /// Every case of every usual kind of bot, each once.
 #[must_use]
 pub fn everywhere() -> Vec<Case> {
-    let mut cases: Vec<Case> = Vec::new();
+    let mut seen = BTreeSet::new();
     let profiles = READY.iter().filter_map(|(name, text)| Profile::parse(name, text).ok());
-    for case in profiles.flat_map(|profile| all(&profile)) {
-        if !cases.iter().any(|known| known.id == case.id) {
-            cases.push(case);
-        }
-    }
-    cases
+    let cases = profiles.flat_map(|profile| all(&profile));
+    cases.filter(|case| seen.insert(case.id.clone())).collect()
 }
 
 /// What has to be in order before anything in a call means something.
