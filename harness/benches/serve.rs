@@ -1,13 +1,16 @@
 //! What the live platform costs beside the least that HTTP can cost: a bare axum handler
 //! that answers the same number of requests, and whose client makes the same number of
-//! requests of its own, in the same process, in turns. What counts are the ratios.
+//! requests of its own, in turns. What counts are the ratios. Single requests come from a
+//! process of their own, so that the server's CPU is the server's alone.
 //!
 //! `cargo bench --bench serve`; `SECONDS=1 CALLS=1000` for a quick look.
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,10 +20,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use bytes::Bytes;
+use callrig::environment::cpu_time;
 use callrig::serve::settings::Settings;
 use callrig::serve::{Running, start};
 use callrig_signaling::id::{AppId, UserId};
 use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer as _, V2Serializer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, oneshot};
@@ -32,11 +37,21 @@ const TENANT: &str = "33333333-3333-4333-8333-333333333333";
 const CLIENTS: usize = 16;
 /// How often the two sides take turns.
 const ROUNDS: usize = 5;
+/// Makes this program a client: `--ask URL`.
+const ASK: &str = "--ask";
 
 fn main() {
     let seconds = number("SECONDS", 2);
     let calls = number("CALLS", 10_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(url) = arguments.iter().skip_while(|word| *word != ASK).nth(1) {
+        let took = runtime.expect("threads").block_on(ask_all(url, Duration::from_secs(seconds)));
+        let mut bytes = Vec::new();
+        V2Serializer::new().serialize(&took, &mut bytes).expect("it fits into memory");
+        std::io::stdout().write_all(&bytes).expect("somebody reads it");
+        return;
+    }
     runtime.expect("threads").block_on(async {
         requests(Duration::from_secs(seconds)).await;
         set_ups(Duration::from_secs(seconds)).await;
@@ -87,9 +102,8 @@ async fn rig(webhook: &str, more: &str) -> (Running, String) {
     (running, base)
 }
 
-/// Asks again and again from [`CLIENTS`] connections; how often in a second, and how long
-/// each took, in nanoseconds.
-async fn ask_all(url: &str, length: Duration) -> (f64, Histogram<u64>) {
+/// Asks again and again from [`CLIENTS`] connections: how long each took, in nanoseconds.
+async fn ask_all(url: &str, length: Duration) -> Histogram<u64> {
     let began = Instant::now();
     let tasks: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -112,7 +126,60 @@ async fn ask_all(url: &str, length: Duration) -> (f64, Histogram<u64>) {
     for task in tasks {
         all.add(task.await.expect("it ends")).expect("the same bounds");
     }
-    (all.len() as f64 / began.elapsed().as_secs_f64(), all)
+    all
+}
+
+/// [`ask_all`] in a process of its own, and the CPU that it cost this one.
+async fn asked(url: &str) -> (Histogram<u64>, Duration) {
+    let before = used();
+    let this = std::env::current_exe().expect("it runs");
+    let mut child = Command::new(this);
+    child.args([ASK, url]).stderr(Stdio::inherit());
+    let said = tokio::task::spawn_blocking(move || child.output()).await;
+    let said = said.expect("it does not panic").expect("it starts");
+    assert!(said.status.success(), "the client of {url} ended with {}", said.status);
+    let took = Deserializer::new().deserialize(&mut Cursor::new(said.stdout));
+    (took.expect("a histogram"), used() - before)
+}
+
+/// The processor time of this process.
+fn used() -> Duration {
+    cpu_time().expect("this system counts it")
+}
+
+/// One side of a comparison.
+struct Side {
+    name: &'static str,
+    rates: Vec<f64>,
+    took: Histogram<u64>,
+    /// Of the server, for a request.
+    cpu_us: Vec<f64>,
+}
+
+impl Side {
+    fn new(name: &'static str) -> Self {
+        Self { name, rates: Vec::new(), took: empty(), cpu_us: Vec::new() }
+    }
+
+    fn add(&mut self, took: &Histogram<u64>, length: Duration) {
+        self.rates.push(took.len() as f64 / length.as_secs_f64());
+        self.took.add(took).expect("the same bounds");
+    }
+
+    fn tell(&self) {
+        let (rate, cpu) = (median(&self.rates), median(&self.cpu_us));
+        let (half, most) = (micros(&self.took, 0.5), micros(&self.took, 0.99));
+        print!("  {:<9} {rate:>9.0}/s  p50 {half:>6.0} us  p99 {most:>6.0} us", self.name);
+        println!(
+            "{}",
+            if cpu.is_nan() { String::new() } else { format!("  server CPU {cpu:.1} us") }
+        );
+    }
+}
+
+/// The second beside the first, by the rounds.
+fn quotient(ours: &[f64], bare: &[f64]) -> f64 {
+    median(&ours.iter().zip(bare).map(|(ours, bare)| ours / bare).collect::<Vec<_>>())
 }
 
 fn empty() -> Histogram<u64> {
@@ -123,50 +190,51 @@ fn micros(histogram: &Histogram<u64>, quantile: f64) -> f64 {
     histogram.value_at_quantile(quantile) as f64 / 1e3
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// GET of a call against a bare handler that answers as many bytes.
 async fn requests(length: Duration) {
-    let bot = listen(Router::new().fallback(|| async { StatusCode::ACCEPTED })).await;
+    let part = Part::new(true);
+    let router = Router::new().fallback(post(notified)).with_state(Arc::clone(&part));
+    let bot = listen(router).await;
     let (running, base) = rig(&format!("http://{bot}/"), "").await;
-    let call = ring(&running).await;
-    let ours = format!("{base}/v1.0/communications/calls/{call}");
-    let body = client().get(&ours).bearer_auth(APP).send().await.expect("an answer");
+    *part.api.lock().await = base.clone();
+    let call = {
+        // Held, so that nobody is told of the call before it is waited for.
+        let mut waiting = part.waiting.lock().await;
+        let call = ring(&running).await;
+        let (sender, established) = oneshot::channel();
+        waiting.insert(call.clone(), sender);
+        drop(waiting);
+        established.await.expect("the call is established");
+        call
+    };
+    let url = format!("{base}/v1.0/communications/calls/{call}");
+    let body = client().get(&url).bearer_auth(APP).send().await.expect("an answer");
     let body = body.bytes().await.expect("a body");
     let bytes = body.len();
-    let bare = listen(Router::new().route("/call", get(move || async move { body }))).await;
-    let bare = format!("http://{bare}/call");
-    let (mut ratios, mut ours_took, mut bare_took) = (Vec::new(), empty(), empty());
-    let (mut our_rates, mut bare_rates) = (Vec::new(), Vec::new());
+    let router = Router::new().route("/call", get(move || async move { body }));
+    let bare_url = format!("http://{}/call", listen(router).await);
+    let (mut bare, mut ours) = (Side::new("bare axum"), Side::new("callrig"));
     for _ in 0..ROUNDS {
-        let (bare_rate, took) = ask_all(&bare, length).await;
-        bare_took.add(took).expect("the same bounds");
-        let (our_rate, took) = ask_all(&ours, length).await;
-        ours_took.add(took).expect("the same bounds");
-        ratios.push(our_rate / bare_rate);
-        our_rates.push(our_rate);
-        bare_rates.push(bare_rate);
+        for (side, url) in [(&mut bare, &bare_url), (&mut ours, &url)] {
+            let (took, cpu) = asked(url).await;
+            side.add(&took, length);
+            side.cpu_us.push(cpu.as_secs_f64() * 1e6 / took.len() as f64);
+        }
     }
-    println!("GET of a call, {bytes} bytes, {CLIENTS} clients in the same process");
+    println!("GET of a call, {bytes} bytes, {CLIENTS} connections of another process");
+    bare.tell();
+    ours.tell();
     println!(
-        "  bare axum {:>9.0}/s  p50 {:>6.0} us  p99 {:>6.0} us",
-        median(bare_rates),
-        micros(&bare_took, 0.5),
-        micros(&bare_took, 0.99)
-    );
-    println!(
-        "  callrig   {:>9.0}/s  p50 {:>6.0} us  p99 {:>6.0} us",
-        median(our_rates),
-        micros(&ours_took, 0.5),
-        micros(&ours_took, 0.99)
-    );
-    println!(
-        "  ratio     {:>9.2}  (p99 {:.2} x)",
-        median(ratios),
-        micros(&ours_took, 0.99) / micros(&bare_took, 0.99)
+        "  ratio     {:.2} of the rate, {:.2} x the server's CPU, p99 {:.2} x",
+        quotient(&ours.rates, &bare.rates),
+        quotient(&ours.cpu_us, &bare.cpu_us),
+        micros(&ours.took, 0.99) / micros(&bare.took, 0.99)
     );
     running.stop().await;
 }
@@ -321,12 +389,12 @@ async fn bare_bot(part: Arc<Part>, after_answer: u64, after_delete: u64) -> Stri
 
 type Began = Pin<Box<dyn Future<Output = String> + Send>>;
 
-/// Sets calls up and takes them down, [`CLIENTS`] at once; how many in a second.
+/// Sets calls up and takes them down, [`CLIENTS`] at once: how long each took.
 async fn set_up_all(
     part: &Arc<Part>,
     begin: impl Fn() -> Began + Clone + Send + Sync + 'static,
     length: Duration,
-) -> (f64, Histogram<u64>) {
+) -> Histogram<u64> {
     let began = Instant::now();
     let tasks: Vec<_> = (0..CLIENTS)
         .map(|_| {
@@ -353,7 +421,7 @@ async fn set_up_all(
     for task in tasks {
         all.add(task.await.expect("it ends")).expect("the same bounds");
     }
-    (all.len() as f64 / began.elapsed().as_secs_f64(), all)
+    all
 }
 
 fn ringer(running: &Arc<Running>) -> impl Fn() -> Began + Clone + Send + Sync + 'static {
@@ -372,7 +440,7 @@ async fn set_ups(length: Duration) {
     let (running, base) = rig(&format!("http://{bot}/"), "").await;
     let running = Arc::new(running);
     *part.api.lock().await = base.clone();
-    let (_, warm) = set_up_all(&part, ringer(&running), Duration::from_millis(200)).await;
+    let warm = set_up_all(&part, ringer(&running), Duration::from_millis(200)).await;
     let notifications = part.told.load(Ordering::Relaxed) / warm.len();
     // One announces the call, and the last one ends it.
     let (after_answer, after_delete) = (notifications - 3, 2);
@@ -395,31 +463,21 @@ async fn set_ups(length: Duration) {
             call
         })
     };
-    let (mut ratios, mut our_rates, mut bare_rates) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut ours_took, mut bare_took) = (empty(), empty());
+    let (mut without, mut ours) = (Side::new("bare axum"), Side::new("callrig"));
     for _ in 0..ROUNDS {
-        let (bare_rate, took) = set_up_all(&bare_part, begin.clone(), length).await;
-        bare_took.add(took).expect("the same bounds");
-        let (our_rate, took) = set_up_all(&part, ringer(&running), length).await;
-        ours_took.add(took).expect("the same bounds");
-        ratios.push(our_rate / bare_rate);
-        our_rates.push(our_rate);
-        bare_rates.push(bare_rate);
+        let took = set_up_all(&bare_part, begin.clone(), length).await;
+        without.add(&took, length);
+        let took = set_up_all(&part, ringer(&running), length).await;
+        ours.add(&took, length);
     }
     println!("Calls set up and taken down: 2 requests and {notifications} notifications each");
+    without.tell();
+    ours.tell();
     println!(
-        "  bare axum {:>9.0}/s  p50 {:>6.0} us  p99 {:>6.0} us",
-        median(bare_rates),
-        micros(&bare_took, 0.5),
-        micros(&bare_took, 0.99)
+        "  ratio     {:.2} of the rate, p99 {:.2} x",
+        quotient(&ours.rates, &without.rates),
+        micros(&ours.took, 0.99) / micros(&without.took, 0.99)
     );
-    println!(
-        "  callrig   {:>9.0}/s  p50 {:>6.0} us  p99 {:>6.0} us",
-        median(our_rates),
-        micros(&ours_took, 0.5),
-        micros(&ours_took, 0.99)
-    );
-    println!("  ratio     {:>9.2}", median(ratios));
     figures(&base).await;
 }
 

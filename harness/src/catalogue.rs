@@ -6,6 +6,7 @@
 //! ([`crate::case`]) appear in the same list. How a rule is checked is never written down
 //! by hand: it follows from the cases that name it. A rule that no case names says why.
 
+mod advice;
 mod file;
 mod nearest;
 mod rows;
@@ -174,8 +175,8 @@ pub enum CatalogueError {
         /// What is empty.
         what: &'static str,
     },
-    /// A case names a rule that is not there.
-    #[error("the case {case} names the rule {rule}, which is not there{}", or(.nearest))]
+    /// A case or an advice names a rule that is not there.
+    #[error("{case} names the rule {rule}, which is not there{}", or(.nearest))]
     Unknown {
         /// The case.
         case: String,
@@ -279,7 +280,7 @@ impl Catalogue {
         let mut entries: Vec<Entry> = files.iter().flat_map(|file| file.rules.clone()).collect();
         entries.extend(shaped(&files, &mut shapes)?);
         let of_bots = bot::cases::everywhere();
-        entries.extend(of_cases(&of_bots));
+        entries.extend(advised(of_cases(&of_bots))?);
         Self::of(entries, checkings(of_bots, &suite()?))
     }
 
@@ -374,6 +375,29 @@ fn of_cases(of_bots: &[bot::case::Case]) -> Vec<Entry> {
         .collect()
 }
 
+/// The same, with what usually goes wrong.
+fn advised(mut entries: Vec<Entry>) -> Result<Vec<Entry>, CatalogueError> {
+    let mut advice = advice::read()?;
+    for entry in &mut entries {
+        entry.wrong = advice.remove(&entry.id);
+    }
+    match advice.into_keys().next() {
+        Some(rule) => {
+            let nearest = nearest::to(&rule, entries.iter().map(|entry| entry.id.as_str()));
+            let nearest = nearest.first().map(|id| (*id).to_owned());
+            Err(CatalogueError::Unknown { case: "advice.toml".to_owned(), rule, nearest })
+        }
+        None => Ok(entries),
+    }
+}
+
+/// What usually goes wrong where these rules are broken, by their ids.
+#[must_use]
+pub fn advice<'a>(broken: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+    let catalogue = all();
+    broken.filter_map(|rule| Some((rule.to_owned(), catalogue.get(rule)?.wrong.clone()?))).collect()
+}
+
 /// Whom the rules of the cases in Rust bind: those about calls whoever of the two does it.
 fn side_of(id: &str) -> Side {
     match id.split('/').next() {
@@ -423,6 +447,15 @@ mod tests {
         for entry in catalogue.entries() {
             assert_eq!(catalogue.get(&entry.id), Some(entry));
         }
+    }
+
+    #[test]
+    fn every_rule_of_bots_says_what_usually_goes_wrong() {
+        let silent = all()
+            .entries()
+            .iter()
+            .filter(|entry| entry.id.starts_with("bot/") && entry.wrong.is_none());
+        assert_eq!(silent.map(|entry| entry.id.as_str()).collect::<Vec<_>>(), [""; 0]);
     }
 
     #[test]

@@ -8,6 +8,9 @@
     reason = "a benchmark reads the clock"
 )]
 
+#[path = "pairs/compare.rs"]
+mod compare;
+
 use core::time::Duration;
 use std::hint::black_box;
 
@@ -23,6 +26,7 @@ use callrig_media::jitter::{Config, Playout};
 use callrig_media::payload;
 use callrig_media::rtp;
 use callrig_media::time::Instant;
+use compare::compare;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64Mcg;
@@ -229,37 +233,6 @@ fn stages(c: &mut Criterion) {
         });
     }
     group.finish();
-}
-
-/// Runs two things in turn; the median of what the first takes over the second, and what
-/// each takes at best.
-fn compare<A, B>(
-    rounds: usize,
-    mut ours: impl FnMut() -> A,
-    mut theirs: impl FnMut() -> B,
-) -> (f64, [f64; 2]) {
-    fn time<T>(work: &mut impl FnMut() -> T) -> f64 {
-        let start = std::time::Instant::now();
-        black_box(work());
-        start.elapsed().as_secs_f64()
-    }
-    let mut best = [f64::MAX; 2];
-    let mut ratios: Vec<f64> = (0..rounds)
-        .map(|round| {
-            // Each goes first as often as the other.
-            let (a, b) = if round % 2 == 0 {
-                let a = time(&mut ours);
-                (a, time(&mut theirs))
-            } else {
-                let b = time(&mut theirs);
-                (time(&mut ours), b)
-            };
-            best = [best[0].min(a), best[1].min(b)];
-            a / b
-        })
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    (ratios[rounds / 2], best)
 }
 
 fn ratios(_: &mut Criterion) {

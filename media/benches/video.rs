@@ -1,5 +1,9 @@
 //! The H.264 path stage by stage, beside the libraries that do the same job and beside the
-//! least that the job can cost: a copy. `cargo bench -p callrig-media --bench video`.
+//! least that the job can cost: a copy. `cargo bench -p callrig-media --bench video`. The
+//! last group prints ratios, from pairs of one run.
+
+#[path = "pairs/compare.rs"]
+mod compare;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -12,6 +16,7 @@ use callrig_media::time::Instant;
 use callrig_media::video::Picture;
 use callrig_media::video::assembly::{Assembled, Assembler, Config, Gate};
 use callrig_media::video::nal;
+use compare::compare;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rtc_rtp::packetizer::{Depacketizer as _, Payloader as _};
 use str0m::format::CodecExtra;
@@ -288,5 +293,65 @@ fn split(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, packetize, depacketize, assemble, decode, split);
+/// From packets to pictures, over OpenH264 alone; from packets to access units, over a copy.
+fn ratios(_: &mut Criterion) {
+    let units = encoded();
+    let packets = payloads(&units);
+    let mut numbers = 0_u64;
+    let mut assemble =
+        |assembler: &mut Assembler, packets: &[rtp::Packet], take: &mut dyn FnMut(&[u8])| {
+            for packet in packets {
+                assembler.push(Instant::from_micros(numbers * 1_000), numbers, black_box(packet));
+                numbers += 1;
+                while let Some(Assembled::Frame(frame)) = assembler.poll() {
+                    take(&frame.data);
+                }
+            }
+        };
+    let mut assembler = Assembler::new(1, Config::default());
+    let mut ours = Decoder::new().expect("there is memory");
+    let config = openh264::decoder::DecoderConfig::new()
+        .flush_after_decode(openh264::decoder::Flush::NoFlush);
+    let api = openh264::OpenH264API::from_source();
+    let mut theirs =
+        openh264::decoder::Decoder::with_api_config(api, config).expect("there is memory");
+    let (ratio, best) = compare(
+        41,
+        || {
+            assemble(&mut assembler, &packets, &mut |unit| {
+                black_box(ours.decode(unit, 1).expect("it is whole").is_some());
+            });
+        },
+        || {
+            for unit in &units {
+                black_box(theirs.decode(unit).expect("it is whole").is_some());
+            }
+        },
+    );
+    let each = 1e9 / packets.len() as f64;
+    let [all, alone] = best.map(|seconds| seconds * each);
+    println!("720p from packets: {ratio:.3} x OpenH264 ({all:.0} and {alone:.0} ns/packet)");
+
+    let packets = payloads(&access_units());
+    let mut assembler = Assembler::new(1, Config::default());
+    let mut out = BytesMut::new();
+    let (ratio, best) = compare(
+        401,
+        || assemble(&mut assembler, &packets, &mut |unit| _ = black_box(unit)),
+        || {
+            for packet in &packets {
+                out.extend_from_slice(black_box(&packet.payload));
+                if packet.header.marker {
+                    black_box(&out);
+                    out.clear();
+                }
+            }
+        },
+    );
+    let each = 1e9 / packets.len() as f64;
+    let [ours, copy] = best.map(|seconds| seconds * each);
+    println!("access units: {ratio:.2} x a copy ({ours:.0} and {copy:.0} ns/packet)");
+}
+
+criterion_group!(benches, packetize, depacketize, assemble, decode, split, ratios);
 criterion_main!(benches);

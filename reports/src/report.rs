@@ -44,6 +44,9 @@ pub struct Report {
     pub metric_definitions: Vec<Cow<'static, Definition>>,
     /// What the cases asked for, passed ones included. May be empty.
     pub requirements: Vec<Requirement>,
+    /// What usually goes wrong where a requirement is broken, by its id; of broken ones.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub advice: BTreeMap<String, String>,
     /// What was played.
     pub recordings: Vec<Recording>,
     /// The network conditions it was played under.
@@ -342,6 +345,7 @@ impl Report {
             corpora_digest: None,
             metric_definitions: Vec::new(),
             requirements: Vec::new(),
+            advice: BTreeMap::new(),
             recordings: Vec::new(),
             networks: Vec::new(),
             results: Vec::new(),

@@ -150,7 +150,7 @@ impl Session<'_> {
     async fn measured(&self, schedule: Schedule, rate: Option<f64>) -> (Load, Samples) {
         let started_at = environment::now();
         let arrivals = self.arrivals(rate);
-        let (began, before) = (Instant::now(), cpu_time());
+        let (began, before) = (Instant::now(), environment::cpu_time());
         let watch = Arc::new(Watch::default());
         let show = tokio::spawn(show(Arc::clone(&watch), schedule.length()));
         let stop = {
@@ -178,7 +178,7 @@ impl Session<'_> {
             ));
         }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as f64;
-        let own_cpu = before.zip(cpu_time()).map(|(before, after)| {
+        let own_cpu = before.zip(environment::cpu_time()).map(|(before, after)| {
             (after - before).as_secs_f64() / began.elapsed().as_secs_f64() / cores
         });
         let about = About {
@@ -264,16 +264,6 @@ impl Session<'_> {
         }
         say(&render::load::text(load))
     }
-}
-
-/// What this process has used of the processors.
-fn cpu_time() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/self/stat").ok()?;
-    // The name of the process may hold anything but ends with the last bracket.
-    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-    let ticks = |place: usize| fields.get(place)?.parse::<u64>().ok();
-    // Hundredths of a second, on every Linux.
-    Some(Duration::from_millis(10 * (ticks(11)? + ticks(12)?)))
 }
 
 /// A line that lives, on a terminal.

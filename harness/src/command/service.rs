@@ -9,6 +9,7 @@ use callrig_reports::Report;
 
 use super::report::{show, write};
 use super::run::exit_code;
+use super::validate::advice;
 use super::{Failure, say};
 use crate::case::Selection;
 use crate::catalogue;
@@ -101,4 +102,5 @@ fn fill(report: &mut Report, ledger: &Ledger, cases: &[&Case]) {
         .map(|rule| rule.requirement())
         .collect();
     report.results = ledger.results(catalogue, &rules);
+    report.advice = advice(&report.results);
 }

@@ -2,10 +2,11 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
-use callrig_reports::{Level, Report, Verdict};
+use callrig_reports::{CaseResult, Level, Report, Verdict};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::report::{show, write};
@@ -20,7 +21,7 @@ use crate::validate::bot::run::{Plan, Rigour};
 use crate::validate::bot::script::Script;
 use crate::validate::bot::transcript::Transcript;
 use crate::validate::bot::{evidence, explore, live, simulate};
-use crate::{environment, output};
+use crate::{catalogue, environment, output};
 
 /// How far real time may be off on a machine that is not busy.
 const SLACK: Duration = Duration::from_millis(100);
@@ -87,6 +88,7 @@ pub(super) fn validate(arguments: &Validate) -> Result<ExitCode, Failure> {
     let today = started_at.get(..10).unwrap_or_default();
     report.results = known.weigh(plan.judge(&transcripts, &rigour), today);
     repeatable(&mut report.results, arguments, seed);
+    report.advice = advice(&report.results);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).ok();
     let report = report.finish();
     report.check()?;
@@ -98,6 +100,12 @@ pub(super) fn validate(arguments: &Validate) -> Result<ExitCode, Failure> {
     }
     show(&report)?;
     Ok(exit_code(&report, arguments.level))
+}
+
+/// What usually goes wrong, of all that did.
+pub(super) fn advice(results: &[CaseResult]) -> BTreeMap<String, String> {
+    let findings = results.iter().flat_map(|result| &result.findings);
+    catalogue::advice(findings.map(|finding| finding.requirement.as_str()))
 }
 
 /// Which cases, and with which seed.
@@ -114,7 +122,7 @@ fn wanted(arguments: &Validate) -> Result<(Vec<String>, Seed), Failure> {
 }
 
 /// Each finding says how it is seen again.
-fn repeatable(results: &mut [callrig_reports::CaseResult], arguments: &Validate, seed: Seed) {
+fn repeatable(results: &mut [CaseResult], arguments: &Validate, seed: Seed) {
     let subject = match (&arguments.sample, &arguments.bot) {
         (Some(name), _) => format!("--sample {name}"),
         (None, Some(url)) => format!("--bot {url}"),
@@ -239,7 +247,7 @@ fn told(transcript: &Transcript) -> String {
 }
 
 fn exit_code(report: &Report, level: Strictness) -> ExitCode {
-    let broken = |result: &callrig_reports::CaseResult| {
+    let broken = |result: &CaseResult| {
         result.findings.iter().any(|finding| match level {
             Strictness::Must => finding.level == Level::Must,
             Strictness::Should => finding.level >= Level::Should,

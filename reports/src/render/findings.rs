@@ -28,7 +28,7 @@ pub(super) fn section(report: &Report, cells: &Cells<'_>) -> Markup {
     html! {
         section #findings aria-labelledby="findings-title" {
             h2 #findings-title { "What went wrong" }
-            @for group in groups.iter().take(MAX_GROUPS) { (told(cells, group)) }
+            @for group in groups.iter().take(MAX_GROUPS) { (told(report, cells, group)) }
             @if groups.len() > MAX_GROUPS {
                 p.quiet { "…and " (groups.len() - MAX_GROUPS) " more, in the recordings below." }
             }
@@ -36,7 +36,7 @@ pub(super) fn section(report: &Report, cells: &Cells<'_>) -> Markup {
     }
 }
 
-fn told(cells: &Cells<'_>, group: &Group<'_>) -> Markup {
+fn told(report: &Report, cells: &Cells<'_>, group: &Group<'_>) -> Markup {
     let first = group.results[0];
     html! {
         article class=(format!("finding v-{}", group.verdict.word())) {
@@ -52,6 +52,9 @@ fn told(cells: &Cells<'_>, group: &Group<'_>) -> Markup {
             }
             @if let Some(finding) = group.finding {
                 (proof(finding))
+                @if let Some(advice) = report.advice.get(&finding.requirement) {
+                    p.advice { b { "What usually goes wrong" } (visible(advice)) }
+                }
                 // Why it only warns; a result that could not be judged has it as its title.
                 @if let Some(reason) = &first.reason { p.where { (visible(reason)) } }
             }

@@ -57,7 +57,7 @@ fn findings(out: &mut String, report: &Report) {
         }
         let _ = writeln!(out, "## {title}\n");
         for group in of_kind.iter().take(MAX_GROUPS) {
-            told(out, group);
+            told(out, report, group);
         }
         if of_kind.len() > MAX_GROUPS {
             let _ = writeln!(out, "…and {} more.\n", of_kind.len() - MAX_GROUPS);
@@ -65,7 +65,7 @@ fn findings(out: &mut String, report: &Report) {
     }
 }
 
-fn told(out: &mut String, group: &Group<'_>) {
+fn told(out: &mut String, report: &Report, group: &Group<'_>) {
     let first = group.results[0];
     let Some(finding) = group.finding else {
         let _ = writeln!(out, "- **{}** {}", plural(group.results.len()), prose(group.title));
@@ -87,7 +87,11 @@ fn told(out: &mut String, group: &Group<'_>) {
     );
     let _ = writeln!(out, "- at: {}", code(&first.key().to_string()));
     let _ = writeln!(out, "- expected: {}", code(&finding.expected));
-    let _ = writeln!(out, "- actual: {}\n", code(&finding.actual));
+    let _ = writeln!(out, "- actual: {}", code(&finding.actual));
+    if let Some(advice) = report.advice.get(&finding.requirement) {
+        let _ = writeln!(out, "- what usually goes wrong: {}", prose(advice));
+    }
+    out.push('\n');
     if finding.evidence.is_empty() {
         return;
     }

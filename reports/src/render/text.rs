@@ -44,7 +44,7 @@ pub fn render(report: &Report, options: Options) -> String {
     out.line(&[(Style::Dim, &overview::scope(report))]);
     totals(&mut out, report);
     for group in overview::groups(report).iter().take(MAX_GROUPS) {
-        told(&mut out, group);
+        told(&mut out, report, group);
     }
     let groups = overview::groups(report).len();
     if groups > MAX_GROUPS {
@@ -145,7 +145,7 @@ fn totals(out: &mut Text, report: &Report) {
     out.line(&parts);
 }
 
-fn told(out: &mut Text, group: &Group<'_>) {
+fn told(out: &mut Text, report: &Report, group: &Group<'_>) {
     let style = Style::Of(group.verdict);
     let times = match group.results.len() {
         1 => String::new(),
@@ -176,6 +176,9 @@ fn told(out: &mut Text, group: &Group<'_>) {
             lines => format!("  (+{} lines)", lines - 1),
         };
         out.line(&[(Style::Dim, "  evidence  "), (Style::Plain, first), (Style::Dim, &more)]);
+    }
+    if let Some(advice) = report.advice.get(&finding.requirement) {
+        out.line(&[(Style::Dim, "  usually   "), (Style::Plain, advice)]);
     }
 }
 
