@@ -25,7 +25,7 @@ interop-media: needs ## Chromium, aiortc and GStreamer call sessions and `callri
 	@test -x target/interop/bin/python || python3 -m venv target/interop
 	@target/interop/bin/pip install --quiet aiortc
 	AIORTC_PYTHON=$(CURDIR)/target/interop/bin/python \
-		$(CARGO) test --locked -p callrig-media --test interop -- --ignored --nocapture --test-threads 1
+		$(CARGO) test --workspace --all-features --locked --test interop -- --ignored --nocapture --test-threads 1
 	$(CARGO) build --release --locked --bin callrig
 	harness/tests/interop/live/run target/release/callrig
 
@@ -39,8 +39,10 @@ fmt:
 lint:
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 
+# With the features and examples of `lint`, so that nothing is checked a second time.
 doc:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --all-features --lib --examples \
+		--no-deps --document-private-items --locked
 
 unit:
 	$(CARGO) test --workspace --all-features --locked

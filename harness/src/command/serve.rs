@@ -91,7 +91,10 @@ fn settings(arguments: &Serve) -> Result<Settings, Failure> {
 }
 
 fn log(arguments: &Serve) -> Result<(), Failure> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&arguments.log)
+    // That a browser's hello has extensions which DTLS ignores is no news; whoever wants it
+    // names it.
+    let filter = format!("rtc_dtls=error,{}", arguments.log);
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .map_err(|error| Failure::usage(anyhow!("--log {:?}: {error}", arguments.log)))?;
     let ansi = std::io::stderr().is_terminal();
     let logs = tracing_subscriber::fmt()
