@@ -2,10 +2,15 @@
 //! queues that grow say that it is too much (`delay`), so does loss (`loss`); the lesser of
 //! the two counts. After draft-ietf-rmcat-gcc-02, with the trend of delays in place of its
 //! Kalman filter, as browsers have it. Deviation: a queue that stands is too much as well.
-//! Sessions do not ask for it yet: their packets are not numbered on the way out.
+//! What nothing is sent for is tried with packets that carry nothing ([`probe`]). Peers that
+//! do not give such feedback say what they think themselves, or how much they miss
+//! ([`reports`]).
 
 mod delay;
 mod loss;
+pub(crate) mod meter;
+pub(crate) mod probe;
+pub(crate) mod reports;
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -49,6 +54,8 @@ struct Sent {
     number: u16,
     at: Instant,
     bytes: u32,
+    /// Of which trial it is a part; 0 of none.
+    trial: u32,
 }
 
 /// A packet that arrived: when it was sent, and when it came on the peer's clock, in
@@ -60,6 +67,13 @@ struct Arrival {
     bytes: u32,
 }
 
+/// Bits per second of the same packets: as they were sent, and as they came.
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    sent: f64,
+    came: f64,
+}
+
 /// Estimates one path.
 #[derive(Debug)]
 pub struct Estimator {
@@ -68,10 +82,13 @@ pub struct Estimator {
     /// Time of the last feedback's reference on a clock that does not wrap, in its units.
     reference: Option<i64>,
     /// Told of, by the peer's clock.
-    acknowledged: VecDeque<(i64, u32)>,
+    acknowledged: VecDeque<Arrival>,
     delay: DelayBased,
     loss: LossBased,
     round_trip: Duration,
+    trial: Trial,
+    /// Kept for its memory.
+    known: Vec<Arrival>,
 }
 
 impl Estimator {
@@ -86,7 +103,37 @@ impl Estimator {
             delay: DelayBased::new(config.start),
             loss: LossBased::new(config.start),
             round_trip: Duration::from_millis(200),
+            trial: Trial::default(),
+            known: Vec::new(),
         }
+    }
+
+    /// What is sent from now on is to show whether the path carries more.
+    pub fn begin_trial(&mut self) {
+        self.trial = Trial { number: self.trial.number.wrapping_add(1).max(1), ..Trial::default() };
+        self.trial.runs = true;
+    }
+
+    /// The trial is over: what it has shown is known when the last of it has been told of.
+    pub const fn end_trial(&mut self) {
+        self.trial.runs = false;
+    }
+
+    /// What a trial has shown, once; zero if too little of it arrived.
+    pub fn take_result(&mut self) -> Option<u64> {
+        let result = self.trial.result()?;
+        self.trial.done = true;
+        if result > 0 {
+            self.delay.raise(result);
+            self.loss.raise(result);
+        }
+        Some(result)
+    }
+
+    /// Whether the path has shown no queue for so long.
+    #[must_use]
+    pub fn is_calm_for(&self, now: Instant, time: Duration) -> bool {
+        self.delay.decreased().is_none_or(|at| now.since(at) >= time)
     }
 
     /// A packet of so many bytes leaves under this number.
@@ -94,7 +141,8 @@ impl Estimator {
         if self.sent.len() >= SENT_MAX {
             self.sent.pop_front();
         }
-        self.sent.push_back(Sent { number, at: now, bytes: bytes as u32 });
+        let trial = if self.trial.runs { self.trial.send() } else { 0 };
+        self.sent.push_back(Sent { number, at: now, bytes: bytes as u32, trial });
     }
 
     /// What the peer says of packets.
@@ -103,7 +151,8 @@ impl Estimator {
         let mut clock = reference * REFERENCE;
         let mut arrivals = feedback.arrived.iter().peekable();
         let (mut lost, mut told) = (0_u32, 0_u32);
-        let mut known = Vec::with_capacity(feedback.arrived.len());
+        let mut known = core::mem::take(&mut self.known);
+        known.clear();
         for index in 0..feedback.packet_count {
             let arrived = arrivals.next_if(|arrived| arrived.index == index);
             clock += arrived.map_or(0, |arrived| i64::from(arrived.delta) * TICK);
@@ -111,24 +160,33 @@ impl Estimator {
                 continue;
             };
             told += 1;
+            let arrival = Arrival { sent: sent.at, arrived: clock, bytes: sent.bytes };
+            if sent.trial == self.trial.number && sent.trial != 0 {
+                self.trial.told(arrived.map(|_| arrival));
+            }
             match arrived {
-                Some(_) => known.push(Arrival { sent: sent.at, arrived: clock, bytes: sent.bytes }),
+                Some(_) => known.push(arrival),
                 None => lost += 1,
             }
         }
-        if told == 0 {
-            return;
+        if told > 0 {
+            self.learn(now, &mut known, lost, told);
         }
+        self.known = known;
+    }
+
+    /// So much became known of so many packets.
+    fn learn(&mut self, now: Instant, known: &mut [Arrival], lost: u32, told: u32) {
         if let Some(newest) = known.iter().map(|arrival| arrival.sent).max() {
             self.round_trip = (self.round_trip * 7 + now.since(newest)) / 8;
         }
-        let throughput = self.throughput(&known);
+        let rates = self.rates(known);
         // In the order of arrival: late ones would look like a queue that has gone.
         known.sort_by_key(|arrival| arrival.arrived);
-        for arrival in &known {
+        for arrival in known.iter() {
             self.delay.arrival(*arrival);
         }
-        self.delay.update(now, throughput, self.round_trip, self.config);
+        self.delay.update(now, rates, self.round_trip, self.config);
         self.loss.update(now, lost, told, self.delay.estimate(), self.config);
     }
 
@@ -171,21 +229,85 @@ impl Estimator {
         Some(found)
     }
 
-    /// Bits per second that arrived lately; nothing while too little is known.
-    fn throughput(&mut self, arrivals: &[Arrival]) -> Option<u64> {
-        self.acknowledged.extend(arrivals.iter().map(|a| (a.arrived, a.bytes)));
-        let newest = self.acknowledged.iter().map(|(at, _)| *at).max()?;
+    /// How fast packets were sent lately, and came; nothing while too little is known.
+    fn rates(&mut self, arrivals: &[Arrival]) -> Option<Rates> {
+        self.acknowledged.extend(arrivals);
+        let newest = self.acknowledged.iter().map(|a| a.arrived).max()?;
         let window = THROUGHPUT_WINDOW.as_nanos() as i64;
-        while self.acknowledged.front().is_some_and(|(at, _)| newest - at > window) {
+        while self.acknowledged.front().is_some_and(|a| newest - a.arrived > window) {
             self.acknowledged.pop_front();
         }
-        let oldest = self.acknowledged.iter().map(|(at, _)| *at).min()?;
+        let oldest = self.acknowledged.iter().map(|a| a.arrived).min()?;
         let span = newest - oldest;
         if span < window / 2 || self.acknowledged.len() < 2 {
             return None;
         }
-        let bytes: u64 = self.acknowledged.iter().map(|(_, bytes)| u64::from(*bytes)).sum();
-        Some(bytes * 8 * 1_000_000_000 / span.max(1) as u64)
+        let bytes: u64 = self.acknowledged.iter().map(|a| u64::from(a.bytes)).sum();
+        let sent = self.acknowledged.iter().map(|a| a.sent);
+        let sent_for = sent.clone().max()?.since(sent.min()?).as_nanos() as u64;
+        let rate = |span: u64| (bytes * 8 * 1_000_000_000) as f64 / span.max(1) as f64;
+        Some(Rates { sent: rate(sent_for), came: rate(span as u64) })
+    }
+}
+
+/// Packets that are sent faster than the estimate, and how fast they arrive.
+#[derive(Clone, Copy, Debug, Default)]
+struct Trial {
+    number: u32,
+    runs: bool,
+    done: bool,
+    sent: u32,
+    told: u32,
+    arrived: u32,
+    bytes: u64,
+    /// Bytes that do not count, since their time is not known: of what came first.
+    first_bytes: u64,
+    /// When the first and the last were sent, and came.
+    sent_at: Option<(Instant, Instant)>,
+    came_at: Option<(i64, i64)>,
+}
+
+impl Trial {
+    /// Less than this share of it arrived: nothing can be said.
+    const SHARE_MIN: f64 = 0.8;
+    const PACKETS_MIN: u32 = 4;
+
+    fn send(&mut self) -> u32 {
+        self.sent += 1;
+        self.number
+    }
+
+    fn told(&mut self, arrival: Option<Arrival>) {
+        self.told += 1;
+        let Some(Arrival { sent, arrived, bytes }) = arrival else { return };
+        self.arrived += 1;
+        self.bytes += u64::from(bytes);
+        if self.came_at.is_none_or(|(first, _)| arrived < first) {
+            self.first_bytes = bytes.into();
+        }
+        let (first, last) = self.sent_at.unwrap_or((sent, sent));
+        self.sent_at = Some((first.min(sent), last.max(sent)));
+        let (first, last) = self.came_at.unwrap_or((arrived, arrived));
+        self.came_at = Some((first.min(arrived), last.max(arrived)));
+    }
+
+    /// Bits per second, once everything that was sent was told of.
+    fn result(&self) -> Option<u64> {
+        if self.runs || self.done || self.sent == 0 || self.told < self.sent {
+            return None;
+        }
+        let enough = f64::from(self.arrived) >= f64::from(self.sent) * Self::SHARE_MIN;
+        let spans = self.sent_at.zip(self.came_at).filter(|_| enough);
+        let Some(((first_sent, last_sent), (first_came, last_came))) = spans else {
+            return Some(0);
+        };
+        let sent_for = last_sent.since(first_sent).as_nanos() as u64;
+        let came_for = (last_came - first_came).max(0) as u64;
+        let span = sent_for.max(came_for);
+        if self.arrived < Self::PACKETS_MIN || span == 0 {
+            return Some(0);
+        }
+        Some((self.bytes - self.first_bytes) * 8 * 1_000_000_000 / span)
     }
 }
 

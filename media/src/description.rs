@@ -139,6 +139,9 @@ pub struct Feedback {
     pub fir: bool,
     /// Transport-wide congestion control.
     pub transport_cc: bool,
+    /// What the receiver thinks the path carries (`goog-remb`): only where the transport-wide
+    /// kind was not agreed on.
+    pub remb: bool,
 }
 
 /// A payload type and what it stands for.
@@ -182,7 +185,13 @@ impl Payload {
             discontinuous: false,
             bitrate_max: None,
             profile_level_id: if video { Some([0x42, 0xe0, 0x1f]) } else { None },
-            feedback: Feedback { nack: video, pli: video, fir: video, transport_cc: false },
+            feedback: Feedback {
+                nack: video,
+                pli: video,
+                fir: video,
+                transport_cc: false,
+                remb: false,
+            },
             retransmission: None,
         }
     }
@@ -386,12 +395,19 @@ impl MediaDescription {
         let video = self.payloads.iter().any(|payload| payload.codec.is_video());
         for payload in &mut self.payloads {
             payload.feedback.transport_cc = true;
+            payload.feedback.remb = payload.codec.is_video();
             if payload.codec.is_video() {
                 payload.retransmission = Some(payload.payload_type + RETRANSMISSION_STEP);
             }
         }
-        let wanted = [(4, Extension::Mid), (5, Extension::TransportSequence)];
-        for (id, extension) in wanted {
+        let wanted = [
+            (4, Extension::Mid),
+            (5, Extension::TransportSequence),
+            (6, Extension::AbsoluteSendTime),
+        ];
+        // Receivers estimate from the times of pictures only.
+        let wanted = if video { &wanted[..] } else { &wanted[..2] };
+        for &(id, extension) in wanted {
             if self.extension_id(extension).is_none() {
                 self.extensions.push(ExtensionId { id, extension });
             }
@@ -469,6 +485,7 @@ impl MediaDescription {
             pli: ours.feedback.pli && offered.feedback.pli,
             fir: ours.feedback.fir && offered.feedback.fir,
             transport_cc: ours.feedback.transport_cc && offered.feedback.transport_cc,
+            remb: ours.feedback.remb && offered.feedback.remb,
         };
         // fmtp of a receiver-side kind states what the answerer wants; the profile of
         // H.264 must be the offered one (RFC 6184 section 8.2.2).

@@ -9,6 +9,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::audio::Audio;
+use crate::datagram::Datagram;
 use crate::description::{Codec, MediaKind};
 use crate::dtmf::ToneEvent;
 use crate::time::Instant;
@@ -47,7 +48,13 @@ pub enum Event {
         /// What is wrong with it.
         cause: DropCause,
     },
-    /// The peer asks for a key frame of a stream that we send.
+    /// How much the way to the peer carries is thought to be another value than before.
+    BandwidthEstimated {
+        /// Of everything that is sent to it.
+        bits_per_second: u64,
+    },
+    /// A key frame is wanted of a stream that we send: the peer asks for it, or there is room
+    /// on the way again after pictures were left out.
     KeyFrameRequested {
         /// Of our stream.
         ssrc: u32,
@@ -66,6 +73,14 @@ pub enum Event {
     Dropped(Dropped),
     /// Something happened on the way below: only with WebRTC.
     Transport(TransportEvent),
+    /// RTP or RTCP passed, in the clear; only while it is
+    /// [asked for](crate::session::Session::set_capture).
+    Passed {
+        /// Whether it leaves.
+        outgoing: bool,
+        /// Between the addresses that were described; what SRTP makes of it is not told.
+        datagram: Datagram,
+    },
 }
 
 /// What has happened on the [way](crate::transport::webrtc) below a session.

@@ -11,7 +11,9 @@ pub mod source;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-pub use feedback::{FullIntraRequest, Nack, NackPair, PictureLoss, TransportFeedback};
+pub use feedback::{
+    FullIntraRequest, Nack, NackPair, PictureLoss, ReceiverEstimate, TransportFeedback,
+};
 pub use report::{Bye, ReceiverReport, ReportBlock, SenderReport, SourceDescription};
 
 /// Packet types (IANA).
@@ -43,6 +45,8 @@ pub enum Packet {
     PictureLoss(PictureLoss),
     /// A key frame is wanted (type 206, format 4).
     FullIntraRequest(FullIntraRequest),
+    /// What the path to its sender carries (type 206, format 15, "REMB").
+    ReceiverEstimate(ReceiverEstimate),
     /// Something else, kept as it came.
     Other {
         /// Its type.
@@ -157,6 +161,11 @@ impl Packet {
             (packet_type::PAYLOAD_FEEDBACK, feedback::FIR) => {
                 Self::FullIntraRequest(FullIntraRequest::parse(body)?)
             }
+            (packet_type::PAYLOAD_FEEDBACK, feedback::APPLICATION)
+                if ReceiverEstimate::is_one(body) =>
+            {
+                Self::ReceiverEstimate(ReceiverEstimate::parse(body)?)
+            }
             (packet_type, count) => Self::Other { packet_type, count, body: body.clone() },
         })
     }
@@ -186,6 +195,10 @@ impl Packet {
             Self::FullIntraRequest(fir) => {
                 fir.write(out);
                 (packet_type::PAYLOAD_FEEDBACK, feedback::FIR)
+            }
+            Self::ReceiverEstimate(estimate) => {
+                estimate.write(out);
+                (packet_type::PAYLOAD_FEEDBACK, feedback::APPLICATION)
             }
             Self::Other { packet_type, count, body } => {
                 out.put_slice(body);

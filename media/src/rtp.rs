@@ -47,10 +47,23 @@ impl Header {
 
     /// Appends the header.
     pub fn write(&self, out: &mut BytesMut) {
-        let first = 0x80
-            | u8::from(self.padding != 0) << 5
-            | u8::from(self.extensions.is_present()) << 4
-            | self.csrcs.len() as u8;
+        self.write_with(&[], out);
+    }
+
+    /// Appends the header with these elements in its extension, as
+    /// [`Extensions::write_with`] does.
+    pub fn write_with(&self, more: &[(u8, &[u8])], out: &mut BytesMut) {
+        let start = out.len();
+        self.write_fixed(out);
+        let behind = out.len();
+        self.extensions.write_with(more, out);
+        if out.len() > behind {
+            out[start] |= 0x10;
+        }
+    }
+
+    fn write_fixed(&self, out: &mut BytesMut) {
+        let first = 0x80 | u8::from(self.padding != 0) << 5 | self.csrcs.len() as u8;
         let mut fixed = [0; FIXED_HEADER_LENGTH];
         fixed[0] = first;
         fixed[1] = u8::from(self.marker) << 7 | self.payload_type & 0x7f;
@@ -61,7 +74,6 @@ impl Header {
         for csrc in &self.csrcs {
             out.put_u32(*csrc);
         }
-        self.extensions.write(out);
     }
 }
 

@@ -12,11 +12,15 @@ mod control;
 mod encode;
 mod lines;
 mod nack;
+mod outbound;
 mod outbox;
+mod pacer;
+mod path;
 mod receive;
 mod secure;
 mod send;
 mod summary;
+mod thin;
 mod tones;
 mod track;
 
@@ -84,6 +88,9 @@ pub struct Session {
     counts: Counts,
     collisions: u8,
     closed: bool,
+    captures: bool,
+    /// What leaves next was told of to nobody yet.
+    passing: Option<Datagram>,
 }
 
 /// What came in.
@@ -119,6 +126,8 @@ impl Session {
             counts: Counts::default(),
             collisions: 0,
             closed: false,
+            captures: false,
+            passing: None,
         })
     }
 
@@ -132,6 +141,8 @@ impl Session {
     pub fn retarget(&mut self, config: Config, epoch: Epoch, seed: u64) -> Result<(), ConfigError> {
         let mut anew = Self::new(config, epoch, seed)?;
         core::mem::swap(&mut anew.secure, &mut self.secure);
+        anew.sender.take_over(&mut self.sender);
+        anew.captures = self.captures;
         *self = anew;
         Ok(())
     }
@@ -154,25 +165,40 @@ impl Session {
                 control.handle_timeout(now, &mut parts);
             }
         }
+        if !self.closed {
+            self.sender.look_for_room(now, &mut self.out);
+        }
     }
 
     /// What there is to send or to say, in order. Drain to `None` after every input and
     /// every command.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let Some(secure) = &mut self.secure else { return self.out.pop() };
+        if let Some(datagram) = self.passing.take() {
+            return Some(Output::Event(Event::Passed { outgoing: true, datagram }));
+        }
         loop {
-            if let Some(output) = secure.pop() {
+            if let Some(output) = self.secure.as_mut().and_then(|secure| secure.pop()) {
                 return Some(output);
             }
-            match self.out.pop()? {
-                Output::Datagram(datagram) => {
-                    if let Some(datagram) = secure.protect(&datagram) {
-                        return Some(Output::Datagram(datagram));
-                    }
-                }
+            let clear = match self.out.pop()? {
+                Output::Datagram(datagram) => datagram,
                 event @ Output::Event(_) => return Some(event),
+            };
+            let leaves = match &mut self.secure {
+                None if !self.captures => return Some(Output::Datagram(clear)),
+                None => Some(clear.clone()),
+                Some(secure) => secure.protect(&clear),
+            };
+            if let Some(datagram) = leaves {
+                self.passing = self.captures.then_some(clear);
+                return Some(Output::Datagram(datagram));
             }
         }
+    }
+
+    /// Whether what passes is told of in the clear from now on ([`Event::Passed`]).
+    pub const fn set_capture(&mut self, captures: bool) {
+        self.captures = captures;
     }
 
     /// Gives something to what packets travel by, and takes what it makes of it.
@@ -228,6 +254,9 @@ impl Session {
         // What we send comes from where we receive.
         if datagram.source != self.expected.destination {
             return self.out.drop(now, DropReason::ForeignAddress, None, None);
+        }
+        if self.captures {
+            self.out.event(Event::Passed { outgoing: false, datagram: datagram.clone() });
         }
         self.start(now);
         match demultiplex(&datagram.payload) {
@@ -319,7 +348,10 @@ impl Session {
         self.sender.send_encoded_audio(now, payload, ticks, marker, &self.lines, &mut self.out)
     }
 
-    /// Sends an access unit (Annex B) on the media line with this index.
+    /// Sends an access unit (Annex B) on the media line with this index. Where the peer's
+    /// feedback says that the way to it carries less, it is left out and counted
+    /// ([`Outbound::frames_discarded`](crate::stats::Outbound)); a key frame is asked for
+    /// ([`Event::KeyFrameRequested`]) when there is room again.
     ///
     /// # Errors
     /// No such line, one we may not send video on, an access unit that cannot be cut into
@@ -365,8 +397,21 @@ impl Session {
         control.request_key_frame(now, ssrc, &mut parts)
     }
 
+    /// Tells the peer that there is room for so many bits per second of its pictures, where
+    /// that was negotiated (`goog-remb`): an encoder that can keeps to it.
+    ///
+    /// # Errors
+    /// A closed session.
+    pub fn limit_sender(&mut self, now: Instant, bits_per_second: u64) -> Result<(), SendError> {
+        self.open(now)?;
+        let (control, mut parts) = self.split();
+        control.limit_sender(now, bits_per_second, &mut parts);
+        Ok(())
+    }
+
     /// Relays a packet of another session as it is: numbers, timestamps, SSRC, payload
-    /// type, header extensions.
+    /// type, header extensions. Where the peer's feedback says that the way to it carries
+    /// less than all of that, whole pictures are left out, and numbers follow each other.
     ///
     /// # Errors
     /// A payload type that the peer does not know, a number that a stream of ours has, too

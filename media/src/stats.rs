@@ -31,6 +31,12 @@ pub struct Stats {
     pub total_round_trip_time: f64,
     /// How many there were.
     pub round_trip_time_measurements: u64,
+    /// Bits per second that the way to the peer carries, as far as its feedback tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available_outgoing_bitrate: Option<f64>,
+    /// Packets of padding that were sent to see whether it carries more.
+    #[serde(default)]
+    pub probes_sent: u64,
     /// Streams of the peer: those that last, by SSRC; then those that were removed.
     pub inbound: Vec<Inbound>,
     /// Streams that were removed, beyond those that are listed.
@@ -220,6 +226,12 @@ pub struct Outbound {
     pub retransmitted_packets_sent: u64,
     /// Bytes of payload in them.
     pub retransmitted_bytes_sent: u64,
+    /// How long its packets waited for their turn, all together, in seconds.
+    #[serde(default)]
+    pub total_packet_send_delay: f64,
+    /// Frames that were left out for want of room on the way.
+    #[serde(default)]
+    pub frames_discarded: u64,
     /// NACK messages about it.
     pub nack_count: u64,
     /// PLI messages about it.

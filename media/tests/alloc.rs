@@ -1,5 +1,5 @@
 //! No allocation per packet in the steady state: a relay, a session that receives and does
-//! not decode, and SRTP both ways. A binary of its own, since it counts what the whole process allocates.
+//! not decode, SRTP both ways, and pictures that are numbered, paced and remembered. A binary of its own, since it counts what the whole process allocates.
 
 use core::net::SocketAddr;
 use std::alloc::System;
@@ -87,6 +87,70 @@ fn run_timers(session: &mut Session, now: Instant) {
     }
 }
 
+/// Pictures to a peer that tells when packets arrive, faster than they may leave at once:
+/// allocations per packet without its feedback, and per feedback.
+fn paced() -> (f64, f64) {
+    let describe = |port, ssrc: u32| {
+        let mut line = MediaDescription::video("v").with_ssrc(ssrc).for_webrtc();
+        line.retransmission_ssrc = Some(ssrc + 1);
+        Description::new(SocketAddr::from(([127, 0, 0, 1], port)), vec![line])
+    };
+    let (near, far) = (describe(1, 10), describe(2, 20));
+    let between = |local: &Description, remote: &Description| {
+        let mut config = Config::new(local.clone(), remote.clone());
+        (config.relay, config.decode) = (true, Decode::Nothing);
+        config.report_interval_min = core::time::Duration::from_secs(600);
+        config.estimate.start = 3_000_000;
+        session(&config)
+    };
+    let (mut sender, mut receiver) = (between(&near, &far), between(&far, &near));
+    let unit: Bytes = [&[0, 0, 0, 1, 0x65][..], &[7; 9_000]].concat().into();
+    let (mut sending, mut feedbacks, mut told) = (0, 0, 0_u32);
+    let mut packets = 0_u32;
+    let mut flight = Vec::with_capacity(64);
+    for ms in 1..20_000_u64 {
+        let now = Instant::from_millis(ms);
+        let counted = ms > 5_000;
+        let region = Region::new(ALLOCATOR);
+        if ms.is_multiple_of(33) {
+            sender.send_frame(now, 0, &unit, ms as u32 * 90).expect("it can be cut");
+        }
+        while sender.poll_timeout().is_some_and(|due| due <= now) {
+            sender.handle_input(now, Input::Timeout);
+        }
+        while let Some(output) = sender.poll_output() {
+            if let Output::Datagram(datagram) = output {
+                flight.push(datagram);
+            }
+        }
+        let change = region.change();
+        if counted {
+            sending += change.allocations + change.reallocations;
+            packets += flight.len() as u32;
+        }
+        for datagram in flight.drain(..) {
+            receiver.handle_input(now, Input::Datagram(datagram));
+        }
+        while receiver.poll_packet().is_some() {}
+        while receiver.poll_timeout().is_some_and(|due| due <= now) {
+            receiver.handle_input(now, Input::Timeout);
+        }
+        while let Some(output) = receiver.poll_output() {
+            if let Output::Datagram(datagram) = output {
+                let region = Region::new(ALLOCATOR);
+                sender.handle_input(now, Input::Datagram(datagram));
+                let change = region.change();
+                if counted {
+                    feedbacks += change.allocations + change.reallocations;
+                    told += 1;
+                }
+            }
+        }
+    }
+    assert!(packets > 2_000, "{packets} packets");
+    (sending as f64 / f64::from(packets), feedbacks as f64 / f64::from(told))
+}
+
 /// One test, so that nothing else allocates meanwhile. Reports leave once a minute here,
 /// and may allocate: far less than once in a hundred packets.
 #[test]
@@ -130,6 +194,10 @@ fn packets_in_the_steady_state_allocate_nothing() {
     );
     assert!(received < 0.05, "{received} allocations per received packet");
     assert_eq!(receiver.stats().inbound[0].source.packets_received, WARM_UP + COUNTED);
+
+    let (paced, feedback) = paced();
+    println!("{paced} allocations per paced packet, {feedback} per feedback");
+    assert!(paced < 0.05, "{paced} allocations per packet that is paced");
 
     let mut pair = pair::Pair::connected();
     let mut opened = 0;

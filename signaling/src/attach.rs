@@ -34,6 +34,7 @@ mod conference;
 mod pair;
 mod place;
 mod relay;
+mod room;
 pub(crate) mod sound;
 
 pub(crate) use conference::{Level, Routing};
@@ -230,6 +231,7 @@ struct Open {
     purpose: Purpose,
     relay: Option<Arc<relay::Relay>>,
     doing: Option<Doing>,
+    room: room::Told,
 }
 
 impl Open {
@@ -353,6 +355,16 @@ impl Attachments {
         }
     }
 
+    /// Whether what passes on a leg is told of in the clear from now on; `false` if it has no
+    /// media.
+    pub(crate) fn set_capture(&mut self, leg: LegId, captures: bool) -> bool {
+        let open = self.open_mut(leg);
+        open.is_some_and(|open| {
+            open.session.set_capture(captures);
+            true
+        })
+    }
+
     /// A leg's place.
     pub(crate) fn place_of(&self, leg: LegId) -> Option<&Place> {
         self.legs.get(&leg).map(|attached| &attached.place)
@@ -375,8 +387,9 @@ impl Attachments {
         let certificate = self.shared.certificate();
         let config = session_config(&sides, purpose, certificate);
         let session = Session::new(config, self.epoch, seed)?;
-        let sides = Box::new(sides);
-        attached.open = Some(Box::new(Open { session, sides, purpose, relay: None, doing: None }));
+        let (sides, room) = (Box::new(sides), room::Told::default());
+        attached.open =
+            Some(Box::new(Open { session, sides, purpose, relay: None, doing: None, room }));
         Ok(())
     }
 
@@ -542,6 +555,7 @@ impl Attachments {
         let room = self.seated.get(&leg).copied();
         let mut room = room.and_then(|id| Some((id, self.rooms.get_mut(&id)?)));
         let (mut asked, mut pictures, mut connected) = (Vec::new(), Vec::new(), false);
+        let mut carries = None;
         while let Some(output) = open.session.poll_output() {
             match output {
                 SessionOutput::Datagram(datagram) => {
@@ -568,6 +582,9 @@ impl Attachments {
                     }
                     match &event {
                         MediaEvent::KeyFrameRequested { ssrc } => asked.push(*ssrc),
+                        MediaEvent::BandwidthEstimated { bits_per_second } => {
+                            carries = Some(*bits_per_second);
+                        }
                         MediaEvent::Tone(tone) => {
                             if let Some(tone) = Tone::from_code(tone.tone.code()) {
                                 let event = Event::Tone(tone);
@@ -592,6 +609,9 @@ impl Attachments {
         }
         if connected {
             self.begin_to_see(now, leg);
+        }
+        if let Some(bits) = carries {
+            self.tell_sources(now, leg, bits);
         }
         self.pass_on(now, leg, &asked);
     }

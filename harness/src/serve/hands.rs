@@ -70,6 +70,10 @@ impl Busy {
 
     /// Whether the platform was touched.
     fn hear(&mut self, event: Event, inside: &mut Inside<'_, Platform>) -> bool {
+        if let Event::Media { leg, event: MediaEvent::Passed { outgoing, datagram }, .. } = &event {
+            inside.actor.passed(inside.now, *leg, *outgoing, datagram);
+            return false;
+        }
         self.counting.count(&self.hands.gauges, &event);
         let touched = match &event {
             Event::AddressTaken { leg, address } => match inside.sockets.open(*address) {
@@ -108,6 +112,7 @@ impl Busy {
             }
             Event::LegEnded { leg, .. } => {
                 inside.actor.browsers.remove(leg);
+                inside.actor.untap(*leg);
                 if inside.actor.phones.remove(leg) {
                     let leg = *leg;
                     self.tell(leg, move |people| people.ended(leg));
@@ -172,6 +177,7 @@ const fn is_shown(event: &Event) -> bool {
             MediaEvent::StreamStarted(_)
                 | MediaEvent::StreamEnded { .. }
                 | MediaEvent::Tone(_)
+                | MediaEvent::BandwidthEstimated { .. }
                 | MediaEvent::SourceChanged { .. }
         ),
         _ => true,

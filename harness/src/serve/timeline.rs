@@ -318,6 +318,9 @@ fn media_value(event: &MediaEvent) -> Value {
         MediaEvent::Tone(tone) => {
             json!({ "tone": { "tone": tone.tone, "inBand": tone.in_band } })
         }
+        MediaEvent::BandwidthEstimated { bits_per_second } => {
+            json!({ "bandwidthEstimated": { "bitsPerSecond": bits_per_second } })
+        }
         MediaEvent::Dropped(dropped) => json!({ "dropped": {
             "reason": dropped.reason,
             "ssrc": dropped.ssrc,

@@ -6,7 +6,7 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
-use super::{Arrival, Config};
+use super::{Arrival, Config, Rates};
 use crate::time::Instant;
 
 /// Packets sent within this time are one burst.
@@ -44,6 +44,9 @@ const DRIFT: f64 = 500e-6;
 
 /// Of what arrives, after too much.
 const BACK_OFF: f64 = 0.85;
+
+/// With less than this share of the estimate on its way, what arrives says little of the path.
+const IDLE: f64 = 0.7;
 
 /// Growth in a second while the limit is far.
 const GROWTH: f64 = 1.08;
@@ -119,6 +122,19 @@ impl DelayBased {
 
     pub(super) const fn estimate(&self) -> u64 {
         self.estimate as u64
+    }
+
+    /// When it was too much for the last time.
+    pub(super) const fn decreased(&self) -> Option<Instant> {
+        self.decreased
+    }
+
+    /// A trial has shown that the path carries so much.
+    pub(super) fn raise(&mut self, bits: u64) {
+        if bits as f64 > self.estimate {
+            self.estimate = bits as f64;
+            self.limit = None;
+        }
     }
 
     /// A packet arrived.
@@ -198,7 +214,7 @@ impl DelayBased {
     pub(super) fn update(
         &mut self,
         now: Instant,
-        throughput: Option<u64>,
+        rates: Option<Rates>,
         round_trip: Duration,
         config: Config,
     ) {
@@ -210,18 +226,20 @@ impl DelayBased {
                 // What is in the queue by now shows only after a response time.
                 let waits = self.decreased.is_some_and(|at| now.since(at) < response);
                 if !waits {
-                    self.decrease(now, throughput);
+                    self.decrease(now, rates);
                 }
             }
             // The queue empties: what arrives is more than what is sent.
             Usage::Under => {}
-            Usage::Normal => self.increase(passed.min(1.0), throughput, response),
+            Usage::Normal => self.increase(passed.min(1.0), rates, response),
         }
         self.estimate = self.estimate.clamp(config.min as f64, config.max as f64);
     }
 
-    fn decrease(&mut self, now: Instant, throughput: Option<u64>) {
-        let arrives = throughput.map_or(self.estimate, |bits| bits as f64);
+    fn decrease(&mut self, now: Instant, rates: Option<Rates>) {
+        let arrives = rates.map_or(self.estimate, |rates| rates.came);
+        // Where less is sent than could be, little comes whatever the path carries.
+        let idle = rates.is_some_and(|rates| rates.sent < IDLE * self.estimate);
         let (mean, variance) = match self.limit {
             Some((mean, variance)) if arrives >= mean - 3.0 * variance.sqrt() => {
                 let mean = 0.95 * mean + 0.05 * arrives;
@@ -230,7 +248,8 @@ impl DelayBased {
             _ => (arrives, (0.05 * arrives).powi(2)),
         };
         self.limit = Some((mean, variance));
-        self.estimate = self.estimate.min(BACK_OFF * arrives);
+        let lower = if idle { BACK_OFF * self.estimate } else { 0.0 };
+        self.estimate = self.estimate.min((BACK_OFF * arrives).max(lower));
         self.decreased = Some(now);
         self.usage = Usage::Normal;
         self.trend.clear();
@@ -238,8 +257,8 @@ impl DelayBased {
         self.smoothed = 0.0;
     }
 
-    fn increase(&mut self, passed: f64, throughput: Option<u64>, response: Duration) {
-        let arrives = throughput.map(|bits| bits as f64);
+    fn increase(&mut self, passed: f64, rates: Option<Rates>, response: Duration) {
+        let arrives = rates.map(|rates| rates.came);
         if let (Some((mean, variance)), Some(arrives)) = (self.limit, arrives)
             && arrives > mean + 3.0 * variance.sqrt()
         {

@@ -28,6 +28,11 @@ impl LossBased {
         self.estimate as u64
     }
 
+    /// A trial has shown that the path carries so much.
+    pub(super) fn raise(&mut self, bits: u64) {
+        self.estimate = self.estimate.max(bits as f64);
+    }
+
     /// So many of so many packets were lost; the other estimate leads where nothing is.
     pub(super) fn update(
         &mut self,

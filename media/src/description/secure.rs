@@ -183,6 +183,20 @@ impl Candidate {
         }
     }
 
+    /// One at which a side listens for connections (RFC 6544 section 4.2): any by UDP is better.
+    #[must_use]
+    pub fn tcp_passive(better: u16, address: SocketAddr) -> Self {
+        // Local preference: passive is 4 of 7 in the upper three bits (section 4.2).
+        let preference = (4 << 13) | u32::from(0x1fff - better.min(0x1fff));
+        Self {
+            foundation: format!("t{}", u32::from(better) + 1),
+            priority: (80 << 24) | (preference << 8) | 255,
+            address,
+            carrier: Carrier::TcpPassive,
+            kind: CandidateKind::Host,
+        }
+    }
+
     /// Reads what stands behind `a=candidate:`. Nothing for what this project has no use
     /// for: names instead of addresses (mDNS), components other than RTP, unknown carriers.
     #[must_use]

@@ -11,6 +11,13 @@ pub(super) const NACK: u8 = 1;
 pub(super) const TRANSPORT_CC: u8 = 15;
 pub(super) const PLI: u8 = 1;
 pub(super) const FIR: u8 = 4;
+pub(super) const APPLICATION: u8 = 15;
+
+/// What a receiver's estimate begins with behind the common header.
+const REMB_NAME: [u8; 4] = *b"REMB";
+
+/// How many sources one estimate can be about: its counter has eight bits.
+pub const REMB_SOURCES_MAX: usize = 255;
 
 /// A packet that is missing, and which of the sixteen behind it are too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +155,53 @@ impl FullIntraRequest {
         for entry in &self.entries {
             out.put_u32(entry.ssrc);
             out.put_u32(u32::from(entry.sequence_number) << 24);
+        }
+    }
+}
+
+/// How much whoever receives thinks the path to it carries
+/// (draft-alvestrand-rmcat-remb-03 section 2.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReceiverEstimate {
+    /// Who says so.
+    pub sender_ssrc: u32,
+    /// Bits per second; 18 significant bits of it are written.
+    pub bitrate: u64,
+    /// Of which sources, at most [`REMB_SOURCES_MAX`].
+    pub sources: Vec<u32>,
+}
+
+impl ReceiverEstimate {
+    /// Whether a body with this format is one.
+    pub(super) fn is_one(body: &[u8]) -> bool {
+        body.get(8..12) == Some(&REMB_NAME)
+    }
+
+    pub(super) fn parse(body: &Bytes) -> Result<Self, BodyError> {
+        let mut reader = Reader(body);
+        let sender_ssrc = reader.u32()?;
+        // The media source is unused, and the name was looked at.
+        reader.u32()?;
+        reader.u32()?;
+        let word = reader.u32()?;
+        let (count, exponent, mantissa) = (word >> 24, word >> 18 & 0x3f, word & 0x3_ffff);
+        // What does not fit is more than any path carries.
+        let bitrate = u128::from(mantissa) << exponent;
+        let bitrate = u64::try_from(bitrate).unwrap_or(u64::MAX);
+        let sources = (0..count).map(|_| reader.u32()).collect::<Result<_, _>>()?;
+        end(&reader).map(|()| Self { sender_ssrc, bitrate, sources })
+    }
+
+    pub(super) fn write(&self, out: &mut BytesMut) {
+        let exponent = (64 - self.bitrate.leading_zeros()).saturating_sub(18);
+        let mantissa = (self.bitrate >> exponent) as u32;
+        let sources = &self.sources[..self.sources.len().min(REMB_SOURCES_MAX)];
+        out.put_u32(self.sender_ssrc);
+        out.put_u32(0);
+        out.put_slice(&REMB_NAME);
+        out.put_u32((sources.len() as u32) << 24 | exponent << 18 | mantissa);
+        for source in sources {
+            out.put_u32(*source);
         }
     }
 }
@@ -383,6 +437,23 @@ mod tests {
             [NackPair { packet: 65_535, following: 0x8001 }, NackPair { packet: 16, following: 1 }];
         assert_eq!(nack.pairs, pairs);
         assert_eq!(nack.numbers().collect::<Vec<_>>(), [65_535, 0, 15, 16, 17]);
+    }
+
+    #[test]
+    fn an_estimate_of_a_receiver_is_read_as_chromium_writes_it() {
+        let data = [
+            0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0, // header, SSRCs
+            b'R', b'E', b'M', b'B', 1, 0x07, 0xff, 0xff, // 0x3ffff << 1
+            0, 0, 0, 9,
+        ];
+        let estimate = ReceiverEstimate { sender_ssrc: 1, bitrate: 0x7_fffe, sources: vec![9] };
+        assert_eq!(parse_one(&data), Ok(Packet::ReceiverEstimate(estimate.clone())));
+        let mut out = BytesMut::new();
+        Packet::ReceiverEstimate(estimate).write(&mut out);
+        assert_eq!(out[..], data);
+        let huge = [&data[..17], &[0xff; 3], &data[20..]].concat();
+        let Ok(Packet::ReceiverEstimate(huge)) = parse_one(&huge) else { panic!("it is one") };
+        assert_eq!(huge.bitrate, u64::MAX);
     }
 
     #[test]

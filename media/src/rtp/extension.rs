@@ -124,6 +124,53 @@ impl Extensions {
         }
     }
 
+    /// Bytes that [`write_with`](Self::write_with) appends at most.
+    #[must_use]
+    pub fn written_length_with(&self, more: &[(u8, &[u8])]) -> usize {
+        let more: usize = more.iter().map(|(_, data)| 2 + data.len()).sum();
+        self.written_length().max(4) + more + 3
+    }
+
+    /// Appends the block with these elements in place of those under their ids: what is
+    /// known only when a packet leaves. Elements that a block cannot hold are left out: of
+    /// more than 16 bytes or with ids above 14 beside one-byte headers, and all of them in a
+    /// block of another profile.
+    pub fn write_with(&self, more: &[(u8, &[u8])], out: &mut BytesMut) {
+        let small = match self.profile {
+            None | Some(ONE_BYTE) => true,
+            Some(profile) if profile & 0xfff0 == 0x1000 => false,
+            Some(_) => return self.write(out),
+        };
+        let fits = |(id, data): &(u8, &[u8])| {
+            *id != 0
+                && if small {
+                    *id <= 14 && (1..=16).contains(&data.len())
+                } else {
+                    data.len() <= 255
+                }
+        };
+        if !more.iter().any(fits) {
+            return self.write(out);
+        }
+        out.put_u16(self.profile.unwrap_or(ONE_BYTE));
+        let start = out.len();
+        out.put_u16(0);
+        let stays = |(id, _): &(u8, &[u8])| !more.iter().any(|(other, _)| other == id);
+        for (id, data) in self.iter().filter(stays).chain(more.iter().copied().filter(fits)) {
+            if small {
+                out.put_u8(id << 4 | (data.len() - 1) as u8);
+            } else {
+                out.put_slice(&[id, data.len() as u8]);
+            }
+            out.put_slice(data);
+        }
+        while !(out.len() - start - 2).is_multiple_of(4) {
+            out.put_u8(0);
+        }
+        let words = ((out.len() - start - 2) / 4) as u16;
+        out[start..start + 2].copy_from_slice(&words.to_be_bytes());
+    }
+
     /// The elements in order. Ends early where the block contradicts itself, as RFC 8285
     /// section 4.2 demands.
     #[must_use]

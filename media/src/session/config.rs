@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::description::{Codec, Description, MEDIA_MAX, MediaKind, PAYLOADS_MAX};
 use crate::transport::webrtc::{self, Certificate};
 use crate::video::assembly;
-use crate::{jitter, rtp::sequence::Limits};
+use crate::{bandwidth, jitter, rtp::sequence::Limits};
 
 /// How far a session takes the media apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -60,6 +60,9 @@ pub struct Config {
     /// Bits per second of the whole session, of which RTCP takes a twentieth (RFC 3550
     /// section 6.2).
     pub bandwidth: u64,
+    /// Where the estimate of what the way to the peer carries begins, and what it stays
+    /// between.
+    pub estimate: bandwidth::Config,
     /// Least mean time between two reports; RFC 3550 section 6.2 has 5 s, or less for
     /// fast sessions.
     pub report_interval_min: Duration,
@@ -96,6 +99,7 @@ impl Config {
             nack_delay: Duration::from_millis(10),
             nack_retries_max: 5,
             bandwidth: 2_000_000,
+            estimate: bandwidth::Config::default(),
             report_interval_min: Duration::from_secs(1),
             mtu: 1_200,
             stream_silence_max: Duration::from_secs(30),
@@ -135,6 +139,10 @@ impl Config {
         validate_range("streams_max", self.streams_max as u64, 1, 1024)?;
         validate_range("send_cache_max", self.send_cache_max as u64, 0, 1 << 14)?;
         validate_range("bandwidth", self.bandwidth, 1_000, 1_000_000_000_000)?;
+        let bandwidth::Config { start, min, max } = self.estimate;
+        validate_range("estimate.max", max, 1_000, 1_000_000_000_000)?;
+        validate_range("estimate.min", min, 1_000, max)?;
+        validate_range("estimate.start", start, min, max)?;
         validate_range("mtu", self.mtu as u64, 64, 65_507)?;
         self.playout.validate()?;
         match self.output_rate {

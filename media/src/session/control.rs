@@ -7,9 +7,10 @@ use bytes::Bytes;
 use rand_pcg::Pcg64Mcg;
 
 use super::lines::Lines;
+use super::outbound::{Outbound, Resent};
 use super::outbox::Outbox;
 use super::receive::{Inbound, Receiver};
-use super::send::{Outbound, Resent, Sender};
+use super::send::Sender;
 use super::track::Track;
 use super::{Config, SendError};
 use crate::event::{DropReason, Event, RemoteReport};
@@ -19,8 +20,8 @@ use crate::rtcp::interval::{Conditions, Expiry, Interval};
 use crate::rtcp::report::{COUNT_MAX, Chunk, Item};
 use crate::rtcp::source::round_trip_time;
 use crate::rtcp::{
-    self, Bye, FullIntraRequest, Nack, Packet, PictureLoss, ReceiverReport, ReportBlock, Rules,
-    SenderReport, SourceDescription,
+    self, Bye, FullIntraRequest, Nack, Packet, PictureLoss, ReceiverEstimate, ReceiverReport,
+    ReportBlock, Rules, SenderReport, SourceDescription,
 };
 use crate::time::{Epoch, Instant, NtpTime};
 
@@ -41,6 +42,8 @@ pub(super) struct Control {
     pub(super) round_trips: u64,
     pub(super) compounds_sent: u64,
     pub(super) compounds_received: u64,
+    /// What the peer is told that there is room for, of its pictures.
+    limit: Option<u64>,
 }
 
 /// What a session is made of besides its control, lent for one call.
@@ -73,6 +76,7 @@ impl Control {
             round_trips: 0,
             compounds_sent: 0,
             compounds_received: 0,
+            limit: None,
         }
     }
 
@@ -103,7 +107,11 @@ impl Control {
         if interval.expire(now, parts.conditions(), parts.random) == Expiry::Send {
             let length = match fault::is(Fault::ReportsNeverSent) {
                 true => COMPOUND_BYTES,
-                false => self.send_compound(now, parts, Vec::new()),
+                false => {
+                    // What was said before may be lost.
+                    let limit = self.receiver_estimate(parts);
+                    self.send_compound(now, parts, limit.into_iter().collect())
+                }
             };
             for stream in &mut parts.sender.streams {
                 stream.active_reports = stream.active_reports.saturating_sub(1);
@@ -162,6 +170,26 @@ impl Control {
         let request = key_frame_request(sender_ssrc, stream, line.pli);
         self.send_compound(now, parts, vec![request]);
         Ok(())
+    }
+
+    /// Tells the peer how much of its pictures there is room for, now and with each report.
+    pub(super) fn limit_sender(&mut self, now: Instant, bits: u64, parts: &mut Parts<'_>) {
+        self.limit = Some(bits);
+        if let Some(estimate) = self.receiver_estimate(parts) {
+            self.send_compound(now, parts, vec![estimate]);
+        }
+    }
+
+    fn receiver_estimate(&self, parts: &Parts<'_>) -> Option<Packet> {
+        let bitrate = self.limit?;
+        let listens = |stream: &&Inbound| {
+            stream.ended.is_none() && parts.lines.get(stream.line).is_some_and(|line| line.remb)
+        };
+        let sources: Vec<u32> =
+            parts.receiver.iter().filter(listens).map(|stream| stream.source.ssrc()).collect();
+        let sender_ssrc = parts.sender.reporting_ssrc();
+        let estimate = ReceiverEstimate { sender_ssrc, bitrate, sources };
+        (!estimate.sources.is_empty()).then_some(Packet::ReceiverEstimate(estimate))
     }
 
     /// Says that all our streams end.
@@ -278,10 +306,14 @@ impl Control {
                 Packet::Nack(nack) => receive_nack(now, &nack, parts),
                 Packet::PictureLoss(pli) => receive_picture_loss(now, pli, parts),
                 Packet::FullIntraRequest(fir) => receive_full_intra(now, &fir, parts),
+                Packet::TransportFeedback(feedback) => {
+                    parts.sender.path.feedback(now, &feedback, parts.out);
+                }
+                Packet::ReceiverEstimate(estimate) => {
+                    parts.sender.path.receiver_estimate(now, estimate.bitrate, parts.out);
+                }
                 // Nothing here depends on them.
-                Packet::SourceDescription(_)
-                | Packet::TransportFeedback(_)
-                | Packet::Other { .. } => {}
+                Packet::SourceDescription(_) | Packet::Other { .. } => {}
             }
         }
     }
@@ -293,6 +325,7 @@ impl Control {
         blocks: &[ReportBlock],
         parts: &mut Parts<'_>,
     ) {
+        let mut worst: f64 = 0.0;
         for block in blocks {
             let Some(stream) = parts.sender.get_mut(block.ssrc) else {
                 parts.out.drop(now, DropReason::UnknownSource, Some(block.ssrc), None);
@@ -314,7 +347,11 @@ impl Control {
                 highest_sequence: block.highest_sequence,
             };
             stream.remote = Some(report);
+            worst = worst.max(report.fraction_lost);
             parts.out.event(Event::RemoteReport(report));
+        }
+        if !blocks.is_empty() {
+            parts.sender.path.lost(now, worst, parts.out);
         }
     }
 
@@ -343,14 +380,14 @@ fn key_frame_request(sender_ssrc: u32, stream: &mut Inbound, pli: bool) -> Packe
 }
 
 fn receive_nack(now: Instant, nack: &Nack, parts: &mut Parts<'_>) {
-    let Some(stream) = parts.sender.get_mut(nack.media_ssrc) else {
+    let Some(index) = parts.sender.find(nack.media_ssrc) else {
         return parts.out.drop(now, DropReason::UnknownSource, Some(nack.media_ssrc), None);
     };
-    stream.nacks_received += 1;
+    parts.sender.streams[index].nacks_received += 1;
     // One event per NACK, so that a few bytes cannot make thousands of events.
     let mut unknown = None;
     for number in nack.numbers() {
-        if stream.resend(now, number, parts.out) == Resent::NotInCache {
+        if parts.sender.resend(now, index, number, parts.out) == Resent::NotInCache {
             let (_, count) = unknown.get_or_insert((number, 0));
             *count += 1;
         }

@@ -34,7 +34,16 @@ pub(super) struct Line {
     pub(super) fir: bool,
     /// Extension under which packets of the peer are numbered over the whole transport.
     transport_extension_incoming: Option<u8>,
+    /// Extensions under which ours are numbered so, and say when they left. Greater numbers
+    /// need two-byte headers, which sound levels do not have.
+    pub(super) transport_extension: Option<u8>,
+    pub(super) send_time_extension: Option<u8>,
+    /// Whether a receiver says what it thinks the path carries.
+    pub(super) remb: bool,
 }
+
+/// The greatest number of a header extension with one-byte headers (RFC 8285 section 4.2).
+const SMALL_ID_MAX: u8 = 14;
 
 /// What a packet sends again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +83,13 @@ impl Line {
             transport_extension_incoming: local
                 .extension_id(Extension::TransportSequence)
                 .filter(|_| knows(|payload| payload.feedback.transport_cc)),
+            transport_extension: remote
+                .extension_id(Extension::TransportSequence)
+                .filter(|id| *id <= SMALL_ID_MAX && knows(|payload| payload.feedback.transport_cc)),
+            send_time_extension: remote
+                .extension_id(Extension::AbsoluteSendTime)
+                .filter(|id| *id <= SMALL_ID_MAX),
+            remb: knows(|payload| payload.feedback.remb),
         }
     }
 

@@ -1,10 +1,8 @@
 //! The way out: streams of our own, one per media line, and streams that are relayed as
-//! they came. Each numbers its packets, remembers them for retransmission where that was
-//! negotiated, and counts for sender reports.
+//! they came ([`Outbound`]), on the one path to the peer.
 
 use core::time::Duration;
 
-use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
 use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
@@ -12,14 +10,17 @@ use rand_pcg::Pcg64Mcg;
 use super::broadcast::Broadcast;
 use super::encode::Encoder;
 use super::lines::{Line, Lines};
+use super::outbound::{Again, Outbound, Resent};
 use super::outbox::Outbox;
+use super::path::Path;
+use super::thin::Weight;
 use super::tones::{Start, TONES_MAX, Tones};
-use super::{Config, SendError};
+use super::{Config, SendError, earlier};
 use crate::audio::level::Level;
 use crate::description::{Codec, MediaKind, Payload};
 use crate::dtmf::Tone;
 use crate::dtmf::send::Report;
-use crate::event::RemoteReport;
+use crate::event::Event;
 use crate::payload::h264::{Fragment, PacketizationMode, Packetizer};
 use crate::rtp::extension::AudioLevel;
 use crate::rtp::{self, Extensions, FIXED_HEADER_LENGTH};
@@ -28,188 +29,7 @@ use crate::time::Instant;
 /// A pause of so long between two calls moves the timestamps by the clock.
 const PAUSE: Duration = Duration::from_millis(60);
 
-/// The same packet is not sent again within this time, however often it is asked for.
-const RESEND_INTERVAL: Duration = Duration::from_millis(10);
-
-/// A packet that may be asked for again.
-#[derive(Debug)]
-struct Sent {
-    header: rtp::Header,
-    /// What stands in front of `body` in the payload.
-    head: ArrayVec<u8, 2>,
-    body: Bytes,
-    last_sent: Instant,
-}
-
-/// What became of a request for a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resent {
-    Sent,
-    /// It was sent a moment ago.
-    TooSoon,
-    NotInCache,
-}
-
-/// One stream of ours.
-#[derive(Debug)]
-pub(super) struct Outbound {
-    pub(super) ssrc: u32,
-    pub(super) line: usize,
-    pub(super) kind: MediaKind,
-    pub(super) forwarded: bool,
-    pub(super) codec: Option<Codec>,
-    next_number: u16,
-    /// Timestamp and moment of the newest packet.
-    pub(super) newest: Option<(u32, Instant)>,
-    pub(super) packets: u64,
-    pub(super) payload_bytes: u64,
-    pub(super) packets_resent: u64,
-    pub(super) bytes_resent: u64,
-    /// Whether anything was sent since the report before the last one.
-    pub(super) active_reports: u8,
-    pub(super) nacks_received: u64,
-    pub(super) plis_received: u64,
-    pub(super) firs_received: u64,
-    pub(super) fir_number: Option<u8>,
-    pub(super) remote: Option<RemoteReport>,
-    cache: Vec<Option<Sent>>,
-    cache_max: usize,
-    again: Option<Again>,
-}
-
-/// The stream in which another one is sent again (RFC 4588).
-#[derive(Debug)]
-struct Again {
-    ssrc: u32,
-    next_number: u16,
-    /// Its payload type for each of the other's.
-    payload_types: Vec<(u8, u8)>,
-}
-
-impl Again {
-    /// None where that was not negotiated, or our number for it was not announced.
-    fn new(line: &Line, first: u16) -> Option<Self> {
-        let pairs = line.outgoing.iter().filter_map(|p| Some((p.payload_type, p.retransmission?)));
-        let payload_types: Vec<_> = pairs.collect();
-        let ssrc = line.retransmission_ssrc.filter(|_| !payload_types.is_empty())?;
-        Some(Self { ssrc, next_number: first, payload_types })
-    }
-
-    fn header(&mut self, of: &rtp::Header) -> Option<rtp::Header> {
-        let known = self.payload_types.iter().find(|(known, _)| *known == of.payload_type)?;
-        let sequence_number = self.next_number;
-        self.next_number = sequence_number.wrapping_add(1);
-        Some(rtp::Header { ssrc: self.ssrc, payload_type: known.1, sequence_number, ..of.clone() })
-    }
-}
-
-impl Outbound {
-    fn new(ssrc: u32, line: usize, of: &Line, forwarded: bool, cache_max: usize) -> Self {
-        Self {
-            ssrc,
-            line,
-            kind: of.kind,
-            forwarded,
-            codec: of.preferred().map(|payload| payload.codec),
-            next_number: 0,
-            newest: None,
-            packets: 0,
-            payload_bytes: 0,
-            packets_resent: 0,
-            bytes_resent: 0,
-            active_reports: 0,
-            nacks_received: 0,
-            plis_received: 0,
-            firs_received: 0,
-            fir_number: None,
-            remote: None,
-            cache: Vec::new(),
-            cache_max: if of.nack { cache_max } else { 0 },
-            again: None,
-        }
-    }
-
-    /// Sends one packet and remembers it.
-    fn send(
-        &mut self,
-        now: Instant,
-        header: rtp::Header,
-        head: &[u8],
-        body: &Bytes,
-        out: &mut Outbox,
-    ) {
-        let payload = head.len() + body.len();
-        out.send(header.length() + payload + usize::from(header.padding), |bytes| {
-            write(&header, head, body, bytes);
-        });
-        self.packets += 1;
-        self.payload_bytes += payload as u64;
-        self.active_reports = 2;
-        self.newest = Some((header.timestamp, now));
-        if self.cache_max == 0 {
-            return;
-        }
-        if self.cache.is_empty() {
-            self.cache.resize_with(self.cache_max, || None);
-        }
-        let slot = usize::from(header.sequence_number) % self.cache_max;
-        let head = head.iter().copied().collect();
-        self.cache[slot] = Some(Sent { header, head, body: body.clone(), last_sent: now });
-    }
-
-    /// Sends a packet again that the peer says it has not received.
-    pub(super) fn resend(&mut self, now: Instant, number: u16, out: &mut Outbox) -> Resent {
-        let slot = usize::from(number) % self.cache_max.max(1);
-        let Some(Some(sent)) = self.cache.get_mut(slot) else { return Resent::NotInCache };
-        if sent.header.sequence_number != number {
-            return Resent::NotInCache;
-        }
-        if now.since(sent.last_sent) < RESEND_INTERVAL {
-            return Resent::TooSoon;
-        }
-        sent.last_sent = now;
-        let payload = sent.head.len() + sent.body.len();
-        let length = sent.header.length() + payload + usize::from(sent.header.padding);
-        match self.again.as_mut().and_then(|again| again.header(&sent.header)) {
-            Some(header) => {
-                let mut head: ArrayVec<u8, 4> = number.to_be_bytes().into_iter().collect();
-                head.extend(sent.head.iter().copied());
-                out.send(length + 2, |bytes| write(&header, &head, &sent.body, bytes));
-            }
-            None => {
-                out.send(length, |bytes| write(&sent.header, &sent.head, &sent.body, bytes));
-            }
-        }
-        self.packets_resent += 1;
-        self.bytes_resent += payload as u64;
-        Resent::Sent
-    }
-
-    fn take_number(&mut self) -> u16 {
-        let number = self.next_number;
-        self.next_number = number.wrapping_add(1);
-        number
-    }
-
-    /// The RTP clock at `now`, as far as the packets sent tell (RFC 3550 section 6.4.1).
-    pub(super) fn timestamp_at(&self, now: Instant) -> Option<u32> {
-        let (timestamp, at) = self.newest?;
-        let rate = u64::from(self.codec.map_or(90_000, Codec::clock_rate));
-        Some(timestamp.wrapping_add(ticks(now.since(at), rate)))
-    }
-}
-
-fn write(header: &rtp::Header, head: &[u8], body: &[u8], bytes: &mut BytesMut) {
-    header.write(bytes);
-    bytes.put_slice(head);
-    bytes.put_slice(body);
-    if header.padding > 0 {
-        bytes.put_bytes(0, usize::from(header.padding) - 1);
-        bytes.put_u8(header.padding);
-    }
-}
-
-fn ticks(duration: Duration, rate: u64) -> u32 {
+pub(super) fn ticks(duration: Duration, rate: u64) -> u32 {
     let fraction = u64::from(duration.subsec_nanos()) * rate / 1_000_000_000;
     duration.as_secs().wrapping_mul(rate).wrapping_add(fraction) as u32
 }
@@ -238,6 +58,7 @@ pub(super) struct Sender {
     /// By media line.
     packetizers: Vec<Option<Packetizer>>,
     fragments: Vec<Fragment>,
+    pub(super) path: Path,
     output_rate: u32,
     forwarded_max: usize,
     cache_max: usize,
@@ -251,6 +72,7 @@ impl Sender {
             tones: Tones::default(),
             packetizers: Vec::new(),
             fragments: Vec::new(),
+            path: Path::new(config, lines),
             output_rate: config.output_rate,
             forwarded_max: config.streams_max,
             cache_max: config.send_cache_max,
@@ -262,6 +84,7 @@ impl Sender {
             stream.next_number = random.random();
             // Not out of `random`: sessions without it draw the same numbers as before.
             stream.again = Again::new(line, stream.next_number ^ 0x5555);
+            sender.path.pads |= line.sends && stream.again.is_some();
             sender.streams.push(stream);
             sender.packetizers.push(packetizer(line, config.mtu));
             let clock = random.random();
@@ -280,6 +103,44 @@ impl Sender {
             }
         }
         sender
+    }
+
+    /// Goes on to the same peer where another one stops.
+    pub(super) fn take_over(&mut self, before: &mut Self) {
+        self.path.take_over(&mut before.path);
+        self.path.pads = before.path.pads && self.streams.iter().any(|s| s.again.is_some());
+        for again in self.streams.iter_mut().filter_map(|stream| stream.again.as_mut()) {
+            let known = before.streams.iter().filter_map(|stream| stream.again.as_ref());
+            // Under one key, no number is used twice.
+            if let Some(known) = known.into_iter().find(|known| known.ssrc == again.ssrc) {
+                again.next_number = known.next_number;
+            }
+        }
+    }
+
+    /// Sends again what the peer says it has not received of a stream.
+    pub(super) fn resend(
+        &mut self,
+        now: Instant,
+        index: usize,
+        number: u16,
+        out: &mut Outbox,
+    ) -> Resent {
+        let Some(stream) = self.streams.get_mut(index) else { return Resent::NotInCache };
+        stream.resend(now, number, &mut self.path, out)
+    }
+
+    /// Asks for key frames where pictures were left out and there is room again.
+    pub(super) fn look_for_room(&mut self, now: Instant, out: &mut Outbox) {
+        if !self.streams.iter().any(|stream| stream.thinner.is_held()) {
+            return;
+        }
+        let room = self.path.room(now);
+        for stream in self.streams.iter_mut().filter(|stream| stream.thinner.is_held()) {
+            if stream.thinner.asks(now, room) {
+                out.event(Event::KeyFrameRequested { ssrc: stream.ssrc });
+            }
+        }
     }
 
     /// A number that none of our streams has.
@@ -304,7 +165,7 @@ impl Sender {
     pub(super) fn change_ssrc(&mut self, from: u32, to: u32) {
         if let Some(stream) = self.get_mut(from) {
             stream.ssrc = to;
-            stream.cache.clear();
+            stream.forget();
         }
     }
 
@@ -444,7 +305,7 @@ impl Sender {
             extensions,
             ..rtp::Header::default()
         };
-        stream.send(now, header, &[], body, out);
+        stream.send(now, header, &[], body, &mut self.path, out);
         Ok(())
     }
 
@@ -466,12 +327,38 @@ impl Sender {
         if !self.tones.push(now, tone, duration, start)? {
             return Err(SendError::TooManyTones { max: TONES_MAX });
         }
-        self.handle_timeout(now, lines, out);
+        self.send_tones(now, lines, out);
         Ok(())
     }
 
-    /// Sends the reports on tones that are due.
+    /// Sends what is due: packets whose turn it is, padding, reports on tones.
     pub(super) fn handle_timeout(&mut self, now: Instant, lines: &Lines, out: &mut Outbox) {
+        while let Some(packet) = self.path.pull(now) {
+            let marks = self.path.leave(now, &packet, out);
+            let (ssrc, number) = (packet.header.ssrc, packet.header.sequence_number);
+            if let Some(stream) = self.get_mut(ssrc).filter(|_| packet.before.is_none()) {
+                stream.left(now, number, packet.since, marks);
+            }
+        }
+        while self.path.pull_padding(now) {
+            self.send_padding(now, out);
+        }
+        self.send_tones(now, lines, out);
+    }
+
+    /// Sends a packet of nothing in a stream that the peer expects such of (RFC 4588's).
+    fn send_padding(&mut self, now: Instant, out: &mut Outbox) {
+        let stream = self.streams.iter_mut().find(|stream| stream.again.is_some());
+        let Some(Outbound { again: Some(again), newest, line, .. }) = stream else { return };
+        let Some(&(of, _)) = again.payload_types.first() else { return };
+        let timestamp = newest.map_or(0, |(timestamp, _)| timestamp);
+        let header = rtp::Header { payload_type: of, timestamp, ..rtp::Header::default() };
+        if let Some(header) = again.header(&header) {
+            self.path.padding(now, header, *line, out);
+        }
+    }
+
+    fn send_tones(&mut self, now: Instant, lines: &Lines, out: &mut Outbox) {
         if self.tones.poll_timeout().is_none_or(|due| due > now) {
             return;
         }
@@ -482,7 +369,7 @@ impl Sender {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.tones.poll_timeout()
+        earlier(self.tones.poll_timeout(), self.path.poll_timeout())
     }
 
     fn send_report(&mut self, now: Instant, payload_type: u8, report: Report, out: &mut Outbox) {
@@ -499,7 +386,7 @@ impl Sender {
             ssrc: stream.ssrc,
             ..rtp::Header::default()
         };
-        stream.send(now, header, &[], &body, out);
+        stream.send(now, header, &[], &body, &mut self.path, out);
         // The timestamp of a tone stands still: it does not tell the clock for reports.
         stream.newest = newest.or(stream.newest);
     }
@@ -518,7 +405,7 @@ impl Sender {
         })
     }
 
-    /// Cuts an access unit into packets and sends them.
+    /// Cuts an access unit into packets and sends them, if the path has room for it.
     pub(super) fn send_frame(
         &mut self,
         now: Instant,
@@ -535,6 +422,17 @@ impl Sender {
         self.fragments.clear();
         packetizer.packetize(access_unit, &mut self.fragments)?;
         let stream = &mut self.streams[media];
+        if self.path.is_paced() {
+            self.path.offer(now, access_unit.len());
+            let room = self.path.room(now);
+            if !stream.thinner.admit(Weight::of_unit(access_unit), room) {
+                return Ok(());
+            }
+            if !self.path.pacer.has_room(self.fragments.len()) {
+                stream.thinner.break_off();
+                return Ok(());
+            }
+        }
         for fragment in self.fragments.drain(..) {
             let header = rtp::Header {
                 marker: fragment.marker,
@@ -544,12 +442,13 @@ impl Sender {
                 ssrc: stream.ssrc,
                 ..rtp::Header::default()
             };
-            stream.send(now, header, fragment.head(), fragment.body(), out);
+            stream.send(now, header, fragment.head(), fragment.body(), &mut self.path, out);
         }
         Ok(())
     }
 
-    /// Sends a packet of somebody else's as it is.
+    /// Sends a packet of somebody else's as it is, if it is of a picture that the path has
+    /// room for. Numbers follow each other where pictures were left out.
     pub(super) fn forward(
         &mut self,
         now: Instant,
@@ -563,8 +462,22 @@ impl Sender {
             Some(_) => return Err(SendError::OwnSource { ssrc }),
             None => self.admit_forwarded(&packet.header, lines)?,
         };
-        let stream = &mut self.streams[index];
-        stream.send(now, packet.header.clone(), &[], &packet.payload, out);
+        let (stream, path) = (&mut self.streams[index], &mut self.path);
+        let mut header = packet.header.clone();
+        if stream.kind != MediaKind::Audio && path.is_paced() {
+            path.offer(now, packet.length());
+            let (number, timestamp) = (header.sequence_number, header.timestamp);
+            let room = path.room(now);
+            let Some(number) = stream.thinner.pass(number, timestamp, &packet.payload, room) else {
+                return Ok(());
+            };
+            if !path.pacer.has_room(1) {
+                stream.thinner.break_off();
+                return Ok(());
+            }
+            header.sequence_number = number;
+        }
+        stream.send(now, header, &[], &packet.payload, path, out);
         Ok(())
     }
 

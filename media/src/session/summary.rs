@@ -1,7 +1,7 @@
 //! The statistics of a session, gathered from its parts.
 
 use super::receive::{self, Receiver};
-use super::{Session, send, track};
+use super::{Session, outbound, track};
 use crate::event::DropReason;
 use crate::stats::{Inbound, Outbound, Pictures, RemoteInbound, Stats, Track, seconds};
 
@@ -23,11 +23,13 @@ pub(super) fn stats(session: &Session) -> Stats {
         current_round_trip_time: control.round_trip.map(seconds),
         total_round_trip_time: seconds(control.round_trip_total),
         round_trip_time_measurements: control.round_trips,
+        available_outgoing_bitrate: session.sender.path.estimate().map(|bits| bits as f64),
+        probes_sent: session.sender.path.probes,
         inbound,
         inbound_forgotten: *forgotten,
         inbound_forgotten_packets: *forgotten_packets,
         probes_received: session.receiver.probes,
-        outbound: session.sender.streams.iter().map(outbound).collect(),
+        outbound: session.sender.streams.iter().map(sent).collect(),
         dropped,
     }
 }
@@ -70,7 +72,7 @@ fn fate(track: &track::Track) -> Track {
     }
 }
 
-fn outbound(stream: &send::Outbound) -> Outbound {
+fn sent(stream: &outbound::Outbound) -> Outbound {
     let clock_rate = stream.codec.map_or(1, |codec| codec.clock_rate());
     let remote = stream.remote.map(|report| RemoteInbound {
         packets_lost: report.packets_lost,
@@ -87,6 +89,8 @@ fn outbound(stream: &send::Outbound) -> Outbound {
         bytes_sent: stream.payload_bytes,
         retransmitted_packets_sent: stream.packets_resent,
         retransmitted_bytes_sent: stream.bytes_resent,
+        total_packet_send_delay: seconds(stream.send_delay),
+        frames_discarded: stream.thinner.frames_discarded,
         nack_count: stream.nacks_received,
         pli_count: stream.plis_received,
         fir_count: stream.firs_received,

@@ -336,6 +336,7 @@ impl Reader<'_> {
                 (Some("nack"), Some("pli")) => feedback.pli = true,
                 (Some("ccm"), Some("fir")) => feedback.fir = true,
                 (Some("transport-cc"), None) => feedback.transport_cc = true,
+                (Some("goog-remb"), None) => feedback.remb = true,
                 _ => {}
             }
         }
@@ -578,10 +579,14 @@ fn write_payload(payload: &Payload, attributes: &mut Vec<Attribute>) {
     if !parameters.is_empty() {
         attributes.push(attribute("fmtp", Some(format!("{number} {}", parameters.join(";")))));
     }
-    let Feedback { nack, pli, fir, transport_cc } = payload.feedback;
-    for (known, name) in
-        [(nack, "nack"), (pli, "nack pli"), (fir, "ccm fir"), (transport_cc, "transport-cc")]
-    {
+    let Feedback { nack, pli, fir, transport_cc, remb } = payload.feedback;
+    for (known, name) in [
+        (nack, "nack"),
+        (pli, "nack pli"),
+        (fir, "ccm fir"),
+        (transport_cc, "transport-cc"),
+        (remb, "goog-remb"),
+    ] {
         if known {
             attributes.push(attribute("rtcp-fb", Some(format!("{number} {name}"))));
         }

@@ -1,6 +1,7 @@
 //! The media path from outside: this list is the table of contents.
 
 mod audio;
+mod bandwidth;
 mod conformance;
 mod dtmf;
 mod fuzz;

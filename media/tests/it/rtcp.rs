@@ -6,8 +6,8 @@ use callrig_media::rtcp::feedback::{Arrived, FullIntraEntry};
 use callrig_media::rtcp::report::{Chunk, Item};
 use callrig_media::rtcp::source::Source;
 use callrig_media::rtcp::{
-    Bye, FullIntraRequest, Nack, NackPair, Packet, PictureLoss, ReceiverReport, ReportBlock, Rules,
-    SenderReport, SourceDescription, TransportFeedback, parse, write,
+    Bye, FullIntraRequest, Nack, NackPair, Packet, PictureLoss, ReceiverEstimate, ReceiverReport,
+    ReportBlock, Rules, SenderReport, SourceDescription, TransportFeedback, parse, write,
 };
 use callrig_media::rtp::sequence::Limits;
 use callrig_media::time::{Instant, NtpTime};
@@ -118,6 +118,14 @@ fn any_packet() -> impl Strategy<Value = Packet> {
             Packet::FullIntraRequest(FullIntraRequest { sender_ssrc, entries })
         }),
         transport_feedback(),
+        (any::<u32>(), any::<u64>(), vec(any::<u32>(), 0..=255)).prop_map(
+            |(sender_ssrc, bitrate, sources)| {
+                // As many digits as are written.
+                let bitrate =
+                    bitrate & !((1_u64 << (64 - bitrate.leading_zeros()).saturating_sub(18)) - 1);
+                Packet::ReceiverEstimate(ReceiverEstimate { sender_ssrc, bitrate, sources })
+            }
+        ),
         others(),
     ]
 }

@@ -34,16 +34,16 @@ prop_compose! {
         dtx in any::<bool>(),
         bitrate_max in option::of(6_000..510_000u32),
         profile in any::<[u8; 3]>(),
-        flags in any::<[bool; 4]>(),
+        flags in any::<[bool; 5]>(),
     ) -> Payload {
         let opus = matches!(codec, Codec::Opus { .. });
-        let [nack, pli, fir, transport_cc] = flags;
+        let [nack, pli, fir, transport_cc, remb] = flags;
         Payload {
             in_band_fec: opus && fec,
             discontinuous: opus && dtx,
             bitrate_max: bitrate_max.filter(|_| opus),
             profile_level_id: codec.is_video().then_some(profile),
-            feedback: Feedback { nack, pli, fir, transport_cc },
+            feedback: Feedback { nack, pli, fir, transport_cc, remb },
             ..Payload::new(0, codec)
         }
     }

@@ -20,6 +20,9 @@ pub struct WebRtc {
     pub address: SocketAddr,
     /// Where they receive as well, best first: a peer tries all of them.
     pub others: Vec<SocketAddr>,
+    /// Where they receive datagrams over TCP (RFC 4571), for peers whom UDP does not reach; none
+    /// of these is an address of the above.
+    pub tcp: Vec<SocketAddr>,
     /// By which the platform is known to peers.
     pub certificate: Certificate,
 }
@@ -112,6 +115,8 @@ impl Shared {
         let mut secure = webrtc::describe(&webrtc.certificate, webrtc.address, seed)?;
         let others = webrtc.others.iter().zip(1..);
         secure.candidates.extend(others.map(|(at, better)| Candidate::host_after(better, *at)));
+        let tcp = webrtc.tcp.iter().zip(0..);
+        secure.candidates.extend(tcp.map(|(at, better)| Candidate::tcp_passive(better, *at)));
         self.peers.insert(leg, &secure.ufrag);
         let first = self.legs.is_empty();
         self.legs.insert(leg);
@@ -127,8 +132,9 @@ impl Shared {
 
     /// Whose a datagram is, if it came to the shared port at all.
     pub(super) fn route(&self, datagram: &Datagram) -> Option<Option<LegId>> {
-        let WebRtc { address, others, .. } = self.webrtc.as_ref()?;
-        let here = *address == datagram.destination || others.contains(&datagram.destination);
+        let WebRtc { address, others, tcp, .. } = self.webrtc.as_ref()?;
+        let to = &datagram.destination;
+        let here = address == to || others.contains(to) || tcp.contains(to);
         here.then(|| self.peers.route(datagram.source, &datagram.payload).ok())
     }
 

@@ -151,6 +151,13 @@ impl Service {
         Some(LegLine::of(id, self.leg(id)?, conversation))
     }
 
+    /// Whether RTP and RTCP that pass on a leg are told of, in the clear, from now on
+    /// ([`Event::Passed`](callrig_media::event::Event::Passed) of its media); `false` if it has
+    /// no media.
+    pub fn capture(&mut self, leg: LegId, captures: bool) -> bool {
+        self.media.set_capture(leg, captures)
+    }
+
     /// Who there is now.
     #[must_use]
     pub fn directory(&self) -> Directory {

@@ -350,3 +350,63 @@ fn sides_without_a_codec_in_common_do_not_come_together() {
     assert_eq!(refused, Some(400));
     assert_eq!(world.told_states(), ["created incoming"]);
 }
+
+/// A camera whose receiver says what it has room for.
+fn camera(mid: &str) -> MediaDescription {
+    let mut line = MediaDescription::video(mid);
+    for payload in &mut line.payloads {
+        payload.feedback.remb = true;
+    }
+    line
+}
+
+#[test]
+fn a_source_hears_what_the_way_to_its_viewer_has_room_for_and_key_frames_go_alone() {
+    let ann = std::net::SocketAddr::from(([127, 0, 0, 2], 4100));
+    let lines = || vec![MediaDescription::audio("a"), camera("v")];
+    let offer = Description::new(ann, lines());
+    let bot_side = Description::new(([127, 0, 0, 3], 5000).into(), lines());
+    let (mut world, call) = app_hosted(12, &offer, bot_side);
+    let unit = |key: bool| -> bytes::Bytes {
+        [&[0, 0, 0, 1, if key { 0x65 } else { 0x41 }][..], &[9; 5_000]].concat().into()
+    };
+    let show = |world: &mut World, frames: u32| {
+        for frame in 0..frames {
+            let timestamp = (world.now.as_nanos() / 1_000_000) as u32 * 90;
+            let sent = world.with_session(ann, |session, now| {
+                session.send_frame(now, 1, &unit(frame == 0), timestamp)
+            });
+            sent.expect("it is negotiated");
+            world.run_ms(33);
+        }
+    };
+    show(&mut world, 10);
+    let told =
+        world.with_bot(|bot, now| bot.with_media(now, call, |s| s.limit_sender(now, 300_000)));
+    told.expect("its session is open").expect("it is not closed");
+    world.run_ms(200);
+    let estimates: Vec<u64> = world
+        .person(ann)
+        .heard
+        .iter()
+        .filter_map(|event| match event {
+            MediaEvent::BandwidthEstimated { bits_per_second } => Some(*bits_per_second),
+            _ => None,
+        })
+        .collect();
+    // What is left beside sound, in 18 bits.
+    assert!(
+        estimates.last().is_some_and(|bits| (235_000..=236_000).contains(bits)),
+        "{estimates:?}"
+    );
+    // The phone's own session keeps to it; one that does not finds the platform's doing so.
+    show(&mut world, 60);
+    let discarded = |stats: &callrig_media::stats::Stats| -> u64 {
+        stats.outbound.iter().map(|stream| stream.frames_discarded).sum()
+    };
+    let by_phone = world.with_session(ann, |session, _| discarded(&session.stats()));
+    assert!(by_phone > 30, "{by_phone}");
+    world.hang_up(ann);
+    world.run_ms(500);
+    world.assert_nothing_left();
+}

@@ -27,7 +27,12 @@ fn browser() -> Description {
 
 fn reachable() -> service::Config {
     let certificate = Certificate::generate().expect("cryptography works");
-    let webrtc = Some(WebRtc { address: SHARED.into(), others: vec![LAN.into()], certificate });
+    let webrtc = Some(WebRtc {
+        address: SHARED.into(),
+        others: vec![LAN.into()],
+        tcp: Vec::new(),
+        certificate,
+    });
     service::Config { webrtc, ..config() }
 }
 

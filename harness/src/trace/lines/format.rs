@@ -209,6 +209,7 @@ pub(super) enum MediaEvent {
     Tone(ToneEvent),
     Frame(FrameLine),
     FrameDropped { ssrc: u32, timestamp: u32, cause: DropCause },
+    BandwidthEstimated { bits_per_second: u64 },
     KeyFrameRequested { ssrc: u32 },
     RemoteReport(RemoteReport),
     SourceChanged { from: u32, to: u32 },

@@ -317,6 +317,9 @@ fn media(event: MediaEvent) -> Event {
         MediaEvent::FrameDropped { ssrc, timestamp, cause } => {
             Event::FrameDropped { ssrc, timestamp, cause }
         }
+        MediaEvent::BandwidthEstimated { bits_per_second } => {
+            Event::BandwidthEstimated { bits_per_second }
+        }
         MediaEvent::KeyFrameRequested { ssrc } => Event::KeyFrameRequested { ssrc },
         MediaEvent::RemoteReport(report) => Event::RemoteReport(report),
         MediaEvent::SourceChanged { from, to } => Event::SourceChanged { from, to },

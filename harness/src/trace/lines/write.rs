@@ -212,13 +212,19 @@ fn media(event: &Event) -> Option<MediaEvent> {
         Event::FrameDropped { ssrc, timestamp, cause } => {
             MediaEvent::FrameDropped { ssrc: *ssrc, timestamp: *timestamp, cause: *cause }
         }
+        Event::BandwidthEstimated { bits_per_second } => {
+            MediaEvent::BandwidthEstimated { bits_per_second: *bits_per_second }
+        }
         Event::KeyFrameRequested { ssrc } => MediaEvent::KeyFrameRequested { ssrc: *ssrc },
         Event::RemoteReport(report) => MediaEvent::RemoteReport(*report),
         Event::SourceChanged { from, to } => MediaEvent::SourceChanged { from: *from, to: *to },
         Event::Dropped(dropped) => MediaEvent::Dropped(*dropped),
         // `Said::media`, `Trace::say` and `said` keep these apart.
-        Event::Packet(_) | Event::Audio(_) | Event::Picture(_) | Event::Transport(_) => {
-            return None;
-        }
+        Event::Packet(_)
+        | Event::Audio(_)
+        | Event::Picture(_)
+        | Event::Transport(_)
+        // What crosses is in the trace anyway.
+        | Event::Passed { .. } => return None,
     })
 }

@@ -160,6 +160,23 @@ fn line_for(local: &Description, kind: MediaKind) -> Option<usize> {
 }
 
 impl Attachments {
+    /// Whose pictures somebody in a room sees.
+    pub(in super::super) fn seen_by(&self, viewer: LegId) -> Vec<LegId> {
+        let room = self.seated.get(&viewer).and_then(|id| self.rooms.get(id));
+        let seat = room.and_then(|room| room.seats.get(&viewer));
+        let views = seat.into_iter().flat_map(|seat| &seat.pictures.views);
+        views.filter_map(|view| view.source).collect()
+    }
+
+    /// Who in a room sees somebody's pictures.
+    pub(in super::super) fn viewers_of(&self, source: LegId) -> Vec<LegId> {
+        let room = self.seated.get(&source).and_then(|id| self.rooms.get(id));
+        let seats = room.into_iter().flat_map(|room| &room.seats);
+        let sees =
+            |seat: &super::Seat| seat.pictures.views.iter().any(|view| view.source == Some(source));
+        seats.filter(|(_, seat)| sees(seat)).map(|(leg, _)| *leg).collect()
+    }
+
     /// Everybody in a room turns to whom they are to see, and key frames are asked for where
     /// somebody waits for one.
     pub(super) fn look_around(&mut self, now: Instant, id: ConversationId) {

@@ -1,0 +1,300 @@
+//! The path to the peer: how much it carries, as far as the peer's feedback tells
+//! ([`crate::bandwidth`]), and what leaves when. Packets are marked when they leave: with a
+//! number over the whole transport, or the time, whichever the peer's feedback needs. Where
+//! the peer gives neither kind of feedback, its reports give an estimate that is told, and
+//! nothing is held back: loss alone does not tell a full path from a bad one.
+
+use arrayvec::ArrayVec;
+use bytes::{BufMut, BytesMut};
+
+use super::lines::{Line, Lines};
+use super::outbox::Outbox;
+use super::pacer::{Pacer, Waiting};
+use super::thin::Room;
+use super::{Config, earlier};
+use crate::bandwidth::Estimator;
+use crate::bandwidth::meter::Meter;
+use crate::bandwidth::probe::Prober;
+use crate::bandwidth::reports::Reported;
+use crate::event::Event;
+use crate::rtcp::TransportFeedback;
+use crate::rtp::{self, extension};
+use crate::time::{Epoch, Instant};
+
+/// A change of the estimate is told that is greater than this share of it, and not more often
+/// than once in so long.
+const TOLD_SHARE: u64 = 20;
+const TOLD_INTERVAL: core::time::Duration = core::time::Duration::from_millis(200);
+
+/// Everything that is offered counts as fitting with so much of the estimate to spare.
+const MARGIN: f64 = 1.05;
+
+/// Bytes of padding in a packet of a trial, and of the RTP header in front of it.
+const PADDING: u8 = 255;
+
+/// What a packet was marked with when it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Marks {
+    number: [u8; 2],
+    time: [u8; 3],
+}
+
+/// Under which numbers the marks of a line's packets travel.
+#[derive(Clone, Copy, Debug, Default)]
+struct Extensions {
+    number: Option<u8>,
+    time: Option<u8>,
+}
+
+impl Extensions {
+    fn of(line: &Line, means: Means) -> Self {
+        match means {
+            Means::Transport => Self { number: line.transport_extension, time: None },
+            Means::Receiver => Self { number: None, time: line.send_time_extension },
+            Means::Reports => Self::default(),
+        }
+    }
+
+    fn elements(self, marks: &Marks) -> ArrayVec<(u8, &[u8]), 2> {
+        let number = self.number.map(|id| (id, &marks.number[..]));
+        let time = self.time.map(|id| (id, &marks.time[..]));
+        number.into_iter().chain(time).collect()
+    }
+}
+
+/// What tells how much the path carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    /// When each packet arrived.
+    Transport,
+    /// What the receiver thinks.
+    Receiver,
+    /// What the receiver misses.
+    Reports,
+}
+
+impl Means {
+    fn of(lines: &Lines) -> Self {
+        let sends = || lines.iter().map(|(_, line)| line).filter(|line| line.sends);
+        if sends().any(|line| line.transport_extension.is_some()) {
+            Self::Transport
+        } else if sends().any(|line| line.remb) {
+            Self::Receiver
+        } else {
+            Self::Reports
+        }
+    }
+}
+
+/// One session's way out.
+#[derive(Debug)]
+pub(super) struct Path {
+    means: Means,
+    extensions: Vec<Extensions>,
+    next_number: u16,
+    estimator: Estimator,
+    reported: Reported,
+    prober: Prober,
+    pub(super) pacer: Pacer,
+    /// What was to be sent, whether or not it was let in; what has left.
+    offered: Meter,
+    left: Meter,
+    /// What the estimate was when it was told last, and when.
+    told: Option<(u64, Instant)>,
+    /// Whether there is a stream in which padding can be sent.
+    pub(super) pads: bool,
+    pub(super) probes: u64,
+}
+
+impl Path {
+    pub(super) fn new(config: &Config, lines: &Lines) -> Self {
+        let means = Means::of(lines);
+        let mut pacer = Pacer::default();
+        pacer.set_rate(config.estimate.start);
+        Self {
+            means,
+            extensions: lines.iter().map(|(_, line)| Extensions::of(line, means)).collect(),
+            next_number: 0,
+            estimator: Estimator::new(config.estimate),
+            reported: Reported::new(config.estimate),
+            prober: Prober::new(config.estimate),
+            pacer,
+            offered: Meter::default(),
+            left: Meter::default(),
+            told: None,
+            pads: false,
+            probes: 0,
+        }
+    }
+
+    /// Goes on where another one, to the same peer, stops.
+    pub(super) fn take_over(&mut self, other: &mut Self) {
+        if self.means == other.means {
+            core::mem::swap(self, other);
+            core::mem::swap(&mut self.extensions, &mut other.extensions);
+            self.pacer.clear();
+        }
+    }
+
+    /// Whether what leaves is kept to the estimate.
+    pub(super) fn is_paced(&self) -> bool {
+        match self.means {
+            Means::Transport => true,
+            // Who agrees to say what it thinks need not do so.
+            Means::Receiver => self.reported.has_receiver(),
+            Means::Reports => false,
+        }
+    }
+
+    /// Bits per second that the path carries, once anything is known.
+    pub(super) fn estimate(&self) -> Option<u64> {
+        match self.means {
+            Means::Transport => self.told.map(|_| self.by_transport()),
+            Means::Receiver | Means::Reports => self.reported.estimate(),
+        }
+    }
+
+    /// Whoever tells when packets arrive may say what it thinks as well: that is a limit.
+    fn by_transport(&self) -> u64 {
+        let estimate = self.estimator.estimate();
+        let most = self.reported.estimate().filter(|_| self.reported.has_receiver());
+        most.map_or(estimate, |most| estimate.min(most))
+    }
+
+    /// What there is room for.
+    pub(super) fn room(&mut self, now: Instant) -> Room {
+        if !self.is_paced() {
+            return Room { backlog: core::time::Duration::ZERO, fits: true };
+        }
+        let fits = match self.estimate() {
+            Some(estimate) => estimate as f64 >= self.offered.rate(now) as f64 * MARGIN,
+            None => true,
+        };
+        Room { backlog: self.pacer.backlog(now), fits }
+    }
+
+    /// So much is to be sent, if there is room.
+    pub(super) fn offer(&mut self, now: Instant, bytes: usize) {
+        if self.means != Means::Reports {
+            self.offered.add(now, bytes);
+        }
+    }
+
+    /// Sends a packet now.
+    pub(super) fn leave(&mut self, now: Instant, packet: &Waiting, out: &mut Outbox) -> Marks {
+        let extensions = self.extensions.get(packet.line).copied().unwrap_or_default();
+        let time = extension::absolute_send_time(Epoch::default().ntp_at(now)).to_be_bytes();
+        let marks = packet.before.unwrap_or(Marks {
+            number: self.next_number.to_be_bytes(),
+            time: [time[1], time[2], time[3]],
+        });
+        let elements = extensions.elements(&marks);
+        let length = packet.length() + 4 + 5 * elements.len();
+        let length = out.send(length, |bytes| write(packet, &elements, bytes));
+        if extensions.number.is_some() && packet.before.is_none() {
+            self.estimator.sent(now, self.next_number, length);
+            self.next_number = self.next_number.wrapping_add(1);
+        }
+        if self.is_paced() {
+            self.pacer.left(now, length);
+        }
+        self.left.add(now, length);
+        marks
+    }
+
+    /// The peer says when packets arrived.
+    pub(super) fn feedback(
+        &mut self,
+        now: Instant,
+        feedback: &TransportFeedback,
+        out: &mut Outbox,
+    ) {
+        if self.means != Means::Transport {
+            return;
+        }
+        self.estimator.feedback(now, feedback);
+        if self.pads {
+            let wanted = self.offered.rate(now);
+            self.prober.update(now, wanted, &mut self.estimator);
+        }
+        self.tell(now, out);
+    }
+
+    /// The peer says what it thinks.
+    pub(super) fn receiver_estimate(&mut self, now: Instant, bits: u64, out: &mut Outbox) {
+        self.reported.receiver(bits);
+        self.tell(now, out);
+    }
+
+    /// The peer says what it misses.
+    pub(super) fn lost(&mut self, now: Instant, share: f64, out: &mut Outbox) {
+        let left = self.left.rate(now);
+        if self.means != Means::Transport && left > 0 {
+            self.reported.lost(share, left);
+            self.tell(now, out);
+        }
+    }
+
+    /// Says what the estimate is, if that is another one.
+    fn tell(&mut self, now: Instant, out: &mut Outbox) {
+        let estimate = match self.means {
+            Means::Transport => self.by_transport(),
+            Means::Receiver | Means::Reports => match self.reported.estimate() {
+                Some(estimate) => estimate,
+                None => return,
+            },
+        };
+        self.pacer.set_rate(estimate);
+        let is_news = self.told.is_none_or(|(before, at)| {
+            before.abs_diff(estimate) > before / TOLD_SHARE && now.since(at) >= TOLD_INTERVAL
+        });
+        if is_news {
+            self.told = Some((estimate, now));
+            out.event(Event::BandwidthEstimated { bits_per_second: estimate });
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        earlier(self.pacer.poll_timeout(), self.prober.poll_timeout())
+    }
+
+    /// The next packet that may leave by now.
+    pub(super) fn pull(&mut self, now: Instant) -> Option<Waiting> {
+        self.pacer.pull(now)
+    }
+
+    /// Whether padding is to leave now.
+    pub(super) fn pull_padding(&mut self, now: Instant) -> bool {
+        self.prober.pull(now, &mut self.estimator)
+    }
+
+    /// A packet of nothing, to see whether it arrives.
+    pub(super) fn padding(
+        &mut self,
+        now: Instant,
+        header: rtp::Header,
+        line: usize,
+        out: &mut Outbox,
+    ) {
+        let packet = Waiting {
+            header: rtp::Header { padding: PADDING, ..header },
+            head: ArrayVec::new(),
+            body: bytes::Bytes::new(),
+            since: now,
+            before: None,
+            line,
+        };
+        self.probes += 1;
+        self.leave(now, &packet, out);
+    }
+}
+
+fn write(packet: &Waiting, elements: &[(u8, &[u8])], bytes: &mut BytesMut) {
+    packet.header.write_with(elements, bytes);
+    bytes.put_slice(&packet.head);
+    bytes.put_slice(&packet.body);
+    if let Some(zeros) = packet.header.padding.checked_sub(1) {
+        bytes.put_bytes(0, usize::from(zeros));
+        bytes.put_u8(packet.header.padding);
+    }
+}
