@@ -44,11 +44,65 @@ const BOT_HOST: &str = "bot.test";
 const APP: &str = "11111111-1111-4111-8111-111111111111";
 const PERSON: &str = "22222222-2222-4222-8222-222222222222";
 const TENANT: &str = "33333333-3333-4333-8333-333333333333";
-const PERSON_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 0, 1), 4_000);
-const PLATFORM_HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-/// A few ports are enough: a world has one call.
-const PLATFORM_PORTS: core::ops::RangeInclusive<u16> = 20_000..=20_007;
-const BOT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::new(10, 0, 0, 3), 5_000);
+
+/// Where those on a stage are, and how long a person waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Venue {
+    /// The person's phone.
+    pub(crate) person: SocketAddr,
+    /// The platform, for media. A few ports are enough: a world has one call.
+    pub(crate) platform: Ipv4Addr,
+    pub(crate) ports: core::ops::RangeInclusive<u16>,
+    /// The bot, for media.
+    pub(crate) bot: SocketAddr,
+    /// From the last packet to hanging up: what is under way arrives and is played.
+    pub(crate) linger: Duration,
+}
+
+impl Venue {
+    /// A simulated world's.
+    fn simulated() -> Self {
+        Self {
+            person: SocketAddr::from(([10, 0, 0, 1], 4_000)),
+            platform: Ipv4Addr::new(10, 0, 0, 2),
+            ports: 20_000..=20_007,
+            bot: SocketAddr::from(([10, 0, 0, 3], 5_000)),
+            linger: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Those on a stage.
+pub(crate) struct Troupe {
+    pub(crate) platform: Platform,
+    pub(crate) bot: Box<dyn Actor>,
+    pub(crate) user: User,
+}
+
+impl Troupe {
+    /// The hosts in the URIs of platform and bot.
+    pub(crate) const HOSTS: [&str; 2] = [API_HOST, BOT_HOST];
+
+    /// The same for every world; `platform` is the platform's place in it.
+    ///
+    /// # Errors
+    /// One of them cannot be configured.
+    pub(crate) fn assemble(
+        subject: &Subject,
+        stage: Stage,
+        seed: Seed,
+        venue: &Venue,
+        platform: ActorId,
+    ) -> Result<Self, StageError> {
+        let person = person(subject, stage, platform, venue);
+        let config = platform_config(venue);
+        Ok(Self {
+            platform: Platform::new(config, epoch(), seed.derive("platform").get())?,
+            bot: bot(subject, stage, seed, venue)?,
+            user: User::new(person, epoch(), seed.derive("user").get()),
+        })
+    }
+}
 
 /// A stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -177,13 +231,7 @@ pub fn perform(
 ) -> Result<Performance, StageError> {
     let mut world = World::new(simulated::Config::default(), seed.derive("world"));
     let cast = set(&mut world, subject, network, stage, seed)?;
-    // Whoever only passes sound on or plays prompts is not listened to.
-    world.trace_mut().ignore_sound_of(cast.platform);
-    if stage.bot_decodes() == Decode::Everything
-        && let Some(reviewer) = Reviewer::of(subject)
-    {
-        world.trace_mut().invite(Box::new(reviewer));
-    }
+    prepare(world.trace_mut(), cast, subject, stage);
     let patience = PATIENCE + subject.duration() * 2;
     let stop = world.run(Instant::ZERO + patience);
     let uplink = world.link(cast.user, cast.platform).unwrap_or_default();
@@ -193,6 +241,17 @@ pub fn perform(
     Ok(Performance { trace, cast, uplink, downlink, stop, waiting, costs })
 }
 
+/// Tells the trace what to look at while it records.
+pub(crate) fn prepare(trace: &mut Trace, cast: Cast, subject: &Subject, stage: Stage) {
+    // Whoever only passes sound on or plays prompts is not listened to.
+    trace.ignore_sound_of(cast.platform);
+    if stage.bot_decodes() == Decode::Everything
+        && let Some(reviewer) = Reviewer::of(subject)
+    {
+        trace.invite(Box::new(reviewer));
+    }
+}
+
 fn set(
     world: &mut World,
     subject: &Subject,
@@ -200,18 +259,18 @@ fn set(
     stage: Stage,
     seed: Seed,
 ) -> Result<Cast, StageError> {
-    let platform = Platform::new(platform_config(), epoch(), seed.derive("platform").get())?;
-    let platform = world.place("platform", Box::new(platform), Clock::TRUE)?;
+    let venue = Venue::simulated();
+    let troupe = Troupe::assemble(subject, stage, seed, &venue, ActorId(0))?;
+    let platform = world.place("platform", Box::new(troupe.platform), Clock::TRUE)?;
     world.give_host(platform, API_HOST)?;
-    for port in PLATFORM_PORTS {
-        world.give_address(platform, SocketAddr::from((PLATFORM_HOST, port)))?;
+    for port in venue.ports {
+        world.give_address(platform, SocketAddr::from((venue.platform, port)))?;
     }
-    let bot = world.place("bot", bot(subject, stage, seed)?, Clock::TRUE)?;
+    let bot = world.place("bot", troupe.bot, Clock::TRUE)?;
     world.give_host(bot, BOT_HOST)?;
-    world.give_address(bot, BOT_ADDRESS.into())?;
-    let user = User::new(person(subject, stage, platform), epoch(), seed.derive("user").get());
-    let user = world.place("user", Box::new(user), Clock::drifting(network.drift_ppm))?;
-    world.give_address(user, PERSON_ADDRESS.into())?;
+    world.give_address(bot, venue.bot)?;
+    let user = world.place("user", Box::new(troupe.user), Clock::drifting(network.drift_ppm))?;
+    world.give_address(user, venue.person)?;
     world.connect(user, platform, network.link)?;
     world.connect(platform, user, network.link)?;
     Ok(Cast { platform, bot, user })
@@ -224,7 +283,7 @@ pub fn epoch() -> Epoch {
     Epoch { ntp: NtpTime::from_bits(seconds << 32) }
 }
 
-fn platform_config() -> service::Config {
+fn platform_config(venue: &Venue) -> service::Config {
     let app = directory::App {
         id: AppId::new(APP),
         name: "bot under test".to_owned(),
@@ -247,14 +306,19 @@ fn platform_config() -> service::Config {
     };
     service::Config {
         base_url: format!("https://{API_HOST}"),
-        media_address: PLATFORM_HOST.into(),
-        media_ports: PLATFORM_PORTS,
+        media_address: venue.platform.into(),
+        media_ports: venue.ports.clone(),
         directory: Directory { apps: vec![app], tenants: vec![tenant] },
         ..service::Config::default()
     }
 }
 
-fn bot(subject: &Subject, stage: Stage, seed: Seed) -> Result<Box<dyn Actor>, StageError> {
+fn bot(
+    subject: &Subject,
+    stage: Stage,
+    seed: Seed,
+    venue: &Venue,
+) -> Result<Box<dyn Actor>, StageError> {
     let config = bot::Config {
         app: AppId::new(APP),
         api: format!("https://{API_HOST}/v1.0"),
@@ -270,7 +334,7 @@ fn bot(subject: &Subject, stage: Stage, seed: Seed) -> Result<Box<dyn Actor>, St
         line.ssrc = None;
         line
     });
-    let media = Description::new(BOT_ADDRESS.into(), lines.collect());
+    let media = Description::new(venue.bot, lines.collect());
     Ok(match stage {
         Stage::Listen | Stage::Relay => Box::new(Living::new(bot, Listener { media })),
         Stage::Echo => Box::new(Living::new(bot, Echo::new(media))),
@@ -278,16 +342,16 @@ fn bot(subject: &Subject, stage: Stage, seed: Seed) -> Result<Box<dyn Actor>, St
     })
 }
 
-fn person(subject: &Subject, stage: Stage, platform: ActorId) -> user::Config {
+fn person(subject: &Subject, stage: Stage, platform: ActorId, venue: &Venue) -> user::Config {
     user::Config {
         user: UserId::new(PERSON),
         app: AppId::new(APP),
         platform,
-        offer: Description::new(PERSON_ADDRESS.into(), subject.media.clone()),
+        offer: Description::new(venue.person, subject.media.clone()),
         schedule: subject.schedule.clone(),
         ring_after: Duration::from_millis(10),
         speak_after: Duration::from_millis(500),
-        linger: Duration::from_secs(3),
+        linger: venue.linger,
         decode: stage.person_decodes(),
     }
 }

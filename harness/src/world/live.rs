@@ -2,11 +2,14 @@
 //! its timers; others reach it through a bounded inbox and never touch it. Nothing on the
 //! way of a packet is locked or shared.
 
+pub mod capture;
 pub mod people;
 pub mod phone;
 pub mod platform;
+pub mod recorded;
 pub mod shard;
 pub mod sockets;
+mod streams;
 
 use std::time::{Instant as Monotonic, SystemTime};
 

@@ -15,6 +15,7 @@ mod traces;
 mod tshark;
 mod validate;
 mod validate_service;
+mod worlds_agree;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
