@@ -7,6 +7,8 @@ mod control;
 mod input;
 mod keys;
 mod meetings;
+mod prompts;
+mod record;
 mod tls;
 
 use std::collections::VecDeque;

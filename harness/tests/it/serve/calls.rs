@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{ANN, Bot, Rig, TENANT, service_hosted};
 
 /// Loudest sample of a WAV file.
-fn loudest(file: &[u8]) -> u16 {
+pub(super) fn loudest(file: &[u8]) -> u16 {
     let samples = file.get(44..).unwrap_or_default().chunks_exact(2);
     samples.map(|two| i16::from_le_bytes([two[0], two[1]]).unsigned_abs()).max().unwrap_or(0)
 }
