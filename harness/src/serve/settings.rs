@@ -141,6 +141,9 @@ pub struct Media {
     /// Where WebRTC peers find the platform beside that address. Without it, where this
     /// machine is on its network, so that a browser elsewhere can call.
     pub webrtc: Option<Vec<IpAddr>>,
+    /// Whether WebRTC peers find the platform by TCP as well (RFC 6544), at a port of its own:
+    /// for those whom UDP does not reach.
+    pub tcp: bool,
     /// On which ports, such as `20000-32767`.
     #[serde(deserialize_with = "ports")]
     pub ports: RangeInclusive<u16>,
@@ -148,7 +151,12 @@ pub struct Media {
 
 impl Default for Media {
     fn default() -> Self {
-        Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), webrtc: None, ports: 20_000..=32_767 }
+        Self {
+            address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            webrtc: None,
+            tcp: true,
+            ports: 20_000..=32_767,
+        }
     }
 }
 

@@ -213,6 +213,14 @@ impl<A> Inbox<A> {
     pub fn open(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
         self.sockets.open(address)
     }
+
+    /// Receives datagrams over TCP at an address: see [`Sockets::listen`].
+    ///
+    /// # Errors
+    /// The address is taken, or is not this machine's.
+    pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.sockets.listen(address)
+    }
 }
 
 /// Gives an actor a thread of its own.

@@ -16,6 +16,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use slab::Slab;
 
+use super::streams::Streams;
+
 /// The largest datagram that is taken; RTP stays within an MTU.
 pub const DATAGRAM_BYTES_MAX: usize = 2_048;
 /// So many times the kernel is asked for datagrams of one socket before the next one has its
@@ -58,6 +60,7 @@ pub struct Sockets {
     open: Slab<Open>,
     by_address: HashMap<SocketAddr, usize>,
     ready: VecDeque<usize>,
+    streams: Streams,
     taking: Taking,
     run: Vec<u8>,
     counts: Counts,
@@ -93,6 +96,7 @@ impl Sockets {
             open: Slab::new(),
             by_address: HashMap::new(),
             ready: VecDeque::new(),
+            streams: Streams::default(),
             taking: Taking {
                 pieces: vec![0; PIECES * PIECE_BYTES],
                 meta: [RecvMeta::default(); PIECES],
@@ -128,6 +132,15 @@ impl Sockets {
         self.by_address.insert(address, entry.key());
         entry.insert(Open { socket, state, address, ready: false });
         Ok(address)
+    }
+
+    /// Receives datagrams over TCP at an address from now on, which has to be another one than
+    /// those of UDP: a way is known by its two ends. Port 0 asks the system for a free one.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.streams.listen(address, self.poll.registry())
     }
 
     /// Receives no more at an address.
@@ -166,12 +179,16 @@ impl Sockets {
         timeout: Option<Duration>,
         into: &mut Vec<Datagram>,
     ) -> io::Result<()> {
-        let timeout = if self.ready.is_empty() { timeout } else { Some(Duration::ZERO) };
+        let idle = self.ready.is_empty() && self.streams.ready.is_empty();
+        let timeout = if idle { timeout } else { Some(Duration::ZERO) };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
         }
         for event in &self.events {
+            if self.streams.wake(event.token(), self.poll.registry()) {
+                continue;
+            }
             let Token(key) = event.token();
             if let Some(open) = self.open.get_mut(key).filter(|open| !open.ready) {
                 open.ready = true;
@@ -187,14 +204,20 @@ impl Sockets {
                 open.ready = false;
             }
         }
+        self.streams.receive(self.poll.registry(), &mut self.counts, into);
         Ok(())
     }
 
-    /// Sends each datagram from the socket at its source. What cannot be sent at once is
+    /// Sends each datagram from the socket at its source, or by the connection between its
+    /// ends. What cannot be sent at once is
     /// lost, as in any network.
     pub fn send(&mut self, batch: &mut Vec<Datagram>) {
         let mut rest = batch.as_slice();
         while let Some(first) = rest.first() {
+            if self.streams.send(first, &mut self.counts) {
+                rest = &rest[1..];
+                continue;
+            }
             let open = self.by_address.get(&first.source).and_then(|key| self.open.get(*key));
             let Some(open) = open else {
                 self.counts.unroutable += 1;
