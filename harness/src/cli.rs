@@ -387,6 +387,8 @@ pub enum CorpusAction {
     Verify,
     /// Take a file in: a copy below recordings/, and its entry in the manifest.
     Import(Import),
+    /// Record a leg of a live call of `callrig serve`, decrypted, and take it in.
+    Record(Record),
     /// Make recordings again by their recipes (with real encoders and senders).
     Make {
         /// Only these; an id may end in `*`. All of them without any.
@@ -416,6 +418,57 @@ pub struct Import {
     #[arg(long, value_name = "PT=CODEC[/CLOCK]")]
     pub payload: Vec<String>,
     /// Keep the addresses of a capture instead of replacing them.
+    #[arg(long)]
+    pub keep_addresses: bool,
+}
+
+const RECORD_EXAMPLES: &str = "\
+Examples:
+  callrig serve & curl -X POST http://127.0.0.1:9440/rig/calls -d '{\"play\": \"audio/pcmu-20ms-en\"}'
+  callrig corpus record --id video/my-browser --duration 8s --licence MIT --tag browser video
+      What the one person who is in a call sends, as RTP in the clear: below recordings/, with
+      an entry in the manifest. Whole or not at all: a call that ends sooner makes a shorter
+      recording, packets that were lost on the way to the file make none.
+  callrig corpus record --id audio/to-ben --leg 000000000000000000000000000000a1 --way out
+      What the platform sends on another leg (`curl http://127.0.0.1:9440/rig/legs`).
+
+Exit codes: 0 recorded, 1 nothing was (no such leg, no RTP in it, the id is taken), 2 usage.";
+
+/// `callrig corpus record`
+#[derive(Debug, Args)]
+#[command(after_help = RECORD_EXAMPLES)]
+pub struct Record {
+    /// What to call it: a folder and a name.
+    #[arg(long)]
+    pub id: String,
+    /// Which leg; the only one of a person unless stated.
+    #[arg(long)]
+    pub leg: Option<String>,
+    /// For how long, at most.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub duration: core::time::Duration,
+    /// Which way packets go: what the peer of the platform sends, or what it is sent.
+    #[arg(long, value_enum, default_value_t)]
+    pub way: crate::world::live::capture::Way,
+    /// Where the platform's control API is.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9440")]
+    pub rig: String,
+    /// The bearer token of the control API, if it wants one.
+    #[arg(long, env = "CALLRIG_RIG_TOKEN")]
+    pub token: Option<String>,
+    /// Under which licence it may be used, as an SPDX expression.
+    #[arg(long, value_name = "SPDX", default_value = "LicenseRef-unknown")]
+    pub licence: String,
+    /// Where it comes from.
+    #[arg(long, value_name = "WORDS")]
+    pub origin: Option<String>,
+    /// Words to select it by.
+    #[arg(long, value_name = "WORD", num_args = 1..)]
+    pub tag: Vec<String>,
+    /// What a payload type stands for (`111=opus/48000`), where the guess is wrong.
+    #[arg(long, value_name = "PT=CODEC[/CLOCK]")]
+    pub payload: Vec<String>,
+    /// Keep the addresses instead of replacing them.
     #[arg(long)]
     pub keep_addresses: bool,
 }

@@ -9,6 +9,7 @@ mod kill_matrix;
 mod list;
 pub(crate) mod load;
 mod open_loop;
+mod record;
 mod report;
 mod run;
 mod serve;

@@ -344,7 +344,18 @@ fn webrtc(
                 .and_then(|ip| inbox.open(SocketAddr::new(ip, 0)).ok()),
         ),
     }
-    Ok(WebRtc { address, others, certificate: certificate.clone() })
+    let mut tcp = Vec::new();
+    if media.tcp {
+        for udp in [address].iter().chain(&others) {
+            // Never at the number that UDP has there: the two ends tell a way from another.
+            let listening = inbox.listen(SocketAddr::new(udp.ip(), 0))?;
+            match listening.port() == udp.port() {
+                true => tcp.push(inbox.listen(SocketAddr::new(udp.ip(), 0))?),
+                false => tcp.push(listening),
+            }
+        }
+    }
+    Ok(WebRtc { address, others, tcp, certificate: certificate.clone() })
 }
 
 /// This machine's address on its network: where a datagram to the outside would come from.

@@ -417,6 +417,11 @@ impl<W: Write> Writer<W> {
         written
     }
 
+    /// What is written to.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.to
+    }
+
     /// Flushes, and gives back what was written to.
     pub fn finish(mut self) -> io::Result<W> {
         self.to.flush()?;

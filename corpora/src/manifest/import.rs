@@ -15,7 +15,7 @@ use super::{Entry, FlowEntry, Manifest, ManifestError};
 use crate::arrival::ArrivalKind;
 use crate::count::Counts;
 use crate::digest::Sha256Digest;
-use crate::format::{Warning, pcap};
+use crate::format::{Warning, pcap, pcapng};
 use crate::open::{OpenError, Opened, Options, open_bytes_with, read_file};
 use crate::recording::Recording;
 use crate::truth::Truth;
@@ -35,6 +35,8 @@ pub struct About {
     pub tags: Vec<String>,
     /// Keep the addresses of a capture.
     pub keep_addresses: bool,
+    /// Write a capture as pcapng instead of pcap.
+    pub pcapng: bool,
 }
 
 /// What was taken in.
@@ -145,9 +147,12 @@ fn copy_of(
             return Err(ImportError::NoFlows { name: name.to_owned(), datagrams });
         }
         Opened::Recording(recording) => {
-            let bytes = normalise(recording, about.keep_addresses)
-                .map_err(|source| ImportError::Write { path: PathBuf::from(name), source })?;
-            (bytes.into(), "pcap")
+            let refuse = |source| ImportError::Write { path: PathBuf::from(name), source };
+            let keep = about.keep_addresses;
+            match about.pcapng {
+                true => (normalise_pcapng(recording, keep).map_err(refuse)?.into(), "pcapng"),
+                false => (normalise(recording, keep).map_err(refuse)?.into(), "pcap"),
+            }
         }
         Opened::AnnexB(_) => (original, "264"),
         Opened::Wav(_) => (original, "wav"),
@@ -221,6 +226,27 @@ fn entry_for(
 
 /// The recording as a pcap file (nanoseconds, Ethernet), with what it needs and no more.
 pub fn normalise(recording: &Recording, keep_addresses: bool) -> io::Result<Vec<u8>> {
+    let mut writer = pcap::Writer::new(Vec::new(), pcap::Layout::default())?;
+    for_each_kept(recording, keep_addresses, |at, [source, destination], payload, missing| {
+        writer.write_datagram(at, source, destination, payload, missing)
+    })?;
+    writer.finish()
+}
+
+/// The same as a pcapng file.
+pub fn normalise_pcapng(recording: &Recording, keep_addresses: bool) -> io::Result<Vec<u8>> {
+    let mut writer = pcapng::Writer::new(Vec::new(), pcapng::Layout::default())?;
+    for_each_kept(recording, keep_addresses, |at, [source, destination], payload, missing| {
+        writer.write_datagram(at, source, destination, payload, missing, None)
+    })?;
+    writer.finish()
+}
+
+fn for_each_kept(
+    recording: &Recording,
+    keep_addresses: bool,
+    mut write: impl FnMut(u64, [SocketAddr; 2], &[u8], u32) -> io::Result<()>,
+) -> io::Result<()> {
     let kept: BTreeSet<_> = recording
         .arrivals
         .iter()
@@ -228,16 +254,15 @@ pub fn normalise(recording: &Recording, keep_addresses: bool) -> io::Result<Vec<
         .map(|arrival| arrival.route)
         .collect();
     let mut addresses = Addresses { keep: keep_addresses, known: BTreeMap::new() };
-    let mut writer = pcap::Writer::new(Vec::new(), pcap::Layout::default())?;
     for arrival in recording.arrivals.iter().filter(|arrival| kept.contains(&arrival.route)) {
         let route = recording.route(arrival.route);
         let source = addresses.map(route.source);
         let destination = addresses.map(route.destination);
         let at = arrival.offset.as_nanos() as u64;
         let missing = u32::from(arrival.missing);
-        writer.write_datagram(at, source, destination, &arrival.payload, missing)?;
+        write(at, [source, destination], &arrival.payload, missing)?;
     }
-    writer.finish()
+    Ok(())
 }
 
 /// Addresses in order of appearance, each with its own for documentation.

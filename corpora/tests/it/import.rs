@@ -48,6 +48,7 @@ fn about(id: &str) -> About {
         recipe: "none".to_owned(),
         tags: vec!["test".to_owned()],
         keep_addresses: false,
+        pcapng: false,
     }
 }
 

@@ -11,7 +11,7 @@ use callrig_corpora::{Hints, Options};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde_json::json;
 
-use super::{Failure, load, say};
+use super::{Failure, load, record, say};
 use crate::cli::{Corpus, CorpusAction, ExitCode, Import};
 
 /// Does what was asked with the recordings.
@@ -21,6 +21,9 @@ pub(super) fn corpus(arguments: &Corpus) -> Result<ExitCode, Failure> {
         CorpusAction::Verify => verify(&load::corpora(&arguments.corpora)?),
         CorpusAction::Import(import) => {
             take_in(&load::folder_of(&arguments.corpora)?.join("manifest.toml"), import)
+        }
+        CorpusAction::Record(wanted) => {
+            record::record(&load::folder_of(&arguments.corpora)?.join("manifest.toml"), wanted)
         }
         CorpusAction::Make { recording } => make(&load::folder_of(&arguments.corpora)?, recording),
     }
@@ -107,6 +110,7 @@ fn take_in(manifest: &Path, arguments: &Import) -> Result<ExitCode, Failure> {
         recipe: "none: it was recorded once".to_owned(),
         tags: arguments.tag.clone(),
         keep_addresses: arguments.keep_addresses,
+        pcapng: false,
     };
     let options = Options { hints, ..Options::default() };
     let imported = import::import(&arguments.file, manifest, &about, &options)?;

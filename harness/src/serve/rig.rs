@@ -3,6 +3,7 @@
 //! neither knows more than the other.
 
 pub mod calls;
+pub mod captures;
 pub mod directory;
 pub mod events;
 pub mod keys;
@@ -113,6 +114,7 @@ impl Operation {
 pub fn operations() -> Vec<Operation> {
     let mut all = calls::operations();
     all.extend(legs::operations());
+    all.extend(captures::operations());
     all.extend(meetings::operations());
     all.extend(directory::operations());
     all.extend(keys::operations());

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
+use callrig_media::datagram::Datagram;
 use callrig_media::description::Description;
 use callrig_media::time::Instant;
 use callrig_signaling::exchange::{self, Output as Does};
@@ -13,6 +14,7 @@ use callrig_signaling::service::Service;
 
 use crate::actor::{Actor, Input, Output};
 use crate::said::Said;
+use crate::world::live::capture::Tap;
 
 /// How many messages in voicemail boxes are kept; each is up to two minutes.
 pub const VOICEMAILS_MAX: usize = 64;
@@ -38,6 +40,8 @@ pub struct Platform {
     /// Legs of browsers, with what the platform answers them once their call is there.
     pub browsers: HashMap<LegId, Option<Description>>,
     voicemails: VecDeque<Voicemail>,
+    /// Legs of which somebody wants a recording.
+    taps: HashMap<LegId, Tap>,
 }
 
 impl Platform {
@@ -49,7 +53,32 @@ impl Platform {
             phones: HashSet::new(),
             browsers: HashMap::new(),
             voicemails: VecDeque::new(),
+            taps: HashMap::new(),
         }
+    }
+
+    /// What passes on a leg goes there from now on, and nowhere else; `false` if the leg has no
+    /// media.
+    pub fn tap(&mut self, leg: LegId, tap: Tap) -> bool {
+        let taps = self.service.capture(leg, true);
+        if taps {
+            self.taps.insert(leg, tap);
+        }
+        taps
+    }
+
+    /// Something passed on a leg.
+    pub fn passed(&mut self, now: Instant, leg: LegId, outgoing: bool, datagram: &Datagram) {
+        if self.taps.get(&leg).is_some_and(|tap| tap.pass(now, outgoing, datagram)) {
+            return;
+        }
+        self.taps.remove(&leg);
+        self.service.capture(leg, false);
+    }
+
+    /// Nothing more passes on a leg.
+    pub fn untap(&mut self, leg: LegId) {
+        self.taps.remove(&leg);
     }
 
     /// Keeps a message; the oldest makes room.
