@@ -2,9 +2,9 @@
 //! queues that grow say that it is too much (`delay`), so does loss (`loss`); the lesser of
 //! the two counts. After draft-ietf-rmcat-gcc-02, with the trend of delays in place of its
 //! Kalman filter, as browsers have it. Deviation: a queue that stands is too much as well.
-//! What nothing is sent for is tried with packets that carry nothing ([`probe`]). Peers that
+//! What nothing is sent for is tried with packets that carry nothing (`probe`). Peers that
 //! do not give such feedback say what they think themselves, or how much they miss
-//! ([`reports`]).
+//! (`reports`).
 
 mod delay;
 mod loss;

@@ -48,7 +48,8 @@ pub enum Event {
         /// What is wrong with it.
         cause: DropCause,
     },
-    /// How much the way to the peer carries is thought to be another value than before.
+    /// How much the way to the peer carries is thought to be another value than before, and
+    /// what is sent keeps to it. (What reports alone tell is in the statistics only.)
     BandwidthEstimated {
         /// Of everything that is sent to it.
         bits_per_second: u64,

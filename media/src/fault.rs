@@ -1,7 +1,7 @@
 //! Bugs on demand, one at a time and for one thread: each is a line at the very place of a
 //! stage where somebody could make that mistake. Controls switch them on to prove that the
 //! case which judges the stage finds it out. Only with the feature `faults`; without it
-//! [`is`] is a constant, and nothing is left of the hooks.
+//! `is` is a constant, and nothing is left of the hooks.
 
 #![cfg_attr(not(feature = "faults"), allow(unreachable_pub, reason = "nobody sees it then"))]
 

@@ -1,8 +1,8 @@
 //! The path to the peer: how much it carries, as far as the peer's feedback tells
 //! ([`crate::bandwidth`]), and what leaves when. Packets are marked when they leave: with a
 //! number over the whole transport, or the time, whichever the peer's feedback needs. Where
-//! the peer gives neither kind of feedback, its reports give an estimate that is told, and
-//! nothing is held back: loss alone does not tell a full path from a bad one.
+//! the peer gives neither kind of feedback, its reports give an estimate for the statistics,
+//! and nothing is held back: loss alone does not tell a full path from a bad one.
 
 use arrayvec::ArrayVec;
 use bytes::{BufMut, BytesMut};
@@ -235,8 +235,12 @@ impl Path {
         }
     }
 
-    /// Says what the estimate is, if that is another one.
+    /// Says what the estimate is, if that is another one, and one to be kept to: what reports
+    /// alone tell grows and falls with what is sent.
     fn tell(&mut self, now: Instant, out: &mut Outbox) {
+        if !self.is_paced() {
+            return;
+        }
         let estimate = match self.means {
             Means::Transport => self.by_transport(),
             Means::Receiver | Means::Reports => match self.reported.estimate() {

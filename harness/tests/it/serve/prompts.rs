@@ -57,7 +57,7 @@ fn table() -> Vec<Bad> {
         bad("8khz", File(wav(1, 8_000, 16, 6_400, &sound)), UNUSABLE, "8000 samples per second"),
         bad("24bit", File(wav(1, 16_000, 24, 6_399, &sound[..6_399])), UNUSABLE, "24 bits"),
         bad("lies", File(wav(1, 16_000, 16, 64_000, &sound)), UNUSABLE, "states 64000 bytes"),
-        bad("cut", File(good[..30].to_vec()), UNUSABLE, "ends at 30"),
+        bad("cut", File(good[..30].to_vec()), UNUSABLE, "states 6436 bytes"),
         bad("empty", File(wav(1, 16_000, 16, 0, &[])), UNUSABLE, "no samples"),
         bad("text", File(b"<html>Sign in</html>".to_vec()), UNUSABLE, "not a WAV file"),
         bad(
@@ -115,7 +115,8 @@ async fn serve(mut stream: TcpStream) {
     };
     let dripping = body.is_empty() && head.ends_with("6444");
     // Whoever asked may have gone.
-    let _ = stream.write_all(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).await;
+    let _ =
+        stream.write_all(format!("HTTP/1.1 {head}\r\nConnection: close\r\n\r\n").as_bytes()).await;
     let _ = stream.write_all(&body).await;
     while dripping && stream.write_u8(b'R').await.is_ok() {
         tokio::time::sleep(Duration::from_millis(100)).await;
