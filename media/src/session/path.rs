@@ -29,6 +29,11 @@ const TOLD_INTERVAL: core::time::Duration = core::time::Duration::from_millis(20
 /// Everything that is offered counts as fitting with so much of the estimate to spare.
 const MARGIN: f64 = 1.05;
 
+/// What receivers think is seldom more than what comes, and some mean pictures alone: so much
+/// more than that, and this besides, is no cause to leave anything out.
+const HEADROOM: f64 = 1.25;
+const SOUND: u64 = 64_000;
+
 /// Bytes of padding in a packet of a trial, and of the RTP header in front of it.
 const PADDING: u8 = 255;
 
@@ -167,10 +172,18 @@ impl Path {
             return Room { backlog: core::time::Duration::ZERO, fits: true };
         }
         let fits = match self.estimate() {
-            Some(estimate) => estimate as f64 >= self.offered.rate(now) as f64 * MARGIN,
+            Some(estimate) => self.allowed(estimate) >= self.offered.rate(now) as f64 * MARGIN,
             None => true,
         };
         Room { backlog: self.pacer.backlog(now), fits }
+    }
+
+    /// How much may leave, with this estimate.
+    fn allowed(&self, estimate: u64) -> f64 {
+        match self.means {
+            Means::Transport | Means::Reports => estimate as f64,
+            Means::Receiver => estimate as f64 * HEADROOM + SOUND as f64,
+        }
     }
 
     /// So much is to be sent, if there is room.
@@ -248,7 +261,7 @@ impl Path {
                 None => return,
             },
         };
-        self.pacer.set_rate(estimate);
+        self.pacer.set_rate(self.allowed(estimate) as u64);
         let is_news = self.told.is_none_or(|(before, at)| {
             before.abs_diff(estimate) > before / TOLD_SHARE && now.since(at) >= TOLD_INTERVAL
         });
