@@ -355,14 +355,15 @@ impl Attachments {
         }
     }
 
-    /// Whether what passes on a leg is told of in the clear from now on; `false` if it has no
-    /// media.
-    pub(crate) fn set_capture(&mut self, leg: LegId, captures: bool) -> bool {
-        let open = self.open_mut(leg);
-        open.is_some_and(|open| {
-            open.session.set_capture(captures);
-            true
-        })
+    /// Whether what passes on a leg is told of in the clear from now on, pictures with a key
+    /// frame soon; `false` if it has no media.
+    pub(crate) fn set_capture(&mut self, now: Instant, leg: LegId, captures: bool) -> bool {
+        let Some(open) = self.open_mut(leg) else { return false };
+        open.session.set_capture(captures);
+        if captures {
+            self.ask_for_pictures(now, leg);
+        }
+        true
     }
 
     /// A leg's place.
@@ -622,14 +623,19 @@ impl Attachments {
         let Some(from) = self.open_mut(leg).and_then(|open| Some(open.relay.as_ref()?.to())) else {
             return;
         };
-        let Some(open) = self.open_mut(from) else { return };
+        self.ask_for_pictures(now, from);
+    }
+
+    /// Asks for key frames of all that a leg shows.
+    fn ask_for_pictures(&mut self, now: Instant, leg: LegId) {
+        let Some(open) = self.open_mut(leg) else { return };
         let inbound = open.session.stats().inbound;
         for stream in inbound.iter().filter(|s| s.ended.is_none() && s.codec.is_video()) {
             // Without feedback negotiated there is nobody to ask.
             let _ = open.session.request_key_frame(now, stream.ssrc);
         }
-        self.pump_sent(from);
-        self.outputs.push_back(Output::Moved(from));
+        self.pump_sent(leg);
+        self.outputs.push_back(Output::Moved(leg));
     }
 
     /// What one leg brought goes out on the other: packets, and requests for key frames.

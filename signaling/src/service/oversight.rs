@@ -152,10 +152,13 @@ impl Service {
     }
 
     /// Whether RTP and RTCP that pass on a leg are told of, in the clear, from now on
-    /// ([`Event::Passed`](callrig_media::event::Event::Passed) of its media); `false` if it has
-    /// no media.
-    pub fn capture(&mut self, leg: LegId, captures: bool) -> bool {
-        self.media.set_capture(leg, captures)
+    /// ([`Event::Passed`](callrig_media::event::Event::Passed) of its media); a peer that shows
+    /// something is asked for a key frame. `false` if the leg has no media.
+    pub fn capture(&mut self, now: Instant, leg: LegId, captures: bool) -> bool {
+        let known = self.media.set_capture(now, leg, captures);
+        self.media_moved(leg);
+        self.drain_media(now);
+        known
     }
 
     /// Who there is now.

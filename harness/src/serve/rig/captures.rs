@@ -61,7 +61,7 @@ async fn record(
     let began = shard_of(&live, id)?.ask(move |inside| {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let epoch = (wall.as_nanos() as u64).saturating_sub(inside.now.as_nanos());
-        inside.actor.tap(id, tap).then_some(epoch)
+        inside.actor.tap(inside.now, id, tap).then_some(epoch)
     });
     let epoch = began.await?.ok_or_else(|| missing("leg with media"))?;
     let head = capture.take();

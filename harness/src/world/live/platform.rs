@@ -59,8 +59,8 @@ impl Platform {
 
     /// What passes on a leg goes there from now on, and nowhere else; `false` if the leg has no
     /// media.
-    pub fn tap(&mut self, leg: LegId, tap: Tap) -> bool {
-        let taps = self.service.capture(leg, true);
+    pub fn tap(&mut self, now: Instant, leg: LegId, tap: Tap) -> bool {
+        let taps = self.service.capture(now, leg, true);
         if taps {
             self.taps.insert(leg, tap);
         }
@@ -73,7 +73,7 @@ impl Platform {
             return;
         }
         self.taps.remove(&leg);
-        self.service.capture(leg, false);
+        self.service.capture(now, leg, false);
     }
 
     /// Nothing more passes on a leg.

@@ -1,12 +1,13 @@
 """Real browsers and bots of other makers meet on `callrig serve`, and what they see and hear is
 looked at: a marker in the sound and one in the picture leave, and have to come back.
 
-    live.py CALLRIG [step ...]        aiortc gstreamer prompt conference; all of them without a name
+    live.py CALLRIG [step ...]        aiortc gstreamer prompt tcp record conference; all of them without a name
 """
 
 import asyncio
 import json
 import math
+import os
 import re
 import statistics
 import struct
@@ -159,6 +160,77 @@ async def prompt(rig):
         await bot.stop()
 
 
+# A network that lets nothing through but TCP: what the platform says of UDP is not heard.
+TCP_ALONE = r"""
+const set = RTCPeerConnection.prototype.setRemoteDescription;
+RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+  const kept = description.sdp.split(/\r\n/).filter((line) => !/^a=candidate:.* udp /i.test(line));
+  return set.call(this, { type: description.type, sdp: kept.join("\r\n") });
+};
+"""
+
+
+async def tcp(rig):
+    """As `prompt`, with all media over TCP."""
+    bot = bots.Bot(rig.platform, bots.service_hosted)
+    bot.wav = tone(700)
+    await bot.start(3979)
+    browser = Browser()
+    try:
+        page = await browser.open(rig.base + "/")
+        await page.run(TCP_ALONE)
+        await page.run("document.getElementById('call').click()")
+        measured, stats = await talk(page, 4)
+        pitches = measured["heard"]["pitches"]
+        used = [one["protocol"] for one in stats
+                if one["type"] == "local-candidate" and one.get("protocol") == "tcp"]
+        sent = sum(one["packetsSent"] for one in counted(stats, "outbound-rtp", "audio"))
+        report("tcp", heard=pitches, sent=sent, by=sorted(set(used)))
+        assert not bot.faults, bot.faults
+        assert used and pitches and max(pitches, key=pitches.get) == "700", pitches
+        await page.run("document.getElementById('end').click()")
+        await page.until("!window.callrig.phone.connection", "hung up")
+    finally:
+        browser.close()
+        await bot.stop()
+
+
+async def record(rig):
+    """What Chromium sends becomes a recording; CORPORA says of which corpora."""
+    with tempfile.TemporaryDirectory() as folder:
+        corpora = os.environ.get("CORPORA", folder)
+        if corpora == folder:
+            with open(os.path.join(folder, "manifest.toml"), "w") as manifest:
+                manifest.write("schema_version = 1\n")
+        bot = bots.Bot(rig.platform, bots.Aiortc())
+        await bot.start(3979)
+        browser = Browser()
+        try:
+            page = await browser.open(rig.base + "/")
+            await page.run("document.getElementById('call').click()")
+            await talk(page, 1)
+            recorder = await asyncio.create_subprocess_exec(
+                sys.argv[1], "corpus", "--corpora", corpora, "record", "--rig", rig.base,
+                "--id", "video/chromium-call", "--duration", "6s", "--licence", "MIT OR Apache-2.0",
+                "--origin", "tones and stripes that wander; sent by Chromium 156 over WebRTC, "
+                "recorded by callrig where SRTP is taken off",
+                "--tag", "opus", "h264", "chromium", "webrtc", "clean",
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            said, complained = await recorder.communicate()
+            assert recorder.returncode == 0, complained.decode()
+            verified = subprocess.run([sys.argv[1], "corpus", "--corpora", corpora, "verify"],
+                                      capture_output=True, text=True)
+            report("record", packets=re.findall(r"packets = (\d+)", said.decode()),
+                   verified=verified.returncode == 0)
+            assert verified.returncode == 0, verified.stdout
+            assert not bot.faults, bot.faults
+            await page.run("document.getElementById('end').click()")
+            await page.until("!window.callrig.phone.connection", "hung up")
+        finally:
+            browser.close()
+            await bot.stop()
+
+
 async def conference(rig):
     """Two speak and show themselves in a meeting, a third only listens and looks."""
     meeting = await rig.meeting()
@@ -203,6 +275,8 @@ async def main():
         "aiortc": lambda rig: echo(rig, bots.Aiortc(), "aiortc"),
         "gstreamer": gstreamer,
         "prompt": prompt,
+        "tcp": tcp,
+        "record": record,
         "conference": conference,
     }
     wanted = sys.argv[2:] or list(steps)
