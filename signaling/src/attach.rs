@@ -274,6 +274,7 @@ pub(crate) struct Attachments {
     passing: Vec<Packet>,
     epoch: Epoch,
     sound_events: bool,
+    packet_events: bool,
 }
 
 impl Attachments {
@@ -299,12 +300,18 @@ impl Attachments {
             passing: Vec::new(),
             epoch,
             sound_events,
+            packet_events: false,
         }
     }
 
     /// The same, reached by WebRTC as well.
     pub(crate) fn with_webrtc(self, webrtc: Option<WebRtc>) -> Self {
         Self { shared: Shared::new(webrtc), ..self }
+    }
+
+    /// The same, with every packet that arrives said as an event if `said`.
+    pub(crate) fn with_packet_events(self, said: bool) -> Self {
+        Self { packet_events: said, ..self }
     }
 
     /// Whether somebody who describes this could be answered at all.
@@ -386,7 +393,8 @@ impl Attachments {
     ) -> Result<(), ConfigError> {
         let Some(attached) = self.legs.get_mut(&leg) else { return Ok(()) };
         let certificate = self.shared.certificate();
-        let config = session_config(&sides, purpose, certificate);
+        let mut config = session_config(&sides, purpose, certificate);
+        config.packet_events = self.packet_events;
         let session = Session::new(config, self.epoch, seed)?;
         let (sides, room) = (Box::new(sides), room::Told::default());
         attached.open =

@@ -9,7 +9,6 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use callrig_media::description::Description;
 use callrig_media::event::Event as MediaEvent;
 use callrig_media::session::Decode;
 use callrig_media::stats::Stats;
@@ -39,7 +38,7 @@ pub use actions::{Target, Targets};
 pub use credential::ClientSecret;
 pub use joining::{JoinReply, Joining};
 pub use meetings::Join;
-pub use request::{AnswerMedia, CommandError, MediaFile, Record};
+pub use request::{AnswerMedia, CommandError, MediaFile, Offer, Record};
 pub use trust::Trust;
 
 /// How many calls are remembered after their end, so that a late notification does not
@@ -260,6 +259,14 @@ pub enum Event {
         /// How, if the platform says so.
         result: Option<graph::ResultInfo>,
     },
+    /// The platform's answer to an offer of the owner's ([`AnswerMedia::Offered`]), or another
+    /// one than before.
+    MediaAnswer {
+        /// The call.
+        call: CallId,
+        /// As SDP.
+        sdp: String,
+    },
     /// The bot's own media session says something.
     Media {
         /// The call.
@@ -344,7 +351,7 @@ struct Pending {
 /// What a request is.
 #[derive(Clone, Debug, PartialEq)]
 enum What {
-    Create(Option<Box<Description>>),
+    Create(Option<talk::Own>),
     Refresh,
     /// The steps of a rehydration; what asked for the first is said to be done with.
     Rehydrate(ActionId, Step),
@@ -378,8 +385,8 @@ struct Held {
     operations: BTreeMap<OperationId, graph::Operation>,
     completed: BTreeSet<OperationId>,
     roster: roster::Roster,
-    /// The bot's own description, where it handles media itself.
-    local: Option<Box<Description>>,
+    /// Whose the media of the call is, where it is not the platform's.
+    own: Option<talk::Own>,
     session: Option<talk::Talk>,
 }
 
@@ -531,7 +538,7 @@ impl Bot {
             operations: BTreeMap::new(),
             completed: BTreeSet::new(),
             roster: roster::Roster::default(),
-            local: None,
+            own: None,
             session: None,
         };
         self.calls.insert(call, held);

@@ -227,6 +227,8 @@ pub struct Config {
     pub may_remove_participants: Option<BTreeSet<AppId>>,
     /// Whether the sound that the platform decodes is said as events too (20 ms each).
     pub sound_events: bool,
+    /// Whether every RTP packet that arrives is said as an event.
+    pub packet_events: bool,
 }
 
 impl Default for Config {
@@ -246,6 +248,7 @@ impl Default for Config {
             rosters_after_escalation: false,
             may_remove_participants: None,
             sound_events: false,
+            packet_events: false,
         }
     }
 }
@@ -372,6 +375,7 @@ impl Service {
             let ports = config.media_ports.clone();
             Attachments::new(config.media_address, ports, epoch, config.sound_events)
                 .with_webrtc(config.webrtc.clone())
+                .with_packet_events(config.packet_events)
         };
         let prompts = prompts::Prompts::new(config.limits.prompt_cache_bytes_max);
         Ok(Self {

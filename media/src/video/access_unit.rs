@@ -31,6 +31,19 @@ impl SliceStart {
     }
 }
 
+/// Whether a NAL unit is a slice of type B (table 7-6): it refers to pictures that are shown
+/// later, so that who sends it is late.
+#[must_use]
+pub fn is_bidirectional(unit: &[u8]) -> bool {
+    let Some(&byte) = unit.first() else { return false };
+    if !Header::from_byte(byte).unit_type().has_slice_header() {
+        return false;
+    }
+    let mut bits = nal::bits(unit);
+    let slice_type = bits.read_ue("first_mb_in_slice").and_then(|_| bits.read_ue("slice_type"));
+    slice_type.is_ok_and(|slice_type| slice_type % 5 == 1)
+}
+
 /// The fields of section 7.4.1.2.4 that differ between two pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PictureMark {

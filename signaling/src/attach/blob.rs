@@ -56,6 +56,15 @@ pub enum BlobError {
 /// # Errors
 /// What is wrong with it, for the app's developer.
 pub fn parse(blob: &str) -> Result<Description, BlobError> {
+    let (_, sdp) = unwrap(blob)?;
+    Ok(sdp::parse(&sdp)?)
+}
+
+/// The SDP in a blob, and which half of a negotiation it is.
+///
+/// # Errors
+/// What is wrong with it, for the app's developer.
+pub fn unwrap(blob: &str) -> Result<(Kind, String), BlobError> {
     if blob.len() > BLOB_BYTES_MAX {
         return Err(BlobError::TooLarge(blob.len()));
     }
@@ -66,7 +75,7 @@ pub fn parse(blob: &str) -> Result<Description, BlobError> {
     }
     let init: Init =
         serde_json::from_slice(&text).map_err(|error| BlobError::Format(error.to_string()))?;
-    Ok(sdp::parse(&init.sdp)?)
+    Ok((init.kind, init.sdp))
 }
 
 fn decode(blob: &str) -> Result<Vec<u8>, BlobError> {
@@ -83,7 +92,13 @@ fn contains(text: &[u8], needle: &[u8]) -> bool {
 /// Writes a blob.
 #[must_use]
 pub fn write(kind: Kind, description: &Description) -> String {
-    let init = Init { kind, sdp: sdp::write(description, SESSION_ID) };
+    wrap(kind, &sdp::write(description, SESSION_ID))
+}
+
+/// Makes a blob of SDP.
+#[must_use]
+pub fn wrap(kind: Kind, sdp: &str) -> String {
+    let init = Init { kind, sdp: sdp.to_owned() };
     STANDARD.encode(serde_json::to_vec(&init).expect("two strings are JSON"))
 }
 

@@ -90,7 +90,7 @@ impl Bot {
             ..graph::Call::typed()
         };
         describe(&mut body);
-        let what = What::Create(media.description());
+        let what = What::Create(media.own());
         self.send(now, Method::Post, "/communications/calls", Some(&body), None, what)
     }
 

@@ -4,11 +4,11 @@
 
 use core::time::Duration;
 
-use callrig_media::description::Description;
 use callrig_media::time::Instant;
 use serde::Serialize;
 
 use super::credential::Bearer;
+use super::talk::Own;
 use super::{ActionId, Bot, DropReason, Event, Output, Pending, Step, Timer, What};
 use crate::graph;
 use crate::http::{Method, Request, RequestId, Response};
@@ -224,7 +224,7 @@ impl Bot {
     fn accepted(&mut self, now: Instant, pending: Pending, response: &Response) {
         let action = pending.action;
         match (pending.what, pending.call) {
-            (What::Create(local), _) => self.created(now, action, local, response),
+            (What::Create(own), _) => self.created(now, action, own, response),
             (What::Refresh, Some(call)) => {
                 self.take_read_call(now, call, response);
                 self.say(Event::Accepted { action, call, operation: None });
@@ -367,13 +367,7 @@ impl Bot {
         held.operations.insert(id, operation);
     }
 
-    fn created(
-        &mut self,
-        now: Instant,
-        action: ActionId,
-        local: Option<Box<Description>>,
-        response: &Response,
-    ) {
+    fn created(&mut self, now: Instant, action: ActionId, own: Option<Own>, response: &Response) {
         let details = graph::parse::<graph::Call>(&response.body).unwrap_or_default();
         let Some(call) = details.id.as_deref().and_then(CallId::parse) else {
             let (code, message) = (String::new(), "the new call has no id".to_owned());
@@ -382,7 +376,7 @@ impl Bot {
         };
         self.begin_call(now, call, details);
         if let Some(held) = self.calls.get_mut(&call) {
-            held.local = local;
+            held.own = own;
         }
         self.say(Event::Created { action, call });
     }

@@ -6,8 +6,10 @@ use core::time::Duration;
 
 use callrig_media::description::Description;
 use callrig_media::time::Instant;
+use callrig_media::transport::sdp;
 use serde::Serialize;
 
+use super::talk::Own;
 use super::{ActionId, Bot, Step, What};
 use crate::attach::blob;
 use crate::fault::{self, Fault};
@@ -44,6 +46,27 @@ pub enum AnswerMedia {
     },
     /// The bot; its address is where it receives media.
     AppHosted(Description),
+    /// The bot's owner, by means of his own: this is his offer, and the platform's answer is
+    /// [`Event::MediaAnswer`](super::Event::MediaAnswer).
+    Offered(Offer),
+}
+
+/// An offer of the owner's own making, in the form of a blob.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Offer {
+    blob: String,
+    description: Box<Description>,
+}
+
+impl Offer {
+    /// From SDP, as WebRTC stacks write it.
+    ///
+    /// # Errors
+    /// What in it the platform could not use.
+    pub fn new(sdp: &str) -> Result<Self, sdp::ParseError> {
+        let description = Box::new(sdp::parse(sdp)?);
+        Ok(Self { blob: blob::wrap(blob::Kind::Offer, sdp), description })
+    }
 }
 
 impl AnswerMedia {
@@ -59,13 +82,15 @@ impl AnswerMedia {
             Self::AppHosted(description) => {
                 graph::MediaConfig::app_hosted(blob::write(blob::Kind::Offer, description))
             }
+            Self::Offered(offer) => graph::MediaConfig::app_hosted(offer.blob.clone()),
         }
     }
 
-    pub(super) fn description(&self) -> Option<Box<Description>> {
+    pub(super) fn own(&self) -> Option<Own> {
         match self {
             Self::ServiceHosted { .. } => None,
-            Self::AppHosted(description) => Some(Box::new(description.clone())),
+            Self::AppHosted(description) => Some(Own::Bots(Box::new(description.clone()))),
+            Self::Offered(_) => Some(Own::Owners { answered: String::new() }),
         }
     }
 
@@ -73,6 +98,7 @@ impl AnswerMedia {
         match self {
             Self::ServiceHosted { .. } => vec![graph::Modality::Audio],
             Self::AppHosted(description) => crate::service::modalities_of(description),
+            Self::Offered(offer) => crate::service::modalities_of(&offer.description),
         }
     }
 }
@@ -116,7 +142,7 @@ impl Bot {
         media: &AnswerMedia,
     ) -> Result<ActionId, CommandError> {
         let held = self.calls.get_mut(&call).ok_or(CommandError::UnknownCall)?;
-        held.local = media.description();
+        held.own = media.own();
         let body = graph::Answer {
             callback_uri: Some(self.config.callback_uri.clone()),
             accepted_modalities: Some(media.modalities()),

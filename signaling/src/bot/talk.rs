@@ -2,6 +2,7 @@
 //! blob of a notification or of a GET), and ends with the call.
 
 use callrig_media::datagram::Datagram;
+use callrig_media::description::Description;
 use callrig_media::session::{Config, Input, Output as SessionOutput, Session};
 use callrig_media::time::Instant;
 use rand::RngExt as _;
@@ -10,6 +11,15 @@ use super::{Bot, DropReason, Event, Output, Timer};
 use crate::attach::blob;
 use crate::graph;
 use crate::id::CallId;
+
+/// Whose the media of a call is, where it is not the platform's.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Own {
+    /// Sessions of the bot's own, which describes itself so.
+    Bots(Box<Description>),
+    /// The owner's, who was told this answer of the platform's last.
+    Owners { answered: String },
+}
 
 /// A session, and the platform's answer that it was opened with.
 #[derive(Debug)]
@@ -46,7 +56,13 @@ impl Bot {
             return;
         };
         let known = held.session.as_ref().is_some_and(|talk| talk.blob == text);
-        let Some(local) = held.local.clone().filter(|_| !known) else { return };
+        let local = match held.own.clone() {
+            Some(Own::Bots(local)) if !known => local,
+            Some(Own::Owners { answered }) if answered != text => {
+                return self.hand_over_answer(call, text);
+            }
+            _ => return,
+        };
         // Before the other side has answered, the platform shows the bot its own offer.
         let answer = match blob::parse(text) {
             Ok(answer) if answer == *local => return,
@@ -68,6 +84,24 @@ impl Bot {
                     held.session = Some(Talk { session, blob: text.to_owned() });
                 }
                 self.pump(now, call);
+            }
+            Err(_) => {
+                let reason = DropReason::UnusableMedia;
+                self.say(Event::Dropped { call: Some(call), reason });
+            }
+        }
+    }
+
+    /// The platform's answer to an offer of the owner's.
+    fn hand_over_answer(&mut self, call: CallId, text: &str) {
+        match blob::unwrap(text) {
+            // Before the other side has answered, the platform shows the bot its own offer.
+            Ok((blob::Kind::Offer, _)) => {}
+            Ok((blob::Kind::Answer, sdp)) => {
+                if let Some(held) = self.calls.get_mut(&call) {
+                    held.own = Some(Own::Owners { answered: text.to_owned() });
+                }
+                self.say(Event::MediaAnswer { call, sdp });
             }
             Err(_) => {
                 let reason = DropReason::UnusableMedia;
@@ -118,7 +152,7 @@ impl Bot {
         self.with_media(now, call, |session| session.close(now));
         self.timers.cancel(Timer::Media(call));
         let Some(held) = self.calls.get_mut(&call) else { return };
-        if let Some(local) = &held.local
+        if let Some(Own::Bots(local)) = &held.own
             && self.by_address.get(&local.address) == Some(&call)
         {
             self.by_address.remove(&local.address);
