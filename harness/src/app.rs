@@ -8,11 +8,12 @@ mod call;
 mod driver;
 pub mod hosted;
 mod machine;
+pub mod media;
 mod web;
 
 use core::fmt;
 use core::future::Future;
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::pin::Pin;
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -21,16 +22,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
+use callrig_media::session::Decode;
 use callrig_media::time::Instant;
 use callrig_signaling::bot::{self, ActionId, AnswerMedia, Bot, ClientSecret, Join, Target, Trust};
 use callrig_signaling::graph;
-use callrig_signaling::id::AppId;
+use callrig_signaling::id::{AppId, CallId};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 pub use call::Call;
 use driver::Driver;
 use machine::{Done, Message};
+use media::{Host, Lines, Media, MediaError};
 
 /// How many things a bot may have to do at once; more callers are told to come again.
 const INBOX_MAX: usize = 1024;
@@ -60,6 +63,9 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How the platform reaches it; `http://` and where it listens without.
     pub public: Option<String>,
+    /// Where calls whose media is the bot's receive it: an address of this machine, or
+    /// `0.0.0.0` for all of them.
+    pub media: IpAddr,
 }
 
 impl Settings {
@@ -76,6 +82,7 @@ impl Settings {
             authority: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 3978)),
             public: None,
+            media: IpAddr::V4(Ipv4Addr::LOCALHOST),
         }
     }
 
@@ -97,6 +104,8 @@ impl Settings {
             callback_uri: format!("{base}/api/calls"),
             secret: Some(ClientSecret::new(&self.login, &self.tenant, &self.secret)),
             trust: self.metadata.as_deref().map(Trust::new),
+            decode: Decode::Audio,
+            output_rate: media::SAMPLE_RATE,
             ..bot::Config::default()
         }
     }
@@ -135,12 +144,24 @@ pub enum CallError {
     /// It was begun, and failed.
     #[error("it failed: {0}")]
     Failed(String),
+    /// Its media cannot be had.
+    #[error(transparent)]
+    Media(MediaError),
     /// The call is over.
     #[error("the call is over")]
     Over,
     /// The bot is.
     #[error("the bot was stopped")]
     Stopped,
+}
+
+impl From<MediaError> for CallError {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::Ended => Self::Over,
+            error => Self::Media(error),
+        }
+    }
 }
 
 /// Files that the platform can fetch from the bot.
@@ -174,6 +195,7 @@ pub struct Line {
     inbox: mpsc::Sender<Message>,
     files: Files,
     base: String,
+    host: Host,
     spawner: Arc<dyn Fn(Task) + Send + Sync>,
 }
 
@@ -230,6 +252,44 @@ impl Line {
         let media = AnswerMedia::ServiceHosted { pre_fetch: Vec::new() };
         let done = self.act(move |bot, now| Ok(bot.join(now, &join, &media))).await;
         done?.call().ok_or(CallError::Over)
+    }
+
+    /// As [`call`](Self::call), with media that the bot handles itself.
+    ///
+    /// # Errors
+    /// There is no such media, or the platform refused.
+    pub async fn call_with(
+        &self,
+        targets: Vec<Target>,
+        lines: Lines,
+    ) -> Result<(Call, Media), CallError> {
+        self.create(lines, move |bot, now, media| bot.call_targets(now, &targets, media)).await
+    }
+
+    /// As [`join`](Self::join), with media that the bot handles itself.
+    ///
+    /// # Errors
+    /// There is no such media, or the platform refused.
+    pub async fn join_with(&self, join: Join, lines: Lines) -> Result<(Call, Media), CallError> {
+        self.create(lines, move |bot, now, media| bot.join(now, &join, media)).await
+    }
+
+    async fn create(
+        &self,
+        lines: Lines,
+        act: impl FnOnce(&mut Bot, Instant, &AnswerMedia) -> ActionId + Send + 'static,
+    ) -> Result<(Call, Media), CallError> {
+        let media::Opened { offer, backing, media } = self.host.open(lines).await?;
+        let done = self.act(move |bot, now| Ok(act(bot, now, &offer))).await?;
+        let call = done.call().ok_or(CallError::Over)?;
+        self.back(call.id(), backing).await?;
+        Ok((call, media))
+    }
+
+    /// Says who keeps the media of a call going.
+    async fn back(&self, call: CallId, backing: media::Backing) -> Result<(), CallError> {
+        let message = Message::Media(call, backing);
+        self.inbox.send(message).await.map_err(|_| CallError::Stopped)
     }
 
     /// Asks for anything that is about no call, such as a meeting, and waits for what the
@@ -294,7 +354,8 @@ impl App {
         let (callers, arrivals) = mpsc::channel(CALLERS_MAX);
         let files = Files::default();
         let spawner = Arc::new(|task: Task| drop(tokio::spawn(task)));
-        let line = Line { inbox: inbox.clone(), files: Arc::clone(&files), base, spawner };
+        let host = Host::Real(settings.media);
+        let line = Line { inbox: inbox.clone(), files: Arc::clone(&files), base, host, spawner };
         let driver = Driver::new(config, client, line.clone(), callers)?;
         tokio::spawn(driver.run(messages));
         let router = web::router(inbox, files);

@@ -11,6 +11,7 @@ use callrig_signaling::graph;
 use callrig_signaling::id::CallId;
 use tokio::sync::mpsc;
 
+use super::media::{Lines, Media, Opened};
 use super::{CallError, Line};
 
 /// A call.
@@ -109,6 +110,23 @@ impl Call {
         let media = AnswerMedia::ServiceHosted { pre_fetch: Vec::new() };
         self.perform(move |bot, now, call| bot.answer(now, call, &media)).await?;
         self.media_active().await
+    }
+
+    /// Answers, with media that the bot handles itself, and waits until it flows.
+    ///
+    /// # Errors
+    /// There is no such media, it was refused, or the caller is gone.
+    pub async fn answer_with(&mut self, lines: Lines) -> Result<Media, CallError> {
+        let Opened { offer, backing, media } = self.line.host.open(lines).await?;
+        self.line.back(self.id, backing).await?;
+        self.perform(move |bot, now, call| bot.answer(now, call, &offer)).await?;
+        self.media_active().await?;
+        Ok(media)
+    }
+
+    /// Waits until the call is over.
+    pub async fn over(&mut self) {
+        while self.event().await.is_some() {}
     }
 
     /// Waits until media flows: whoever was called has answered.

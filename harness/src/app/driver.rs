@@ -87,6 +87,7 @@ impl Driver {
             Message::Input(input) => self.machine.handle_input(now, input),
             Message::Act(act, outcome) => self.machine.act(now, act, outcome),
             Message::Ask(ask) => self.machine.ask(ask),
+            Message::Media(call, backing) => self.machine.back(call, backing),
             Message::Pause(length, over) => self.machine.pause(now, length, over),
         }
     }
@@ -107,6 +108,8 @@ impl Driver {
                         let _ = answer.send(response);
                     }
                 }
+                // Media has tasks and sockets of its own in the real world.
+                Does::Datagram(_) => {}
             }
         }
     }

@@ -16,6 +16,7 @@ use callrig_signaling::http::{Method, Request, Response};
 use tokio::sync::mpsc;
 
 use super::machine::{Does, Machine, Message};
+use super::media::Host;
 use super::{App, Ask, CALLERS_MAX, Files, INBOX_MAX, Line, Settings, Task};
 use crate::actor::{Actor, Input, Output};
 
@@ -93,8 +94,10 @@ impl Hosted {
         let spawner = Arc::new(move |task| {
             spawned.lock().expect("nobody panics with the list in hand").push(task);
         });
-        let line = Line { inbox, files: Arc::clone(&files), base: base.to_owned(), spawner };
-        let machine = Machine::new(settings.to_bot(base), epoch, seed, line.clone(), callers)?;
+        let (base, host) = (base.to_owned(), Host::simulated());
+        let line = Line { inbox, files: Arc::clone(&files), base, host, spawner };
+        let machine =
+            Machine::new(settings.to_bot(&line.base), epoch, seed, line.clone(), callers)?;
         let address = SocketAddr::from(([127, 0, 0, 1], 443));
         let app = App { line: line.clone(), arrivals, address };
         (line.spawner)(program(app));
@@ -112,15 +115,18 @@ impl Hosted {
                 self.outputs.push_back(match does {
                     Does::Request(request) => Output::Request(request),
                     Does::Response(response) => Output::Response(response),
+                    Does::Datagram(datagram) => Output::Datagram(datagram),
                 });
             }
             moved |= self.tasks.poll();
+            moved |= self.machine.turn_media(now);
             while let Ok(message) = self.messages.try_recv() {
                 moved = true;
                 match message {
                     Message::Act(act, outcome) => self.machine.act(now, act, outcome),
                     Message::Pause(length, over) => self.machine.pause(now, length, over),
                     Message::Ask(ask) => self.machine.ask(ask),
+                    Message::Media(call, backing) => self.machine.back(call, backing),
                     // Those come from the world, not from handles.
                     Message::Request(..) | Message::Input(_) => {}
                 }
@@ -166,7 +172,8 @@ impl Actor for Hosted {
             Input::Response(response) => exchange::Input::Response(response),
             Input::Failed(failure) => exchange::Input::Failed(failure),
             Input::Timeout => exchange::Input::Timeout,
-            Input::Datagram(_) | Input::Order(..) => return,
+            Input::Datagram(datagram) => exchange::Input::Datagram(datagram),
+            Input::Order(..) => return,
         };
         self.machine.handle_input(now, input);
         self.settle(now);

@@ -6,6 +6,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use callrig_media::datagram::Datagram;
+use callrig_media::event::Event as MediaEvent;
 use callrig_media::time::{Epoch, Instant};
 use callrig_signaling::bot::{self, ActionId, Bot, Event};
 use callrig_signaling::exchange::{Input, Output};
@@ -15,6 +17,7 @@ use callrig_signaling::id::CallId;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
+use super::media::{Backing, Control};
 use super::{Arrival, Ask, Call, CallError, Line, outcome_of};
 
 /// How many events of a call wait for it to be looked at; more are lost, and said to be.
@@ -84,6 +87,8 @@ pub(crate) enum Message {
     Pause(Duration, oneshot::Sender<()>),
     /// Somebody with a handle wants something done.
     Act(Act, Outcome),
+    /// Who keeps the media of a call going.
+    Media(CallId, Backing),
 }
 
 /// Who waits for an action, and on which call it is.
@@ -101,6 +106,9 @@ pub(crate) struct Machine {
     calls: BTreeMap<CallId, mpsc::Sender<Event>>,
     pauses: BTreeMap<(Instant, u64), oneshot::Sender<()>>,
     paused: u64,
+    media: BTreeMap<CallId, Backing>,
+    /// Answers of the platform's to calls whose media nobody has taken yet.
+    early: BTreeMap<CallId, String>,
 }
 
 /// What is to be done outside.
@@ -109,6 +117,8 @@ pub(crate) enum Does {
     Request(Request),
     /// Answer the request of the same number.
     Response(Response),
+    /// Send this.
+    Datagram(Datagram),
 }
 
 impl Machine {
@@ -127,13 +137,51 @@ impl Machine {
             calls: BTreeMap::new(),
             pauses: BTreeMap::new(),
             paused: 0,
+            media: BTreeMap::new(),
+            early: BTreeMap::new(),
         })
     }
 
     /// When to come back with [`Input::Timeout`] at the latest.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let pause = self.pauses.first_key_value().map(|((until, _), _)| *until);
-        [self.bot.poll_timeout(), pause].into_iter().flatten().min()
+        let desk = self.media.values().filter_map(|backing| match backing {
+            Backing::Here(desk, _) => desk.poll_timeout(),
+            Backing::Elsewhere(_) => None,
+        });
+        [self.bot.poll_timeout(), pause, desk.min()].into_iter().flatten().min()
+    }
+
+    /// Takes note of who keeps the media of a call going.
+    pub(crate) fn back(&mut self, call: CallId, backing: Backing) {
+        if !self.calls.contains_key(&call) {
+            return;
+        }
+        if let (Backing::Elsewhere(control), Some(sdp)) = (&backing, self.early.remove(&call)) {
+            let _ = control.try_send(Control::Answer(sdp));
+        }
+        self.media.insert(call, backing);
+    }
+
+    /// Sends what bots say and show by now; whether there was anything.
+    pub(crate) fn turn_media(&mut self, now: Instant) -> bool {
+        let mut moved = false;
+        for (call, backing) in &mut self.media {
+            if let Backing::Here(desk, _) = backing {
+                let turned = self.bot.with_media(now, *call, |session| desk.turn(now, session));
+                match turned {
+                    Some(turned) => moved |= turned,
+                    None => desk.skip(now),
+                }
+            }
+        }
+        moved
+    }
+
+    fn hear_media(&mut self, now: Instant, call: CallId, event: MediaEvent) {
+        if let Some(Backing::Here(desk, _)) = self.media.get_mut(&call) {
+            self.bot.with_media(now, call, |session| desk.hear(session, event));
+        }
     }
 
     /// Takes in what happened outside.
@@ -141,6 +189,15 @@ impl Machine {
         while let Some(entry) = self.pauses.first_entry().filter(|entry| entry.key().0 <= now) {
             // Whoever has gone away is not woken.
             let _ = entry.remove().send(());
+        }
+        if let Input::Datagram(datagram) = &input {
+            for backing in self.media.values() {
+                if let Backing::Here(desk, address) = backing
+                    && *address == datagram.destination
+                {
+                    desk.look_at(&datagram.payload);
+                }
+            }
         }
         self.bot.handle_input(now, input);
     }
@@ -176,8 +233,8 @@ impl Machine {
             match self.bot.poll_output()? {
                 Output::Request(request) => return Some(Does::Request(request)),
                 Output::Response(response) => return Some(Does::Response(response)),
-                // A bot with media of its own is driven by its owner.
-                Output::Datagram(_) => {}
+                Output::Datagram(datagram) => return Some(Does::Datagram(datagram)),
+                Output::Event(Event::Media { call, event }) => self.hear_media(now, call, event),
                 Output::Event(event) => self.tell(now, event),
             }
         }
@@ -229,7 +286,26 @@ impl Machine {
                 }
                 self.pass(call, Event::OperationCompleted { call, action, operation });
             }
+            Event::MediaAnswer { call, sdp } => match self.media.get(&call) {
+                Some(Backing::Elsewhere(control)) => {
+                    let _ = control.try_send(Control::Answer(sdp));
+                }
+                _ if self.calls.contains_key(&call) => drop(self.early.insert(call, sdp)),
+                _ => {}
+            },
+            Event::MediaActive { call } => {
+                if let Some(Backing::Here(desk, _)) = self.media.get_mut(&call) {
+                    desk.begin(now);
+                }
+                self.pass(call, Event::MediaActive { call });
+            }
             Event::Ended { call, result } => {
+                self.early.remove(&call);
+                match self.media.remove(&call) {
+                    Some(Backing::Here(mut desk, _)) => desk.end("the call is over"),
+                    Some(Backing::Elsewhere(control)) => drop(control.try_send(Control::Close)),
+                    None => {}
+                }
                 self.pass(call, Event::Ended { call, result });
                 self.calls.remove(&call);
                 let over: Vec<_> = self
@@ -243,7 +319,6 @@ impl Machine {
                 }
             }
             Event::StateChanged { call, .. }
-            | Event::MediaActive { call }
             | Event::Tone { call, .. }
             | Event::RosterChanged { call, .. }
             | Event::ContentSharing { call, .. } => self.pass(call, event),

@@ -3,11 +3,14 @@
 //! in order. The same source runs in real time (`callrig bot NAME`) and in a simulated
 //! world.
 
+mod colours;
 mod doorman;
+mod echo;
 mod group;
 mod incident;
 mod ivr;
 mod operator;
+mod playback;
 mod policy;
 mod recorder;
 mod reminder;
@@ -77,6 +80,24 @@ pub const ALL: &[Sample] = &[
         title: "rejects every call",
         program: doorman::program,
         profile: "doorman",
+    },
+    Sample {
+        name: "echo",
+        title: "sends back what is said and shown: its media is its own",
+        program: echo::program,
+        profile: "echo",
+    },
+    Sample {
+        name: "playback",
+        title: "plays a film with its sound, and another as a shared screen",
+        program: playback::program,
+        profile: "playback",
+    },
+    Sample {
+        name: "colours",
+        title: "sends the caller's video back in other colours",
+        program: colours::program,
+        profile: "colours",
     },
 ];
 

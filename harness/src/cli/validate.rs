@@ -1,7 +1,7 @@
 //! The commands about bots: `validate`, `bot`, and `kill-matrix` for those who work on the
 //! cases.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -18,6 +18,9 @@ Examples:
       With your own profile: what the bot does; and only some of the cases.
   callrig validate --sample ivr
       One of the bots that come with callrig, in virtual time: a second or two.
+  callrig validate --sample echo --case 'bot/own-media/**'
+      Media that a bot handles itself, packet by packet: numbers, timestamps, pace, H.264, key
+      frames, loss. With --bot, the same over WebRTC in real time (profiles echo, playback).
   callrig validate --sample ivr --replay bot/keys/leads/1@1
       One case with its seed, and everything that crossed.
   callrig validate --sample ivr --explore 500
@@ -161,6 +164,9 @@ Examples:
       What there is. The source of each is one file: harness/src/bots/samples/.
   callrig serve & callrig bot ivr
       A voice menu on http://127.0.0.1:3978/api/calls, for the platform of `callrig serve`.
+  callrig serve & callrig bot echo
+      A bot with media of its own: WebRTC, Opus and H.264. Call it from the page of `callrig
+      serve` with a camera, and see yourself.
   callrig bot ivr --listen 127.0.0.1:3978 &
   callrig validate --bot http://127.0.0.1:3978/api/calls --profile ivr
       The same bot, judged in real time.
@@ -183,6 +189,13 @@ pub struct Bot {
     /// Where the bot listens.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3978")]
     pub listen: SocketAddr,
+    /// Where a bot with media of its own receives it: an address of this machine, or 0.0.0.0
+    /// for all of them.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub media: IpAddr,
+    /// What is logged: a level, or levels by module.
+    #[arg(long, value_name = "FILTER", default_value = "error,callrig=info", env = "CALLRIG_LOG")]
+    pub log: String,
     /// The bot's app id.
     #[arg(long, value_name = "ID", default_value = "11111111-1111-4111-8111-111111111111")]
     pub app_id: String,

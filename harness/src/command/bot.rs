@@ -1,5 +1,7 @@
 //! `callrig bot`: one of the samples, in the real world.
 
+use std::io::IsTerminal as _;
+
 use anyhow::{Context as _, anyhow};
 
 use super::{Failure, say};
@@ -19,8 +21,10 @@ pub(super) fn bot(arguments: &Bot) -> Result<ExitCode, Failure> {
         let known: Vec<&str> = samples::ALL.iter().map(|sample| sample.name).collect();
         Failure::usage(anyhow!("there is no sample {name:?}; there are {}", known.join(", ")))
     })?;
+    log(&arguments.log)?;
     let settings = Settings {
         listen: arguments.listen,
+        media: arguments.media,
         ..Settings::new(&arguments.app_id, &arguments.secret).at(&arguments.platform)
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -36,4 +40,14 @@ pub(super) fn bot(arguments: &Bot) -> Result<ExitCode, Failure> {
         }
         Ok(ExitCode::Ok)
     })
+}
+
+/// What becomes of calls, for people, on the standard error output.
+fn log(filter: &str) -> Result<(), Failure> {
+    let chosen = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| Failure::usage(anyhow!("--log {filter:?}: {error}")))?;
+    let ansi = std::io::stderr().is_terminal();
+    let logs = tracing_subscriber::fmt().with_env_filter(chosen).with_ansi(ansi);
+    logs.with_writer(std::io::stderr).with_target(false).init();
+    Ok(())
 }
