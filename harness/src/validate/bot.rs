@@ -16,3 +16,4 @@ pub mod run;
 pub mod script;
 pub mod simulate;
 pub mod transcript;
+pub mod wire;

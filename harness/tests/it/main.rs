@@ -9,6 +9,7 @@ mod deviations;
 mod gate;
 mod load;
 mod measures;
+mod own_media;
 mod serve;
 mod stages;
 mod traces;

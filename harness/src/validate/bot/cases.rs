@@ -8,6 +8,7 @@ mod keys;
 mod media;
 mod notifications;
 mod outgoing;
+mod own_media;
 mod policy;
 mod requests;
 mod scenarios;
@@ -57,6 +58,7 @@ pub fn all(profile: &Profile) -> Vec<Case> {
     cases.extend(troubles::cases(profile));
     cases.extend(keys::cases(profile));
     cases.extend(media::cases(profile));
+    cases.extend(own_media::cases(profile));
     cases.extend(scenarios::cases(profile));
     cases
 }

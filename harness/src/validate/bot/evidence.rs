@@ -98,6 +98,7 @@ fn does(person: &Person) -> String {
         ),
         Person::Presses(key) => format!("presses {key}"),
         Person::Speaks(length) => format!("speaks for {:.1} s", length.as_secs_f64()),
+        Person::AsksForKeyFrames => "asks for key frames".to_owned(),
         Person::HangsUp => "hangs up".to_owned(),
         Person::Invites => "asks Ben in".to_owned(),
         Person::Left(code, message) => format!("is no longer in the call: {code} {message}"),

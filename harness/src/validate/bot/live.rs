@@ -15,10 +15,14 @@ use axum::body::Body;
 use axum::extract::{Request as Asked, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response as Reply};
+use bytes::Bytes;
+use callrig_media::datagram::Datagram;
 use callrig_media::time::{Epoch, Instant, NtpTime};
+use callrig_media::transport::webrtc::{Certificate, CryptoError};
 use callrig_signaling::auth::{KeyError, SigningKey};
 use callrig_signaling::http::{Method, Request, RequestId, Response};
 use callrig_signaling::id::{CallId, RecordingId};
+use callrig_signaling::service::WebRtc;
 use callrig_signaling::service::{ConfigError, UriPolicy};
 use rand::{Rng as _, RngExt as _};
 use thiserror::Error;
@@ -46,6 +50,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const BEYOND: Duration = Duration::from_secs(30);
 /// How much waits for a rig; a bot that floods is told to come again.
 const INBOX_MAX: usize = 4_096;
+/// Largest datagram.
+const DATAGRAM_BYTES_MAX: usize = 2_048;
 /// How often the clock is looked at, to find out how busy the machine is.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -71,6 +77,12 @@ pub enum LiveError {
     /// No key.
     #[error("no key to sign tokens with: {0}")]
     Key(#[from] KeyError),
+    /// No certificate.
+    #[error("no certificate for WebRTC: {0}")]
+    Certificate(#[from] CryptoError),
+    /// No socket.
+    #[error("no socket for media: {0}")]
+    Media(io::Error),
     /// No client.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -124,6 +136,7 @@ pub async fn play(
         subject: subject.clone(),
         base: format!("http://{address}"),
         keys: keys()?,
+        certificate: Certificate::generate()?,
         client: client()?,
         board,
     });
@@ -142,6 +155,7 @@ struct Stage {
     subject: Subject,
     base: String,
     keys: [SigningKey; 3],
+    certificate: Certificate,
     client: Client,
     board: Shared,
 }
@@ -188,10 +202,13 @@ impl Stage {
         begins: bool,
     ) -> Result<Transcript, LiveError> {
         let limit = script.patience + script.aftermath + BEYOND;
-        let rig = Rig::new(self.setup(shard), script)?;
+        let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await;
+        let socket = socket.map_err(LiveError::Media)?;
+        let address = socket.local_addr().map_err(LiveError::Media)?;
+        let rig = Rig::new(self.setup(shard, Some(address)), script)?;
         let written = rig.transcript();
         let inbox = self.enter(shard, begins);
-        let run = Arc::clone(self).run(rig, inbox);
+        let run = Arc::clone(self).run(rig, inbox, Some(socket));
         let over = tokio::time::timeout(limit, run).await;
         let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         board.rigs.remove(&shard);
@@ -214,10 +231,10 @@ impl Stage {
     ) -> Result<tokio::task::JoinHandle<()>, LiveError> {
         // Its patience is that of a day: it is there for tokens and keys.
         let script = Script { patience: Duration::from_secs(86_400), ..script };
-        let mut rig = Rig::new(self.setup(shard), script)?;
+        let mut rig = Rig::new(self.setup(shard, None), script)?;
         rig.stay();
         let inbox = self.enter(shard, false);
-        Ok(tokio::spawn(Arc::clone(self).run(rig, inbox)))
+        Ok(tokio::spawn(Arc::clone(self).run(rig, inbox, None)))
     }
 
     fn enter(&self, shard: u16, begins: bool) -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
@@ -230,7 +247,7 @@ impl Stage {
         (inbox, messages)
     }
 
-    fn setup(&self, shard: u16) -> Setup {
+    fn setup(&self, shard: u16, media: Option<SocketAddr>) -> Setup {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let [key, stranger, later] = self.keys.clone();
         Setup {
@@ -243,6 +260,12 @@ impl Stage {
             others: [stranger, later],
             media: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: 20_000..=20_063,
+            webrtc: media.map(|address| WebRtc {
+                address,
+                others: Vec::new(),
+                tcp: Vec::new(),
+                certificate: self.certificate.clone(),
+            }),
             epoch: Epoch { ntp: NtpTime::from_bits((wall.as_secs() + NTP_OFFSET) << 32) },
             seed: rand::rng().random(),
             uris: UriPolicy::HttpsOrLoopback,
@@ -254,7 +277,10 @@ impl Stage {
         self: Arc<Self>,
         mut rig: Rig,
         (inbox, mut messages): (mpsc::Sender<Message>, mpsc::Receiver<Message>),
+        socket: Option<tokio::net::UdpSocket>,
     ) {
+        let address = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        let mut datagram = [0_u8; DATAGRAM_BYTES_MAX];
         let began = Monotonic::now();
         let now =
             || Instant::from_nanos(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
@@ -274,6 +300,13 @@ impl Stage {
                     Some(Message::Input(input)) => input,
                     None => return,
                 },
+                came = receive(socket.as_ref(), &mut datagram) => match (came, address) {
+                    (Some((length, source)), Some(destination)) => {
+                        let payload = Bytes::copy_from_slice(&datagram[..length]);
+                        Input::Datagram(Datagram { source, destination, payload })
+                    }
+                    _ => Input::Timeout,
+                },
                 () = tokio::time::sleep(sleep) => Input::Timeout,
             };
             rig.handle_input(now(), input);
@@ -285,8 +318,13 @@ impl Stage {
                             let _ = answer.send(response);
                         }
                     }
-                    // Bots whose media is the platform's get no datagrams.
-                    Output::Datagram(_) | Output::Order(..) | Output::Said(_) => {}
+                    Output::Datagram(datagram) => {
+                        if let Some(socket) = &socket {
+                            // What the network does not take is lost, as always.
+                            let _ = socket.try_send_to(&datagram.payload, datagram.destination);
+                        }
+                    }
+                    Output::Order(..) | Output::Said(_) => {}
                 }
             }
         }
@@ -301,6 +339,17 @@ impl Stage {
             };
             let _ = inbox.send(Message::Input(input)).await;
         });
+    }
+}
+
+/// The next datagram; never, where there is no socket.
+async fn receive(
+    socket: Option<&tokio::net::UdpSocket>,
+    datagram: &mut [u8],
+) -> Option<(usize, SocketAddr)> {
+    match socket {
+        Some(socket) => socket.recv_from(datagram).await.ok(),
+        None => core::future::pending().await,
     }
 }
 

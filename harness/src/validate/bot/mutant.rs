@@ -15,9 +15,12 @@ mod edit;
 pub mod faults;
 mod gullible;
 pub mod matrix;
+mod packets;
 
 pub use edit::{AskChange, FileChange};
 pub use gullible::Lapse;
+use packets::{Held, Spoiler};
+pub use packets::{Line, WireChange};
 
 /// Numbers of requests that are not the bot's own begin here.
 const OWN_FIRST: u64 = 1 << 40;
@@ -74,6 +77,8 @@ pub enum Change {
     KeysOnce,
     /// A second call is rejected when the first ended before it stood.
     LosesHeart,
+    /// Its media is spoilt on the way.
+    Wire(WireChange),
 }
 
 /// Which notifications.
@@ -134,6 +139,7 @@ pub struct Mutant {
     over: bool,
     stood: bool,
     dead: bool,
+    spoiler: Option<Spoiler>,
 }
 
 enum Later {
@@ -142,13 +148,19 @@ enum Later {
     Again(RequestId),
     Poll,
     AfterEnd,
+    Media(Held),
 }
 
 impl Mutant {
     /// A bot with this fault.
     #[must_use]
     pub fn new(inner: Box<dyn Actor>, change: Change) -> Self {
+        let spoiler = match change {
+            Change::Wire(change) => Some(Spoiler::new(change)),
+            _ => None,
+        };
         Self {
+            spoiler,
             inner,
             change,
             now: Instant::ZERO,
@@ -174,6 +186,24 @@ impl Mutant {
         self.later.insert((at, self.decided), later);
     }
 
+    /// Media that is sent, or heard, now or later.
+    fn hold(&mut self, fate: packets::Fate) {
+        for (after, held) in fate {
+            match held {
+                Held::Out(datagram) if after.is_zero() => {
+                    self.outputs.push_back(Output::Datagram(datagram));
+                }
+                Held::In(datagram) if after.is_zero() => {
+                    self.inner.handle_input(self.now, Input::Datagram(datagram));
+                }
+                held => {
+                    self.decided += 1;
+                    self.later.insert((self.now + after, self.decided), Later::Media(held));
+                }
+            }
+        }
+    }
+
     fn own(&mut self) -> RequestId {
         self.decided += 1;
         RequestId(OWN_FIRST + self.decided)
@@ -185,6 +215,11 @@ impl Mutant {
             Input::Request(request) => self.take_request(request).map(Input::Request),
             Input::Response(response) => self.take_response(response).map(Input::Response),
             Input::Failed(failure) if failure.id.0 >= OWN_FIRST => None,
+            Input::Datagram(datagram) if self.spoiler.is_some() => {
+                let fate = self.spoiler.as_ref().map(|spoiler| spoiler.comes(datagram));
+                self.hold(fate.unwrap_or_default());
+                None
+            }
             other => Some(other),
         }
     }
@@ -243,6 +278,8 @@ impl Mutant {
         }
         if kinds.contains(&Kind::Terminated) && !self.over {
             self.over = true;
+            let fate = self.spoiler.as_ref().map(Spoiler::after_end);
+            self.hold(fate.unwrap_or_default());
             if matches!(self.change, Change::AfterEnd(_)) {
                 self.put(2_000, Later::AfterEnd);
             }
@@ -294,6 +331,11 @@ impl Mutant {
             Output::Request(request) if !self.dead => self.pass_request(request),
             Output::Response(response) if !self.dead => self.pass_response(response),
             Output::Request(_) | Output::Response(_) => {}
+            Output::Datagram(datagram) if self.spoiler.is_some() => {
+                let now = self.now;
+                let fate = self.spoiler.as_mut().map(|spoiler| spoiler.goes(now, datagram));
+                self.hold(fate.unwrap_or_default());
+            }
             other => self.outputs.push_back(other),
         }
     }
@@ -374,6 +416,12 @@ impl Mutant {
 
     fn do_later(&mut self, later: Later) {
         match later {
+            Later::Media(Held::Out(datagram)) => {
+                self.outputs.push_back(Output::Datagram(datagram));
+            }
+            Later::Media(Held::In(datagram)) => {
+                self.inner.handle_input(self.now, Input::Datagram(datagram));
+            }
             Later::Send(request) => self.outputs.push_back(Output::Request(request)),
             Later::Reply(response) => self.outputs.push_back(Output::Response(response)),
             Later::Again(id) => {
@@ -430,6 +478,9 @@ impl Actor for Mutant {
         while let Some(entry) = self.later.first_entry().filter(|entry| entry.key().0 <= now) {
             let later = entry.remove();
             self.do_later(later);
+            while let Some(output) = self.inner.poll_output() {
+                self.pass(output);
+            }
         }
     }
 

@@ -24,6 +24,9 @@ pub const READY: &[(&str, &str)] = &[
     ("policy", include_str!("../../../profiles/policy.toml")),
     ("operator", include_str!("../../../profiles/operator.toml")),
     ("doorman", include_str!("../../../profiles/doorman.toml")),
+    ("echo", include_str!("../../../profiles/echo.toml")),
+    ("playback", include_str!("../../../profiles/playback.toml")),
+    ("colours", include_str!("../../../profiles/colours.toml")),
 ];
 
 /// A profile.
@@ -47,6 +50,9 @@ pub struct Profile {
     /// Whom it calls when it is asked to.
     #[serde(default)]
     pub outgoing: Option<Outgoing>,
+    /// It handles media itself.
+    #[serde(default)]
+    pub media: Option<OwnMedia>,
     /// It records people by policy.
     #[serde(default)]
     pub policy: bool,
@@ -121,6 +127,36 @@ pub struct Records {
     /// Whether it plays what was said back to the caller.
     #[serde(default)]
     pub plays_back: bool,
+}
+
+/// Media that a bot handles itself.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct OwnMedia {
+    /// What is heard.
+    #[serde(default)]
+    pub sound: Sends,
+    /// What is seen.
+    #[serde(default)]
+    pub video: Sends,
+    /// Whether a screen is shared as well.
+    #[serde(default)]
+    pub screen: bool,
+}
+
+/// What a bot sends on a line.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sends {
+    /// Nothing, or nothing that could be told in advance.
+    #[default]
+    Anything,
+    /// What it gets.
+    Echoes,
+    /// What it gets, changed.
+    Changes,
+    /// Something of its own, from the beginning of the call.
+    Plays,
 }
 
 /// Whom a bot calls when it is asked to.

@@ -15,6 +15,7 @@ use callrig_signaling::exchange;
 use callrig_signaling::graph::Tone;
 use callrig_signaling::http::{Method, Request, RequestId, Response};
 use callrig_signaling::id::{AppId, CallId, TenantId, UserId};
+use callrig_signaling::service::WebRtc;
 use callrig_signaling::service::{
     self, Authentication, ConfigError, Delivery, Directory, Quirks, Service, UriPolicy, directory,
 };
@@ -24,12 +25,14 @@ use super::transcript::{Asked, Kind, Person as Does, Sent, Transcript, What, act
 use crate::actor::{Actor, Input, Output};
 use person::Person;
 
+mod camera;
 mod desk;
 mod forge;
 mod people;
 mod person;
 mod policy;
 mod post;
+mod wire;
 
 /// How much of a body is kept in a transcript.
 const BODY_BYTES_KEPT: usize = 64 << 10;
@@ -64,10 +67,12 @@ pub struct Setup {
     pub key: SigningKey,
     /// Keys that it does not sign with: a stranger's, and the one of later.
     pub others: [SigningKey; 2],
-    /// Where media of bots that handle it themselves is received.
+    /// Where media of bots that handle it themselves is received: plain RTP.
     pub media: IpAddr,
     /// On which ports.
     pub ports: RangeInclusive<u16>,
+    /// The same for WebRTC, if there is any.
+    pub webrtc: Option<WebRtc>,
     /// What the wall clock says at the beginning.
     pub epoch: Epoch,
     /// All random choices.
@@ -129,6 +134,7 @@ pub struct Rig {
     began: bool,
     ending: bool,
     api_token: String,
+    losing: Option<wire::Losing>,
 }
 
 /// What is counted, for [`When`].
@@ -156,6 +162,7 @@ impl Rig {
             tenant: TENANT.to_owned(),
         };
         let telephone = |host| SocketAddr::from((Ipv4Addr::new(198, 18, 0, host), 4_000));
+        let strangers = setup.webrtc.is_some();
         let mut rig = Self {
             forge,
             service,
@@ -169,12 +176,16 @@ impl Rig {
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
             counts: BTreeMap::new(),
-            people: [Person::new(telephone(1)), Person::new(telephone(2))],
+            people: [
+                Person::new(telephone(1), script.pictures, strangers),
+                Person::new(telephone(2), false, strangers),
+            ],
             ringing: [None, None],
             call: None,
             began: false,
             ending: false,
             api_token: String::new(),
+            losing: None,
             setup,
             script,
         };
@@ -394,6 +405,9 @@ impl Rig {
                 self.write(now, operation(kind.type_name(), status));
             }
             Event::NotificationGivenUp { reason, .. } => self.write(now, What::GaveUp(reason)),
+            event @ (Event::Media { .. }
+            | Event::MediaEnded { .. }
+            | Event::RelayDropped { .. }) => self.hear_of_media(now, event),
             event => self.hear_of_people(now, event),
         }
     }
@@ -431,9 +445,7 @@ impl Actor for Rig {
             Input::Request(request) => self.take_request(now, request),
             Input::Response(response) => self.take_reply(now, response.id, Ok(response)),
             Input::Failed(failure) => self.take_reply(now, failure.id, Err(failure.reason)),
-            Input::Datagram(datagram) => {
-                self.service.handle_input(now, exchange::Input::Datagram(datagram));
-            }
+            Input::Datagram(datagram) => self.take_datagram(now, datagram),
             Input::Timeout | Input::Order(..) => {}
         }
         self.pass_on(now);
@@ -501,6 +513,8 @@ fn config(setup: &Setup, script: &Script) -> service::Config {
         shard: setup.shard,
         media_address: setup.media,
         media_ports: setup.ports.clone(),
+        webrtc: setup.webrtc.clone(),
+        packet_events: script.pictures,
         directory: Directory { apps: vec![app], tenants: vec![tenant] },
         authentication: Authentication::Tokens(tokens),
         uris: setup.uris,

@@ -23,6 +23,8 @@ pub struct Script {
     pub patience: Duration,
     /// How long the bot is watched after the end.
     pub aftermath: Duration,
+    /// Whether Ann's telephone speaks Opus and shows pictures, and what crosses of media is noted.
+    pub pictures: bool,
 }
 
 impl Default for Script {
@@ -34,6 +36,7 @@ impl Default for Script {
             platform: Tweaks::default(),
             patience: Duration::from_secs(12),
             aftermath: Duration::from_secs(4),
+            pictures: false,
         }
     }
 }
@@ -95,6 +98,15 @@ pub enum Act {
     HangUp,
     /// Ann speaks.
     Speak(Duration),
+    /// Ann asks for key frames of all pictures that she sees.
+    AskForKeyFrames,
+    /// For so long, one of so many packets of the bot's is lost.
+    Lose {
+        /// Of how many.
+        every: u32,
+        /// For how long.
+        length: Duration,
+    },
     /// Ann asks Ben in: the call becomes a conference.
     Invite,
     /// Ann calls, or calls again.

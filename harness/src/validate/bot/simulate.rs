@@ -1,7 +1,7 @@
 //! A script in virtual time: the rig and a bot of ours in a simulated world. Nothing waits,
 //! and the same seed gives the same transcript, byte for byte.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::sync::{LazyLock, PoisonError};
 
@@ -16,6 +16,7 @@ use super::transcript::Transcript;
 use crate::actor::Actor;
 use crate::app::Settings;
 use crate::app::hosted::{Hosted, Program};
+use crate::app::media;
 use crate::clock::Clock;
 use crate::seed::Seed;
 use crate::stage::epoch;
@@ -25,6 +26,9 @@ use crate::world::simulated::{Config, Stop, World};
 const PLATFORM: &str = "graph.test";
 /// The host of the bot.
 const BOT: &str = "bot.test";
+/// Where the platform receives media.
+const MEDIA: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 1, 1));
+const PORTS: core::ops::RangeInclusive<u16> = 20_000..=20_063;
 /// The bot's app.
 pub const APP: &str = "11111111-1111-4111-8111-111111111111";
 const SECRET: &str = "secret";
@@ -53,8 +57,9 @@ pub fn setup(seed: Seed) -> Setup {
         shard: 0,
         key,
         others: [stranger, later],
-        media: IpAddr::V4(Ipv4Addr::new(198, 18, 1, 1)),
-        ports: 20_000..=20_063,
+        media: MEDIA,
+        ports: PORTS,
+        webrtc: None,
         epoch: epoch(),
         seed: seed.derive("rig").get(),
         uris: UriPolicy::HttpsOnly,
@@ -87,7 +92,13 @@ pub fn play(script: &Script, bot: Box<dyn Actor>, seed: Seed) -> Transcript {
     let mut world = World::new(config, seed.derive("world"));
     let placed = world.place("platform", Box::new(rig), Clock::TRUE).and_then(|platform| {
         world.give_host(platform, PLATFORM)?;
+        for port in PORTS {
+            world.give_address(platform, SocketAddr::from((MEDIA, port)))?;
+        }
         let bot = world.place("bot", bot, Clock::TRUE)?;
+        for port in (0..media::SIMULATED_PORTS).map(|index| media::SIMULATED_PORT + index) {
+            world.give_address(bot, SocketAddr::from((media::SIMULATED, port)))?;
+        }
         world.give_host(bot, BOT)
     });
     if let Err(error) = placed {

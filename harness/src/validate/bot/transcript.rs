@@ -7,6 +7,8 @@ use callrig_media::time::Instant;
 use callrig_signaling::http::{Method, Request, Response};
 use serde_json::Value;
 
+use super::wire::Wire;
+
 /// How much is kept of what crossed; more is counted.
 pub const ENTRIES_MAX: usize = 4_000;
 
@@ -108,6 +110,8 @@ pub enum Person {
     Presses(char),
     /// Begins to speak, for so long.
     Speaks(Duration),
+    /// Asks for key frames.
+    AsksForKeyFrames,
     /// Hangs up.
     HangsUp,
     /// Asks somebody else in.
@@ -138,6 +142,8 @@ pub struct Transcript {
     pub entries: Vec<Entry>,
     /// How many found no room.
     pub left_out: usize,
+    /// What crossed of media that the bot handles itself.
+    pub wire: Wire,
     /// Whether the script has come to its end.
     pub finished: bool,
     /// Why nothing can be concluded from it, if so.

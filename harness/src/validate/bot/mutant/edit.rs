@@ -1,6 +1,7 @@
 //! Changes of single requests and files.
 
 use bytes::Bytes;
+use callrig_signaling::blob;
 use callrig_signaling::http::{Method, Request, Response};
 use serde_json::Value;
 
@@ -33,6 +34,8 @@ pub enum AskChange {
     Long(&'static str, usize),
     /// A list of the body is so many items long, all like the first.
     Many(&'static str, usize),
+    /// These words in the SDP of the blob are others.
+    Sdp(&'static str, &'static str),
 }
 
 /// How a file is handed out.
@@ -91,6 +94,12 @@ pub(super) fn apply(change: &AskChange, request: &mut Request) {
                 && let Some(first) = list.first().cloned()
             {
                 list.resize(*length, first);
+            }
+        }),
+        AskChange::Sdp(from, to) => edit(request, |body| {
+            let Some(Value::String(text)) = body.pointer_mut("/mediaConfig/blob") else { return };
+            if let Ok((kind, sdp)) = blob::unwrap(text) {
+                *text = blob::wrap(kind, &sdp.replace(from, to));
             }
         }),
         AskChange::Drop | AskChange::Twice | AskChange::Late(_) => {}

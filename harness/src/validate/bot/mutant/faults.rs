@@ -8,6 +8,7 @@ use super::super::transcript::Kind;
 use super::{AskChange, Change, FileChange, Lapse, To};
 
 mod behaviour;
+mod packets;
 
 /// A bot with one fault.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +62,10 @@ pub fn all() -> Vec<Fault> {
     behaviour::endings(&mut list);
     behaviour::outgoing(&mut list);
     behaviour::policy(&mut list);
+    packets::packets(&mut list);
+    packets::sound(&mut list);
+    packets::pictures(&mut list);
+    packets::offers(&mut list);
     list.0
 }
 

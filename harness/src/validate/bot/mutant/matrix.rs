@@ -2,6 +2,7 @@
 //! again and again. What a suite finds is worth what it would have missed.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use callrig_reports::{CaseResult, Level, Verdict};
 use rayon::prelude::*;
@@ -43,7 +44,7 @@ pub struct Greens {
 /// The samples and their profiles are sound.
 #[must_use]
 pub fn judge(fault: &Fault, seed: Seed) -> Row {
-    let (results, _) = run(fault.bot, Some(&fault.change), seed);
+    let (results, _) = run(fault.bot, Some(&fault.change), seed, cases_for(&fault.change));
     let broken = |result: &&CaseResult| matches!(result.verdict, Verdict::Fail | Verdict::Warn);
     let meant = results.iter().find(|result| result.id == fault.caught_by);
     let verdict = meant.map(|result| result.verdict);
@@ -56,12 +57,26 @@ pub fn judge(fault: &Fault, seed: Seed) -> Row {
     Row { fault: fault.clone(), killed, verdict, collateral }
 }
 
-/// Every case against a sample, with a fault or without.
-fn run(name: &str, change: Option<&super::Change>, seed: Seed) -> (Vec<CaseResult>, usize) {
+/// Which cases look at what is changed: of media, those about media alone.
+fn cases_for(change: &super::Change) -> &'static [String] {
+    static OF_MEDIA: LazyLock<[String; 1]> = LazyLock::new(|| ["bot/own-media/**".to_owned()]);
+    match change {
+        super::Change::Wire(_) => &*OF_MEDIA,
+        _ => &[],
+    }
+}
+
+/// Cases against a sample, all if none are named, with a fault or without.
+fn run(
+    name: &str,
+    change: Option<&super::Change>,
+    seed: Seed,
+    cases: &[String],
+) -> (Vec<CaseResult>, usize) {
     let sample = samples::find(name).expect("faults are of samples");
     let profile = Profile::named(sample.profile).expect("ready profiles are sound");
-    let everything = Selection::new(&[]).expect("no pattern is sound");
-    let plan = Plan::new(&profile, &everything);
+    let selection = Selection::new(cases).expect("patterns of ours are sound");
+    let plan = Plan::new(&profile, &selection);
     let play = |script| {
         let bot = simulate::bot(sample.program, seed);
         let bot = match change {
@@ -94,7 +109,7 @@ pub fn greens(least: usize, seed: u64) -> (Greens, Vec<CaseResult>) {
     while greens.all < least {
         let each = samples::ALL
             .par_iter()
-            .map(|sample| run(sample.name, None, Seed::new(seed + round)).0)
+            .map(|sample| run(sample.name, None, Seed::new(seed + round), &[]).0)
             .collect::<Vec<_>>();
         for result in each.into_iter().flatten() {
             match result.verdict {

@@ -9,6 +9,7 @@ use callrig_signaling::id::{AppId, UserId};
 use super::super::script::Act;
 use super::super::transcript::What;
 use super::person::Notices;
+use super::wire::Losing;
 use super::{ANN, BEN, Count, Does, END_AFTER, Later, Rig, TAKES_AFTER};
 
 const ANN_IS: usize = 0;
@@ -28,6 +29,13 @@ impl Rig {
             Act::Speak(length) => {
                 self.person(now, ANN_IS, Does::Speaks(*length));
                 self.people[ANN_IS].speak(now, *length);
+            }
+            Act::AskForKeyFrames => {
+                self.person(now, ANN_IS, Does::AsksForKeyFrames);
+                self.people[ANN_IS].ask_for_key_frames(now);
+            }
+            Act::Lose { every, length } => {
+                self.losing = Some(Losing::new(now + *length, *every));
             }
             Act::Invite => self.invite(now),
             Act::Meet => self.meet(now),
@@ -141,6 +149,7 @@ impl Rig {
             }
             self.notice(now, who);
         }
+        self.take_notes();
         moved
     }
 

@@ -4,14 +4,18 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use callrig_media::audio::Kind;
 use callrig_media::datagram::Datagram;
 use callrig_media::description::{Codec, Description, MediaDescription, Payload};
-use callrig_media::event::Event;
+use callrig_media::event::{Dropped, Event};
 use callrig_media::session::{self, Decode, Session};
 use callrig_media::time::{Epoch, Instant};
+use callrig_media::video::{DropCause, Frame};
 use callrig_signaling::id::LegId;
 
 use super::super::transcript::Sound;
+use super::super::wire::Level;
+use super::camera::Camera;
 
 /// Samples per second of G.711.
 const RATE: u32 = 8_000;
@@ -34,6 +38,17 @@ pub(super) enum Notices {
     Silence(Sound),
 }
 
+/// What a telephone with pictures notes.
+pub(super) enum Noted {
+    Heard(Level),
+    Said(Level),
+    Shown(Instant),
+    Asked(Instant),
+    Seen(Frame),
+    Unseen(Instant, DropCause),
+    Unusable(Dropped),
+}
+
 /// A person.
 pub(super) struct Person {
     offer: Description,
@@ -46,6 +61,12 @@ pub(super) struct Person {
     phase: u32,
     hearing: Hearing,
     noticed: Vec<Notices>,
+    /// Whether the telephone shows pictures; it then notes what crosses.
+    pictures: bool,
+    camera: Option<Camera>,
+    /// Sources of pictures that come in.
+    shown: Vec<u32>,
+    pub(super) noted: Vec<Noted>,
 }
 
 #[derive(Default)]
@@ -57,15 +78,28 @@ struct Hearing {
 }
 
 impl Person {
-    /// With a telephone at this address.
-    pub(super) fn new(address: SocketAddr) -> Self {
-        let mut line = MediaDescription::audio("0");
-        line.payloads = vec![
-            Payload::new(0, Codec::Pcmu),
-            Payload::new(101, Codec::TelephoneEvent { clock_rate: RATE }),
-        ];
+    /// With a telephone at this address, which shows pictures or not. A simple one knows Opus
+    /// where bots are strangers, who may know nothing else: G.711 costs less.
+    pub(super) fn new(address: SocketAddr, pictures: bool, strangers: bool) -> Self {
+        let opus = Payload::new(111, Codec::Opus { stereo: false });
+        let pcmu = Payload::new(0, Codec::Pcmu);
+        let keys = Payload::new(101, Codec::TelephoneEvent { clock_rate: RATE });
+        let mut media = vec![MediaDescription::audio("0")];
+        media[0].payloads = match (pictures, strangers) {
+            (true, _) => vec![opus, pcmu, keys],
+            (false, true) => vec![pcmu, keys, opus],
+            (false, false) => vec![pcmu, keys],
+        };
+        if pictures {
+            media.push(MediaDescription::video("1"));
+            media.push(MediaDescription::screen_sharing("2"));
+        }
         Self {
-            offer: Description::new(address, vec![line]),
+            offer: Description::new(address, media),
+            pictures,
+            camera: None,
+            shown: Vec::new(),
+            noted: Vec::new(),
             answer: None,
             session: None,
             leg: None,
@@ -104,12 +138,24 @@ impl Person {
         let seed = u64::from(self.offer.address.port());
         let session = Session::new(config, epoch, seed).map_err(|error| error.to_string())?;
         self.session = Some(Box::new(session));
+        self.camera = self.pictures.then(Camera::new);
         Ok(())
+    }
+
+    /// Asks for key frames of all pictures that come in.
+    pub(super) fn ask_for_key_frames(&mut self, now: Instant) {
+        let Some(session) = &mut self.session else { return };
+        for source in &self.shown {
+            let _ = session.request_key_frame(now, *source);
+        }
+        self.noted.push(Noted::Asked(now));
     }
 
     /// The call is over.
     pub(super) fn end(&mut self) {
         self.session = None;
+        self.camera = None;
+        self.shown.clear();
         self.leg = None;
         self.speaking_until = None;
         self.fall_silent();
@@ -133,12 +179,22 @@ impl Person {
         }
         while self.speaking_until.is_some() && self.next_frame <= now {
             let frame = syllables(&mut self.phase);
+            if self.pictures {
+                let level = Level { at: now, level: level_of(&frame), made_up: false };
+                self.noted.push(Noted::Said(level));
+            }
             // A line that is not there takes no sound; the person speaks all the same.
             let _ = session.send_audio(now, &frame);
             self.next_frame += FRAME_LENGTH;
             if self.speaking_until.is_some_and(|until| until <= self.next_frame) {
                 self.speaking_until = None;
             }
+        }
+        if let Some(camera) = &mut self.camera
+            && let Some((unit, timestamp)) = camera.next(now)
+            && session.send_frame(now, 1, &unit, timestamp).is_ok()
+        {
+            self.noted.push(Noted::Shown(now));
         }
         let over = self.hearing.heard_last.is_some_and(|last| now.since(last) >= PAUSE);
         if over {
@@ -150,7 +206,8 @@ impl Person {
         let session = self.session.as_ref()?.poll_timeout();
         let frame = self.speaking_until.map(|_| self.next_frame);
         let pause = self.hearing.heard_last.map(|last| last + PAUSE);
-        [session, frame, pause].into_iter().flatten().min()
+        let camera = self.camera.as_ref().map(Camera::due);
+        [session, frame, pause, camera].into_iter().flatten().min()
     }
 
     /// The next datagram to send.
@@ -160,11 +217,32 @@ impl Person {
             match output {
                 session::Output::Datagram(datagram) => return Some(datagram),
                 session::Output::Event(Event::Audio(audio)) => {
+                    if self.pictures {
+                        let made_up = audio.kind > Kind::Stretched;
+                        let level = level_of(&audio.samples);
+                        self.noted.push(Noted::Heard(Level { at: now, level, made_up }));
+                    }
                     if self.hearing.take(now, &audio.samples) {
                         self.noticed.push(Notices::Sound);
                     }
                     session.recycle(audio);
                 }
+                session::Output::Event(event) if self.pictures => match event {
+                    Event::StreamStarted(began) if began.codec.is_video() => {
+                        self.shown.push(began.ssrc);
+                    }
+                    Event::Frame(frame) => self.noted.push(Noted::Seen(frame)),
+                    Event::FrameDropped { cause, .. } => {
+                        self.noted.push(Noted::Unseen(now, cause));
+                    }
+                    Event::Dropped(dropped) => self.noted.push(Noted::Unusable(dropped)),
+                    Event::KeyFrameRequested { .. } => {
+                        if let Some(camera) = &mut self.camera {
+                            camera.go_back();
+                        }
+                    }
+                    _ => {}
+                },
                 session::Output::Event(_) => {}
             }
         }
@@ -210,6 +288,12 @@ impl Hearing {
         *self = Self::default();
         Some(sound)
     }
+}
+
+/// Root mean square.
+fn level_of(samples: &[i16]) -> u16 {
+    let energy: u64 = samples.iter().map(|s| u64::from(s.unsigned_abs()).pow(2)).sum();
+    (energy / samples.len().max(1) as u64).isqrt() as u16
 }
 
 /// 20 ms of something that sounds like talking: a buzz of 150 Hz in syllables of 0.2 s.

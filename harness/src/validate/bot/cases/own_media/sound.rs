@@ -1,0 +1,267 @@
+//! What a bot's own sound is like.
+
+use core::time::Duration;
+
+use callrig_media::description::Codec;
+use callrig_media::event::DropReason;
+use callrig_media::time::Instant;
+
+use super::super::super::case::{Case, Outcome, Seen, judged};
+use super::super::super::profile::Sends;
+use super::super::super::transcript::Person;
+use super::super::super::wire::Level;
+use super::packets::sound as packets;
+use super::{FLOWS, SPEAKS_FOR, Scripts, may_flow, millis};
+use crate::case::rule::Rule;
+
+const CLOCK: Rule = Rule::must(
+    "bot/own-media/sound-clock",
+    "RFC 3550 section 5.1; RFC 7587 section 4.1; RFC 3551 section 4.5",
+    "The timestamp of sound grows with the samples that are sent, at the rate of the codec: \
+     48,000 a second for Opus, 8,000 for G.711.",
+);
+const DECODES: Rule = Rule::must(
+    "bot/own-media/sound-decodes",
+    "RFC 6716 section 3.4; RFC 3551 section 4.5.14",
+    "What comes can be decoded by the codec that was agreed on.",
+);
+const PLAYS: Rule = Rule::must(
+    "bot/own-media/is-heard",
+    "the bot's profile",
+    "A bot that plays something is heard within four seconds.",
+);
+const ECHOES: Rule = Rule::must(
+    "bot/own-media/echoes",
+    "the bot's profile",
+    "What the caller says comes back as it was said.",
+);
+const ECHO_DELAY: Rule = Rule::should(
+    "bot/own-media/echo-delay",
+    "ITU-T G.114: 400 ms there and back",
+    "What comes back does so within 400 ms.",
+);
+const LOUDNESS: Rule = Rule::should(
+    "bot/own-media/loudness",
+    "ITU-T P.56; this project: -40 dB of full scale",
+    "What a bot sends is loud enough to be understood.",
+);
+const CLIPPED: Rule = Rule::should(
+    "bot/own-media/clipping",
+    "this project: less than one sample in a hundred",
+    "What a bot sends is not driven into the ends of the scale.",
+);
+
+/// -40 dB of full scale.
+const QUIET_LEVEL: u16 = 327;
+/// How much of what was said has to come back, as the correlation of loudness over time.
+const ALIKE_MIN: f64 = 0.5;
+/// The longest way back that is looked for.
+const DELAY_MAX: Duration = Duration::from_secs(3);
+const FRAME: Duration = Duration::from_millis(20);
+
+pub(super) fn cases(scripts: &Scripts) -> Vec<Case> {
+    let heard = [Sends::Plays, Sends::Echoes, Sends::Changes];
+    let numbers = "bot/own-media/sequence-numbers";
+    let decodes = "bot/own-media/sound-decodes";
+    let call = &scripts.call;
+    let plain = &scripts.plain;
+    vec![
+        Case::new(
+            "bot/own-media/sound-clock",
+            "timestamps of sound follow its samples",
+            &[CLOCK],
+            call.clone(),
+            clock,
+        )
+        .after(&[FLOWS, numbers]),
+        Case::new(decodes, "sound can be decoded", &[DECODES], call.clone(), decodable)
+            .after(&[FLOWS]),
+        Case::new(
+            "bot/own-media/is-heard",
+            "what the bot plays is heard",
+            &[PLAYS],
+            scripts.sound(plain, &[Sends::Plays]),
+            plays,
+        )
+        .timed()
+        .after(&[FLOWS, decodes]),
+        Case::new(
+            "bot/own-media/echoes",
+            "what is said comes back",
+            &[ECHOES, ECHO_DELAY],
+            scripts.sound(call, &[Sends::Echoes]),
+            echoes,
+        )
+        .timed()
+        .after(&[FLOWS, decodes, numbers, "bot/own-media/sound-clock"]),
+        Case::new(
+            "bot/own-media/loudness",
+            "what the bot sends is loud enough",
+            &[LOUDNESS],
+            scripts.sound(plain, &heard),
+            loudness,
+        )
+        .after(&[FLOWS, decodes]),
+        Case::new(
+            "bot/own-media/clipping",
+            "what the bot sends is not clipped",
+            &[CLIPPED],
+            scripts.sound(plain, &heard),
+            clipping,
+        )
+        .after(&[FLOWS, decodes]),
+    ]
+}
+
+fn clock(seen: &Seen<'_>) -> Outcome {
+    let packets = packets(seen);
+    let (Some(first), Some(last)) = (packets.first(), packets.last()) else {
+        return Outcome::NotJudged("no sound came".to_owned());
+    };
+    let codec = seen.transcript.wire.codec_of(first.packet.ssrc).unwrap_or(Codec::Pcmu);
+    let rate = f64::from(codec.clock_rate());
+    let mut ticks = 0_i64;
+    for pair in packets.windows(2) {
+        let step = pair[1].packet.timestamp.wrapping_sub(pair[0].packet.timestamp).cast_signed();
+        ticks += i64::from(step);
+        // A pause may be left out, and is marked; a packet lasts 120 ms at most (RFC 7587).
+        let longest = (rate * 0.12) as i32;
+        let follows = step > 0 && (step <= longest || pair[1].packet.marker);
+        if !follows {
+            let expected = format!("{:.0} for 20 ms of {}", rate / 50.0, codec.name());
+            return judged(Some(seen.broken(&CLOCK, pair[1].at, expected, format!("{step}"))));
+        }
+    }
+    let lasted = last.at.since(first.at);
+    if lasted < Duration::from_secs(2) {
+        return Outcome::NotJudged("too little sound came".to_owned());
+    }
+    let told = ticks as f64 / rate;
+    let off = (told - lasted.as_secs_f64()).abs();
+    let allowed = lasted.as_secs_f64() * 0.02 + 0.1 + seen.slack.as_secs_f64();
+    judged((off > allowed).then(|| {
+        let expected = format!("{:.2} s of {}", lasted.as_secs_f64(), codec.name());
+        seen.broken(&CLOCK, last.at, expected, format!("{told:.2} s by the timestamps"))
+    }))
+}
+
+fn decodable(seen: &Seen<'_>) -> Outcome {
+    let wire = &seen.transcript.wire;
+    let sources = wire.sources_of(callrig_media::description::MediaKind::Audio);
+    let of_sound = |ssrc: Option<u32>| ssrc.is_none_or(|ssrc| sources.contains(&ssrc));
+    let bad = wire
+        .unusable
+        .iter()
+        .chain(&wire.dropped)
+        .filter(|dropped| dropped.reason == DropReason::MalformedPayload)
+        .find(|dropped| of_sound(dropped.ssrc));
+    if let Some(bad) = bad {
+        let actual = format!("a payload that cannot be, at number {:?}", bad.sequence_number);
+        return judged(Some(seen.broken(&DECODES, bad.arrived, "sound", actual)));
+    }
+    let made_up = wire.heard.iter().filter(|level| level.made_up).count();
+    let all = wire.heard.len();
+    judged((all > 50 && made_up * 5 > all).then(|| {
+        let at = wire.heard.first().map_or(Instant::ZERO, |level| level.at);
+        let actual = format!("{made_up} of {all} frames had to be made up");
+        seen.broken(&DECODES, at, "sound in every packet", actual)
+    }))
+}
+
+fn plays(seen: &Seen<'_>) -> Outcome {
+    let Some(may) = may_flow(seen) else {
+        return Outcome::NotJudged("the call never stood".to_owned());
+    };
+    let deadline = may + Duration::from_secs(4) + seen.slack;
+    let heard = seen.transcript.person(|does| *does == Person::Hears);
+    judged(heard.is_none_or(|heard| heard > deadline).then(|| {
+        let actual = match heard {
+            Some(heard) => format!("after {}", millis(heard.since(may))),
+            None => "nothing".to_owned(),
+        };
+        seen.broken(&PLAYS, heard.unwrap_or(deadline), "sound within 4 s", actual)
+    }))
+}
+
+/// Loudness over time, in steps of 20 ms from a moment on.
+fn envelope(levels: &[Level], from: Instant, steps: usize) -> Vec<f64> {
+    let mut list = vec![0.0; steps];
+    for level in levels.iter().filter(|level| level.at >= from) {
+        let step = (level.at.since(from).as_nanos() / FRAME.as_nanos()) as usize;
+        if let Some(place) = list.get_mut(step) {
+            *place = f64::from(level.level);
+        }
+    }
+    list
+}
+
+/// How alike two courses of loudness are: Pearson's coefficient.
+fn alike(one: &[f64], other: &[f64]) -> f64 {
+    let mean = |list: &[f64]| list.iter().sum::<f64>() / list.len().max(1) as f64;
+    let (mean_one, mean_other) = (mean(one), mean(other));
+    let (mut both, mut first, mut second) = (0.0, 0.0, 0.0);
+    for (a, b) in one.iter().zip(other) {
+        let (a, b) = (a - mean_one, b - mean_other);
+        both += a * b;
+        first += a * a;
+        second += b * b;
+    }
+    if first * second > 0.0 { both / (first * second).sqrt() } else { 0.0 }
+}
+
+fn echoes(seen: &Seen<'_>) -> Outcome {
+    let wire = &seen.transcript.wire;
+    let Some(began) = wire.said.first().map(|level| level.at) else {
+        return Outcome::NotJudged("the call did not come so far".to_owned());
+    };
+    let steps = (SPEAKS_FOR.as_nanos() / FRAME.as_nanos()) as usize;
+    let said = envelope(&wire.said, began, steps);
+    let lags = (DELAY_MAX.as_nanos() / FRAME.as_nanos()) as u32;
+    let best = (0..=lags)
+        .map(|lag| {
+            let after = FRAME * lag;
+            (alike(&said, &envelope(&wire.heard, began + after, steps)), after)
+        })
+        .max_by(|one, other| one.0.total_cmp(&other.0));
+    let (likeness, delay) = best.unwrap_or_default();
+    if likeness < ALIKE_MIN {
+        let actual = format!("{:.0} % alike at best", likeness * 100.0);
+        let expected = "the same loudness over time";
+        return judged(Some(seen.broken(&ECHOES, began + SPEAKS_FOR, expected, actual)));
+    }
+    let allowed = Duration::from_millis(400) + seen.slack;
+    judged(
+        (delay > allowed).then(|| {
+            seen.broken(&ECHO_DELAY, began + delay, "at most 400 ms later", millis(delay))
+        }),
+    )
+}
+
+fn loudness(seen: &Seen<'_>) -> Outcome {
+    let heard = seen.transcript.heard();
+    let Some((at, loudest)) = heard.into_iter().max_by_key(|(_, sound)| sound.level) else {
+        let at = super::ends(seen);
+        return judged(Some(seen.broken(&LOUDNESS, at, "something to be heard", "nothing")));
+    };
+    judged((loudest.level < QUIET_LEVEL).then(|| {
+        let decibels = 20.0 * (f64::from(loudest.level.max(1)) / 32_768.0).log10();
+        let actual = format!("{decibels:.1} dB");
+        seen.broken(&LOUDNESS, at + loudest.length, "-40 dB of full scale or more", actual)
+    }))
+}
+
+fn clipping(seen: &Seen<'_>) -> Outcome {
+    let heard = seen.transcript.heard();
+    if heard.is_empty() {
+        return Outcome::NotJudged("nothing was heard".to_owned());
+    }
+    let worst = heard.into_iter().find_map(|(at, sound)| {
+        // Of G.711's 8,000 samples a second.
+        let share = f64::from(sound.clipped) / (sound.length.as_secs_f64() * 8_000.0).max(1.0);
+        (share > 0.01).then_some((at + sound.length, share))
+    });
+    judged(worst.map(|(at, share)| {
+        let actual = format!("{:.1} % of the samples", share * 100.0);
+        seen.broken(&CLIPPED, at, "less than 1 % at the ends of the scale", actual)
+    }))
+}
