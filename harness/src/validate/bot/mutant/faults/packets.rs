@@ -121,7 +121,7 @@ pub(super) fn pictures(list: &mut List) {
         list.must(bot, Change::Wire(W::TimeGoesBack(Pictures)), clock);
     }
     list.must("playback", Change::Wire(W::TimeOfItsOwn(Pictures)), clock);
-    list.must("playback", Change::Wire(W::BSlices), "bot/own-media/no-b-pictures");
+    list.must("echo", Change::Wire(W::BSlices), "bot/own-media/no-b-pictures");
     let key_frame = "bot/own-media/key-frame";
     // The film of the player has a key frame every two seconds: nobody waits for long.
     for bot in ["echo", "colours"] {
