@@ -72,6 +72,8 @@ async fn listen(router: Router) -> SocketAddr {
 }
 
 fn client() -> reqwest::Client {
+    // An error where one is set already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("a client")
 }
 
