@@ -405,6 +405,14 @@ pub struct Import {
     /// What to call it; `imported/` and the file's name unless stated.
     #[arg(long)]
     pub id: Option<String>,
+    /// What is said of it.
+    #[command(flatten)]
+    pub entry: NewEntry,
+}
+
+/// What is said of a recording that joins the corpora, and how its file is read.
+#[derive(Debug, Args)]
+pub struct NewEntry {
     /// Under which licence it may be used, as an SPDX expression.
     #[arg(long, value_name = "SPDX", default_value = "LicenseRef-unknown")]
     pub licence: String,
@@ -456,21 +464,9 @@ pub struct Record {
     /// The bearer token of the control API, if it wants one.
     #[arg(long, env = "CALLRIG_RIG_TOKEN")]
     pub token: Option<String>,
-    /// Under which licence it may be used, as an SPDX expression.
-    #[arg(long, value_name = "SPDX", default_value = "LicenseRef-unknown")]
-    pub licence: String,
-    /// Where it comes from.
-    #[arg(long, value_name = "WORDS")]
-    pub origin: Option<String>,
-    /// Words to select it by.
-    #[arg(long, value_name = "WORD", num_args = 1..)]
-    pub tag: Vec<String>,
-    /// What a payload type stands for (`111=opus/48000`), where the guess is wrong.
-    #[arg(long, value_name = "PT=CODEC[/CLOCK]")]
-    pub payload: Vec<String>,
-    /// Keep the addresses instead of replacing them.
-    #[arg(long)]
-    pub keep_addresses: bool,
+    /// What is said of it.
+    #[command(flatten)]
+    pub entry: NewEntry,
 }
 
 const REPORT_EXAMPLES: &str = "\

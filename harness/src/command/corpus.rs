@@ -12,15 +12,15 @@ use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use serde_json::json;
 
 use super::{Failure, load, record, say};
-use crate::cli::{Corpus, CorpusAction, ExitCode, Import};
+use crate::cli::{Corpus, CorpusAction, ExitCode, Import, NewEntry};
 
 /// Does what was asked with the recordings.
 pub(super) fn corpus(arguments: &Corpus) -> Result<ExitCode, Failure> {
     match &arguments.action {
         CorpusAction::List { json } => list(&load::corpora(&arguments.corpora)?, *json),
         CorpusAction::Verify => verify(&load::corpora(&arguments.corpora)?),
-        CorpusAction::Import(import) => {
-            take_in(&load::folder_of(&arguments.corpora)?.join("manifest.toml"), import)
+        CorpusAction::Import(wanted) => {
+            import(&load::folder_of(&arguments.corpora)?.join("manifest.toml"), wanted)
         }
         CorpusAction::Record(wanted) => {
             record::record(&load::folder_of(&arguments.corpora)?.join("manifest.toml"), wanted)
@@ -89,38 +89,73 @@ fn verify(manifest: &Manifest) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Failed)
 }
 
-fn take_in(manifest: &Path, arguments: &Import) -> Result<ExitCode, Failure> {
-    let mut hints = Hints::default();
-    for hint in &arguments.payload {
-        hints.add(hint).map_err(|error| Failure::usage(anyhow!("--payload: {error}")))?;
-    }
+fn import(manifest: &Path, arguments: &Import) -> Result<ExitCode, Failure> {
+    let hints = hints(&arguments.entry)?;
     let stem = arguments.file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
     let clean: String = stem
         .unwrap_or_default()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
         .collect();
-    let about = About {
+    let name = arguments.file.display().to_string();
+    let newcomer = Newcomer {
+        file: &arguments.file,
         id: arguments.id.clone().unwrap_or_else(|| format!("imported/{clean}")),
-        licence: arguments.licence.clone(),
-        origin: arguments
-            .origin
-            .clone()
-            .unwrap_or_else(|| format!("imported from {}", arguments.file.display())),
-        recipe: "none: it was recorded once".to_owned(),
-        tags: arguments.tag.clone(),
-        keep_addresses: arguments.keep_addresses,
+        origin: format!("imported from {name}"),
+        name,
+        recipe: "none: it was recorded once",
         pcapng: false,
     };
+    say(&take_in(manifest, newcomer, &arguments.entry, hints)?)?;
+    Ok(ExitCode::Ok)
+}
+
+/// How the file of a new recording is to be read.
+pub(super) fn hints(entry: &NewEntry) -> Result<Hints, Failure> {
+    let mut hints = Hints::default();
+    for hint in &entry.payload {
+        hints.add(hint).map_err(|error| Failure::usage(anyhow!("--payload: {error}")))?;
+    }
+    Ok(hints)
+}
+
+/// A file that is to join the corpora, as its command knows it.
+pub(super) struct Newcomer<'a> {
+    pub(super) file: &'a Path,
+    /// What to call it to whoever asked.
+    pub(super) name: String,
+    pub(super) id: String,
+    /// Unless something else is said.
+    pub(super) origin: String,
+    pub(super) recipe: &'static str,
+    /// Whether it is kept as pcapng.
+    pub(super) pcapng: bool,
+}
+
+/// Takes a file in; what to say of it.
+pub(super) fn take_in(
+    manifest: &Path,
+    newcomer: Newcomer<'_>,
+    entry: &NewEntry,
+    hints: Hints,
+) -> anyhow::Result<String> {
+    let about = About {
+        id: newcomer.id,
+        licence: entry.licence.clone(),
+        origin: entry.origin.clone().unwrap_or(newcomer.origin),
+        recipe: newcomer.recipe.to_owned(),
+        tags: entry.tag.clone(),
+        keep_addresses: entry.keep_addresses,
+        pcapng: newcomer.pcapng,
+    };
     let options = Options { hints, ..Options::default() };
-    let imported = import::import(&arguments.file, manifest, &about, &options)?;
-    let mut text = format!("{} is now {}\n\n", arguments.file.display(), imported.path.display());
+    let imported = import::import(newcomer.file, manifest, &about, &options)?;
+    let mut text = format!("{} is now {}\n\n", newcomer.name, imported.path.display());
     for warning in &imported.warnings {
         text.push_str(&format!("note: {warning}\n"));
     }
     text.push_str(&imported.entry.write());
-    say(&text)?;
-    Ok(ExitCode::Ok)
+    Ok(text)
 }
 
 /// Recordings are made by real encoders and senders, which the recipe calls.

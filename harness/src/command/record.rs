@@ -7,12 +7,11 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
-use callrig_corpora::manifest::import::{self, About};
-use callrig_corpora::{Hints, Options};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
+use super::corpus::{Newcomer, hints, take_in};
 use super::{Failure, say};
 use crate::cli::{ExitCode, Record};
 
@@ -24,32 +23,22 @@ pub(super) fn record(manifest: &Path, arguments: &Record) -> Result<ExitCode, Fa
     if !manifest.exists() {
         return Err(anyhow!("{} is not there: see --corpora", manifest.display()).into());
     }
-    let mut hints = Hints::default();
-    for hint in &arguments.payload {
-        hints.add(hint).map_err(|error| Failure::usage(anyhow!("--payload: {error}")))?;
-    }
+    let hints = hints(&arguments.entry)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
     let (file, leg) = runtime.block_on(fetch(arguments))?;
-    let about = About {
+    let newcomer = Newcomer {
+        file: file.path(),
+        name: format!("leg {leg}"),
         id: arguments.id.clone(),
-        licence: arguments.licence.clone(),
-        origin: arguments.origin.clone().unwrap_or_else(|| format!("recorded live from leg {leg}")),
-        recipe: "none: it was recorded once, by callrig corpus record".to_owned(),
-        tags: arguments.tag.clone(),
-        keep_addresses: arguments.keep_addresses,
+        origin: format!("recorded live from leg {leg}"),
+        recipe: "none: it was recorded once, by callrig corpus record",
         pcapng: true,
     };
-    let options = Options { hints, ..Options::default() };
-    let imported = import::import(file.path(), manifest, &about, &options)
+    let text = take_in(manifest, newcomer, &arguments.entry, hints)
         .context("what was recorded is not taken in, and nothing was written")?;
-    let mut text = format!("leg {leg} is now {}\n\n", imported.path.display());
-    for warning in &imported.warnings {
-        text.push_str(&format!("note: {warning}\n"));
-    }
-    text.push_str(&imported.entry.write());
     say(&text)?;
     Ok(ExitCode::Ok)
 }
