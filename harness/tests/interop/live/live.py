@@ -138,19 +138,20 @@ async def gstreamer(rig):
     await echo(rig, Gstreamer(), "GStreamer webrtcbin")
 
 
-async def prompt(rig):
-    """A bot whose media the platform handles plays a prompt; the browser hears its pitch."""
+async def prompted(rig, step, before, told):
+    """A bot whose media the platform handles plays a prompt; the browser hears its pitch. `before` runs in the page before
+    the call, `told` says what else to report of the statistics, and fails if it should."""
     bot = bots.Bot(rig.platform, bots.service_hosted)
     bot.wav = tone(700)
     await bot.start(3979)
     browser = Browser()
     try:
         page = await browser.open(rig.base + "/")
-        await page.run("document.getElementById('video').checked = false")
+        await page.run(before)
         await page.run("document.getElementById('call').click()")
         measured, stats = await talk(page, 4)
         pitches = measured["heard"]["pitches"]
-        report("prompt", heard=pitches, packets=counted(stats, "inbound-rtp", "audio")[0]["packetsReceived"])
+        report(step, heard=pitches, **told(stats))
         assert not bot.faults, bot.faults
         assert pitches and max(pitches, key=pitches.get) == "700", pitches
         await page.run("document.getElementById('end').click()")
@@ -158,6 +159,14 @@ async def prompt(rig):
     finally:
         browser.close()
         await bot.stop()
+
+
+async def prompt(rig):
+    """Sound alone, however it comes."""
+    def told(stats):
+        return {"packets": counted(stats, "inbound-rtp", "audio")[0]["packetsReceived"]}
+
+    await prompted(rig, "prompt", "document.getElementById('video').checked = false", told)
 
 
 # A network that lets nothing through but TCP: what the platform says of UDP is not heard.
@@ -172,27 +181,13 @@ RTCPeerConnection.prototype.setRemoteDescription = function (description) {
 
 async def tcp(rig):
     """As `prompt`, with all media over TCP."""
-    bot = bots.Bot(rig.platform, bots.service_hosted)
-    bot.wav = tone(700)
-    await bot.start(3979)
-    browser = Browser()
-    try:
-        page = await browser.open(rig.base + "/")
-        await page.run(TCP_ALONE)
-        await page.run("document.getElementById('call').click()")
-        measured, stats = await talk(page, 4)
-        pitches = measured["heard"]["pitches"]
-        used = [one["protocol"] for one in stats
-                if one["type"] == "local-candidate" and one.get("protocol") == "tcp"]
-        sent = sum(one["packetsSent"] for one in counted(stats, "outbound-rtp", "audio"))
-        report("tcp", heard=pitches, sent=sent, by=sorted(set(used)))
-        assert not bot.faults, bot.faults
-        assert used and pitches and max(pitches, key=pitches.get) == "700", pitches
-        await page.run("document.getElementById('end').click()")
-        await page.until("!window.callrig.phone.connection", "hung up")
-    finally:
-        browser.close()
-        await bot.stop()
+    def told(stats):
+        used = {one["protocol"] for one in stats
+                if one["type"] == "local-candidate" and one.get("protocol") == "tcp"}
+        assert used, "no candidate of TCP was used"
+        return {"sent": sum(one["packetsSent"] for one in counted(stats, "outbound-rtp", "audio")), "by": sorted(used)}
+
+    await prompted(rig, "tcp", TCP_ALONE, told)
 
 
 async def record(rig):
