@@ -201,10 +201,7 @@ fn meeting(service: &mut Service, now: Instant) -> String {
             id: RequestId(1),
             method: Method::Post,
             uri: "https://graph.microsoft.com/v1.0/users/user-0/onlineMeetings".to_owned(),
-            headers: vec![
-                ("authorization".to_owned(), "Bearer bot".to_owned()),
-                ("content-type".to_owned(), "application/json".to_owned()),
-            ],
+            headers: [("authorization", "Bearer bot"), ("content-type", "application/json")].into(),
             body: Bytes::from_static(body.as_bytes()),
         }),
     );

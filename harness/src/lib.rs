@@ -15,6 +15,7 @@ pub mod deviation;
 pub mod drive;
 pub mod environment;
 pub mod gate;
+pub mod headers;
 pub mod link;
 pub mod load;
 pub mod measure;

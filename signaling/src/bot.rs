@@ -404,7 +404,7 @@ pub struct Bot {
     pending: BTreeMap<RequestId, Pending>,
     credential: credential::Credential,
     keys: trust::Keys,
-    joining: BTreeMap<RequestId, Vec<crate::http::Header>>,
+    joining: BTreeMap<RequestId, crate::http::Headers>,
     early: VecDeque<(CallId, graph::CommsNotification)>,
     requests_sent: u64,
     actions: u64,

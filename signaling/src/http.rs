@@ -7,6 +7,10 @@ use core::fmt;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::headers::{Headers, Lines, Shared};
+
+mod headers;
+
 /// Ties a response to its request. Whoever sends the request chooses the number, so the
 /// numbers of two directions never meet.
 #[derive(
@@ -61,9 +65,6 @@ impl fmt::Display for Method {
     }
 }
 
-/// Name and value of one header line.
-pub type Header = (String, String);
-
 /// A whole request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,7 +76,7 @@ pub struct Request {
     /// Absolute, or path and query alone.
     pub uri: String,
     /// In order, names in any case.
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// Empty when there is none.
     pub body: Bytes,
 }
@@ -84,7 +85,7 @@ impl Request {
     /// The first header of this name, whatever its case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        header(&self.headers, name)
+        self.headers.get(name)
     }
 
     /// The token of `Authorization: Bearer`, if there is one.
@@ -104,7 +105,7 @@ pub struct Response {
     /// 100 to 599.
     pub status: u16,
     /// In order, names in any case.
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// Empty when there is none.
     pub body: Bytes,
 }
@@ -113,13 +114,13 @@ impl Response {
     /// A response without a body.
     #[must_use]
     pub const fn empty(id: RequestId, status: u16) -> Self {
-        Self { id, status, headers: Vec::new(), body: Bytes::new() }
+        Self { id, status, headers: Headers::new(), body: Bytes::new() }
     }
 
     /// The first header of this name, whatever its case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        header(&self.headers, name)
+        self.headers.get(name)
     }
 
     /// Whether the status is 200 to 299.
@@ -140,12 +141,6 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// The first header of this name in a list, whatever its case.
-#[must_use]
-pub fn header<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
-    headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,11 +151,11 @@ mod tests {
             id: RequestId(1),
             method: Method::Get,
             uri: "/".into(),
-            headers: vec![("authorization".into(), "bearer abc".into())],
+            headers: [("authorization", "bearer abc")].into(),
             body: Bytes::new(),
         };
         assert_eq!(request.bearer(), Some("abc"));
-        request.headers[0].1 = "Basic abc".into();
+        request.headers = [("authorization", "Basic abc")].into();
         assert_eq!(request.bearer(), None);
     }
 

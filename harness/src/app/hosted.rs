@@ -143,7 +143,7 @@ impl Hosted {
             let files = self.files.read().expect("nobody panics with the files in hand");
             let response = match files.get(name) {
                 Some(bytes) => Response {
-                    headers: vec![("Content-Type".to_owned(), "audio/wav".to_owned())],
+                    headers: [("Content-Type", "audio/wav")].into(),
                     body: bytes.clone(),
                     ..Response::empty(request.id, 200)
                 },

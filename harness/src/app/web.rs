@@ -69,10 +69,7 @@ async fn attempt(client: &reqwest::Client, request: Request) -> Result<Response,
     }
     let mut response = builder.send().await.map_err(|error| error.to_string())?;
     let status = response.status().as_u16();
-    let headers = response.headers().iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
-    let headers = headers.collect();
+    let headers = crate::headers::read(response.headers());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -98,14 +95,12 @@ async fn notified(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    let headers = headers.iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
+    let headers = crate::headers::read(&headers);
     let request = Request {
         id: RequestId::default(),
         method: Method::Post,
         uri: uri.to_string(),
-        headers: headers.collect(),
+        headers,
         body,
     };
     let (answer, answered) = oneshot::channel();

@@ -57,7 +57,7 @@ impl Will for Menu {
         Some(Response {
             id: request.id,
             status: 200,
-            headers: vec![("Content-Type".to_owned(), "audio/wav".to_owned())],
+            headers: [("Content-Type", "audio/wav")].into(),
             body: self.file.clone(),
         })
     }

@@ -427,10 +427,7 @@ fn operations(evidence: &Evidence<'_>) -> Judgement {
         }
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let id = body["id"].as_str().unwrap_or_default();
-        let located = response
-            .headers
-            .iter()
-            .any(|(name, value)| name.eq_ignore_ascii_case("location") && value.contains(id));
+        let located = response.header("location").is_some_and(|value| value.contains(id));
         if id.is_empty() || !located {
             judgement.findings.push(
                 LOCATION

@@ -7,7 +7,6 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::uri::Authority;
@@ -16,16 +15,18 @@ use axum::http::{
 };
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use callrig_signaling::http::{self, Method, RequestId};
+use callrig_signaling::http::{self, Headers, Method, RequestId};
 use callrig_signaling::id::{CallId, LegId, RecordingId};
 use http_body_util::{BodyExt as _, Limited};
 use rand::RngExt as _;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
+use tower::ServiceExt as _;
 
 use super::timeline::{Answer, What};
 use super::{Live, console, gauges, hands, rig, watch};
@@ -33,54 +34,83 @@ use crate::world::live::shard::Unavailable;
 
 /// How many headers of a request are looked at.
 const HEADERS_MAX: usize = 100;
+/// How many an answer has, and who carries it adds.
+const HEADERS_USUAL: usize = 10;
+/// What most of them need no more than, name and value.
+const HEADER_BYTES_USUAL: usize = 48;
 
-/// Everything that is served.
-pub fn router(live: Arc<Live>) -> Router {
-    let front = Front {
-        seconds: live.gauges.seconds("callrig_request_seconds", Vec::new()),
-        refused: live.gauges.counter("callrig_requests_refused_total", Vec::new()),
-        live: Arc::clone(&live),
-    };
-    Router::new()
-        .route("/metrics", get(watch::metrics))
-        .route("/health", get(watch::ready))
-        .route("/health/ready", get(watch::ready))
-        .route("/health/live", get(watch::live))
-        .merge(rig::router(&live))
-        .merge(console::router())
-        .with_state(live)
-        .fallback(move |request| answer(front.clone(), request))
-}
-
-/// Whether a request came by TLS: on every request that a listener takes.
+/// Whether a request came by TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Secure(pub bool);
 
-/// What every request needs.
+/// Everything that is served.
 #[derive(Clone)]
-struct Front {
+pub struct Front {
+    router: Router,
+    desk: Arc<Desk>,
+}
+
+impl Front {
+    /// The front of a platform.
+    #[must_use]
+    pub fn new(live: Arc<Live>) -> Self {
+        let desk = Arc::new(Desk {
+            seconds: live.gauges.seconds("callrig_request_seconds", Vec::new()),
+            refused: live.gauges.counter("callrig_requests_refused_total", Vec::new()),
+            live: Arc::clone(&live),
+        });
+        let others = Arc::clone(&desk);
+        let router = Router::new()
+            .route("/metrics", get(watch::metrics))
+            .route("/health", get(watch::ready))
+            .route("/health/ready", get(watch::ready))
+            .route("/health/live", get(watch::live))
+            .merge(rig::router(&live))
+            .merge(console::router())
+            .with_state(live)
+            .fallback(move |Extension(secure), request| {
+                answer(Arc::clone(&others), secure, request)
+            });
+        Self { router, desk }
+    }
+
+    /// Answers one request. What is the API's by its first segment has nothing to look for
+    /// among the routes of the rest.
+    pub async fn serve(self, secure: Secure, mut request: Request) -> Response {
+        let path = request.uri().path();
+        if path.starts_with("/v1.0/") || path.starts_with("/beta/") {
+            return answer(self.desk, secure, request).await;
+        }
+        request.extensions_mut().insert(secure);
+        let Ok(response) = self.router.oneshot(request).await;
+        response
+    }
+}
+
+/// What every request to the API needs.
+struct Desk {
     live: Arc<Live>,
     seconds: metrics::Histogram,
     refused: metrics::Counter,
 }
 
-async fn answer(front: Front, request: Request) -> Response {
+async fn answer(desk: Arc<Desk>, secure: Secure, request: Request) -> Response {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
-    let live = &front.live;
+    let live = &desk.live;
     let server = &live.settings.server;
     let body = match read(body, server.body_bytes_max, server.body_timeout).await {
         Ok(body) => body,
-        Err(problem) => return front.refuse(&parts.headers, problem),
+        Err(problem) => return desk.refuse(&parts.headers, problem),
     };
     let method = Method::parse(parts.method.as_str());
     if live.is_draining() && begins_call(&parts.method, parts.uri.path()) {
-        return front.refuse(&parts.headers, Problem::unavailable(Unavailable::Gone));
+        return desk.refuse(&parts.headers, Problem::unavailable(Unavailable::Gone));
     }
     let shard = place(live, &parts.uri, &parts.headers, &body);
     // Whoever is told a base address is behind somebody who knows the scheme better.
-    let secure = parts.extensions.get::<Secure>().filter(|_| server.base_url.is_none());
-    let uri = target(&parts.uri, &parts.headers, secure.copied());
+    let secure = Some(secure).filter(|_| server.base_url.is_none());
+    let uri = target(&parts.uri, &parts.headers, secure);
     let request = http::Request {
         id: RequestId::default(),
         method,
@@ -96,7 +126,7 @@ async fn answer(front: Front, request: Request) -> Response {
         Err(error) => Err(error),
     };
     let took = began.elapsed();
-    gauges::record(&front.seconds, took);
+    gauges::record(&desk.seconds, took);
     match outcome {
         Ok(response) => {
             live.timeline.push(|| {
@@ -107,11 +137,11 @@ async fn answer(front: Front, request: Request) -> Response {
             tracing::debug!(number, %method, status = response.status, ?took, "request");
             respond(response)
         }
-        Err(error) => front.refuse(&parts.headers, Problem::unavailable(error)),
+        Err(error) => desk.refuse(&parts.headers, Problem::unavailable(error)),
     }
 }
 
-impl Front {
+impl Desk {
     /// Answers what never reaches the platform, in its words.
     fn refuse(&self, asked: &HeaderMap, problem: Problem) -> Response {
         self.refused.increment(1);
@@ -195,14 +225,12 @@ pub async fn read(body: Body, most: usize, patience: Duration) -> Result<Bytes, 
 }
 
 /// Headers as the platform takes them; what is no text is left out.
-fn listed(headers: &HeaderMap) -> Vec<http::Header> {
-    headers
-        .iter()
-        .take(HEADERS_MAX)
-        .filter_map(|(name, value)| {
-            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-        })
-        .collect()
+fn listed(headers: &HeaderMap) -> Headers {
+    let lines = headers.iter().take(HEADERS_MAX);
+    let lines = lines.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    let mut listed = Headers::with_capacity(headers.len() * HEADER_BYTES_USUAL);
+    listed.extend(lines);
+    listed
 }
 
 /// What is asked for, with scheme and host if the listener knows them: metadata links to
@@ -222,14 +250,27 @@ fn respond(response: http::Response) -> Response {
     let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut answer = Response::new(Body::from(response.body));
     *answer.status_mut() = status;
-    for (name, value) in &response.headers {
+    let headers = answer.headers_mut();
+    headers.reserve(HEADERS_USUAL);
+    for (name, value) in response.headers.shared().iter() {
         // What the platform echoes came in as a header, and can go out as one.
-        let name = HeaderName::from_bytes(name.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
-            answer.headers_mut().append(name, value);
+        if let (Some(name), Ok(value)) = (named(name), HeaderValue::from_maybe_shared(value)) {
+            headers.append(name, value);
         }
     }
     answer
+}
+
+/// A header's name. Those of every answer are not put together again each time.
+fn named(name: &[u8]) -> Option<HeaderName> {
+    static OURS: [HeaderName; 4] = [
+        HeaderName::from_static("request-id"),
+        HeaderName::from_static("client-request-id"),
+        HeaderName::from_static("odata-version"),
+        HeaderName::from_static("x-ms-ags-diagnostic"),
+    ];
+    let known = OURS.iter().find(|known| known.as_str().as_bytes().eq_ignore_ascii_case(name));
+    known.cloned().or_else(|| HeaderName::from_bytes(name).ok())
 }
 
 fn begins_call(method: &HttpMethod, path: &str) -> bool {

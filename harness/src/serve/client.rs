@@ -100,10 +100,7 @@ impl Client {
         }
         let response = builder.send().await.map_err(|error| explain(&error))?;
         let status = response.status().as_u16();
-        let headers = response.headers().iter().map(|(name, value)| {
-            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
-        let headers = headers.collect();
+        let headers = crate::headers::read(response.headers());
         let most = if is_file { self.shared.config.file_bytes_max } else { REPLY_BYTES_MAX };
         let body = read(response, most).await?;
         Ok(Response { id: request.id, status, headers, body })

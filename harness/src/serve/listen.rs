@@ -1,12 +1,12 @@
 //! Listeners and connections: TLS, HTTP/1.1 and 2, limits on what a client may hold and
 //! how long it may take, and a way out that lets answers be finished.
 
+use core::convert::Infallible;
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
-use axum::Router;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -15,7 +15,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt as _;
 
 use super::tls::Identity;
 use super::{Live, api};
@@ -42,12 +41,12 @@ impl Listeners {
         live: &Arc<Live>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(live.settings.server.connections_max));
-        let router = api::router(Arc::clone(live));
+        let front = api::Front::new(Arc::clone(live));
         let mut tasks = JoinSet::new();
         for (listener, _, tls) in bound {
             let door = Door {
                 tls: tls.then(|| TlsAcceptor::from(Arc::clone(&identity.server))),
-                router: router.clone(),
+                front: front.clone(),
                 builder: builder(live),
                 live: Arc::clone(live),
             };
@@ -74,7 +73,7 @@ impl Listeners {
 
 struct Door {
     tls: Option<TlsAcceptor>,
-    router: Router,
+    front: api::Front,
     builder: Builder<TokioExecutor>,
     live: Arc<Live>,
 }
@@ -137,13 +136,13 @@ impl Door {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let asked = Arc::new(AtomicBool::new(false));
-        let router = self.router.clone();
+        let front = self.front.clone();
         let noted = Arc::clone(&asked);
         let secure = api::Secure(self.tls.is_some());
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             noted.store(true, Ordering::Relaxed);
-            request.extensions_mut().insert(secure);
-            router.clone().oneshot(request.map(axum::body::Body::new))
+            let answer = front.clone().serve(secure, request.map(axum::body::Body::new));
+            async { Ok::<_, Infallible>(answer.await) }
         });
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = core::pin::pin!(connection);

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use callrig_media::event::Event as MediaEvent;
 use callrig_signaling::event::Event;
-use callrig_signaling::http::{Header, Method};
+use callrig_signaling::http::{Headers, Method};
 use callrig_signaling::id::LegId;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
@@ -62,7 +62,7 @@ pub struct Exchange {
     /// With what.
     pub uri: String,
     /// In order.
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// As it was sent.
     pub body: Bytes,
 }
@@ -75,7 +75,7 @@ pub struct Answer {
     /// How long it took.
     pub took: Duration,
     /// Status, headers and body; or why there is none.
-    pub outcome: Result<(u16, Vec<Header>, Bytes), String>,
+    pub outcome: Result<(u16, Headers, Bytes), String>,
 }
 
 /// What happened, and who wants to know.
@@ -117,17 +117,22 @@ impl Timeline {
         if !self.is_watched() {
             return;
         }
+        let what = what().shortened();
         let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
         let number = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Arc::new(Entry { number, at: SystemTime::now(), what: what().shortened() });
+        let entry = Arc::new(Entry { number, at: SystemTime::now(), what });
+        let mut forgotten = None;
         if self.history_max > 0 {
             if history.len() >= self.history_max {
-                history.pop_front();
+                forgotten = history.pop_front();
             }
             history.push_back(Arc::clone(&entry));
         }
         // Sent with the lock held, so that the order is that of the numbers.
         let _ = self.sender.send(entry);
+        drop(history);
+        // Its memory has gone cold long ago: nobody waits while it is let go.
+        drop(forgotten);
     }
 
     /// What is remembered after this number, and what happens from now on; nothing is in
@@ -228,7 +233,7 @@ fn answer_value(answer: &Answer) -> Value {
     }
 }
 
-fn headers_value(headers: &[Header]) -> Value {
+fn headers_value(headers: &Headers) -> Value {
     let shown = headers.iter().map(|(name, value)| {
         let secret = ["authorization", "cookie", "proxy-authorization"]
             .iter()
@@ -236,7 +241,7 @@ fn headers_value(headers: &[Header]) -> Value {
         let value = match value.split_once(' ') {
             Some((scheme, _)) if secret => format!("{scheme} (not shown)"),
             None if secret => "(not shown)".to_owned(),
-            _ => value.clone(),
+            _ => value.to_owned(),
         };
         json!([name, value])
     });
@@ -346,7 +351,7 @@ mod tests {
             id: 1,
             method: Method::Post,
             uri: uri.to_owned(),
-            headers: vec![("authorization".to_owned(), "Bearer abc.def".to_owned())],
+            headers: [("authorization", "Bearer abc.def")].into(),
             body: Bytes::from_static(body),
         })
     }
@@ -380,7 +385,7 @@ mod tests {
         timeline.push(|| {
             let body = Bytes::from_static(br#"{"access_token":"hush"}"#);
             let took = Duration::from_millis(1);
-            What::Response(Answer { id: 1, took, outcome: Ok((200, Vec::new(), body)) })
+            What::Response(Answer { id: 1, took, outcome: Ok((200, Headers::new(), body)) })
         });
         let (known, _) = timeline.watch(0);
         let text: String = known.iter().map(|entry| entry.to_json().to_string()).collect();

@@ -1,6 +1,7 @@
-//! A world of real time. One [`shard`] is one thread that owns one actor, its sockets and
-//! its timers; others reach it through a bounded inbox and never touch it. Nothing on the
-//! way of a packet is locked or shared.
+//! A world of real time. One [`shard`] is one actor with its sockets and its timers; others
+//! reach it through a bounded inbox. One at a time works for it: its thread whenever a
+//! datagram or a deadline comes, and whoever brings a request. Nothing on the way of a packet
+//! is shared with other shards, and one lock is taken for all packets that came together.
 
 pub mod capture;
 pub mod people;

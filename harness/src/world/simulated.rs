@@ -477,7 +477,7 @@ fn host(uri: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use callrig_signaling::http::Method;
+    use callrig_signaling::http::{Headers, Method};
 
     use super::*;
 
@@ -535,7 +535,7 @@ mod tests {
                         id: RequestId(0),
                         method: Method::Get,
                         uri: format!("http://{}/path", self.host),
-                        headers: Vec::new(),
+                        headers: Headers::new(),
                         body: Bytes::new(),
                     }));
                 }

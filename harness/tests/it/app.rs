@@ -17,7 +17,7 @@ use callrig_signaling::auth::{SigningKey, Tokens};
 use callrig_signaling::bot::Target;
 use callrig_signaling::exchange::{Input, Output};
 use callrig_signaling::graph::{OnlineMeeting, Tone};
-use callrig_signaling::http::{Failure, Method, Request, RequestId, Response};
+use callrig_signaling::http::{Failure, Headers, Method, Request, RequestId, Response};
 use callrig_signaling::id::{LegId, UserId};
 use callrig_signaling::service::directory::{Consent, Directory, Permission, Tenant, User};
 use callrig_signaling::service::{self, Authentication, Service, directory};
@@ -128,9 +128,9 @@ fn directory(bot: u16) -> Directory {
     Directory { tenants: vec![tenant], apps: vec![app] }
 }
 
-fn named(headers: &HeaderMap) -> Vec<(String, String)> {
+fn named(headers: &HeaderMap) -> Headers {
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect()
+    headers.iter().map(|(name, value)| (name.as_str(), text(value.as_bytes()))).collect()
 }
 
 async fn serve(

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use callrig_media::description::Description;
 use callrig_media::time::{Epoch, Instant, NtpTime};
 use callrig_signaling::exchange::{Input, Output};
-use callrig_signaling::http::{Failure, Method, Request, RequestId, Response};
+use callrig_signaling::http::{Failure, Headers, Method, Request, RequestId, Response};
 use callrig_signaling::id::{AppId, CallId, LegId, UserId};
 use callrig_signaling::service::directory::{App, Consent, Permission, Tenant, User};
 use callrig_signaling::service::{Config, Directory, Service};
@@ -174,9 +174,9 @@ impl Rig {
             0 => text(input)?,
             _ => (*input.choose(BODIES)?).to_owned(),
         };
-        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        let mut headers = Headers::from([("content-type", "application/json")]);
         if !input.ratio(1, 8)? {
-            headers.push(("authorization".to_owned(), "Bearer bot".to_owned()));
+            headers.push("authorization", "Bearer bot");
         }
         self.number += 1;
         let id = RequestId(self.number);

@@ -126,7 +126,7 @@ impl Bot {
             id,
             method: Method::Post,
             uri: secret.endpoint,
-            headers: vec![("Content-Type".to_owned(), content_type)],
+            headers: [("Content-Type", content_type)].into(),
             body: form.into(),
         };
         self.credential.asking = Some(id);

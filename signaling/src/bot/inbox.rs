@@ -12,7 +12,7 @@ use crate::fault::{self, Fault};
 use crate::graph::{
     self, CallState, ChangeType, CommsNotification, CommsNotifications, MediaState,
 };
-use crate::http::{Header, Method, Request, Response};
+use crate::http::{Headers, Method, Request, Response};
 use crate::id::{CallId, OperationId};
 
 /// How many tones of a call are remembered, to tell those that come twice.
@@ -73,12 +73,12 @@ impl Bot {
         if request.method == Method::Post && self.take_policy(now, request) {
             return;
         }
-        let mut headers: Vec<Header> = Vec::new();
+        let mut headers = Headers::new();
         for (from, to) in
             [("Scenario-Id", "Scenario-Id"), ("X-Microsoft-Skype-Message-ID", "Client-Request-Id")]
         {
             if let Some(value) = request.header(from) {
-                headers.push((to.to_owned(), value.to_owned()));
+                headers.push(to, value);
             }
         }
         if request.method == Method::Post && is_legacy(&request.body) {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Bot, Event, Output, Timer};
 use crate::graph::{self, RejectReason, same_type};
-use crate::http::{Header, Request, RequestId, Response};
+use crate::http::{Headers, Request, RequestId, Response};
 
 /// How long somebody waits for the owner's word before they are let in.
 const WORD_WITHIN: Duration = Duration::from_secs(4);
@@ -93,11 +93,8 @@ impl Bot {
         if !same_type(&notification.odata_type, "participantJoiningNotification") {
             return false;
         }
-        let headers: Vec<Header> = request
-            .header("Scenario-Id")
-            .map(|id| ("Scenario-Id".to_owned(), id.to_owned()))
-            .into_iter()
-            .collect();
+        let named = request.header("Scenario-Id").map(|id| ("Scenario-Id", id));
+        let headers: Headers = named.into_iter().collect();
         self.joining.insert(request.id, headers);
         if self.config.joining == Joining::Accept || self.joining.len() > WAITING_MAX {
             self.reply_joining(now, request.id, &JoinReply::Accept);
@@ -112,7 +109,7 @@ impl Bot {
     pub fn reply_joining(&mut self, _now: Instant, request: RequestId, reply: &JoinReply) -> bool {
         self.timers.cancel(Timer::Joining(request));
         let Some(mut headers) = self.joining.remove(&request) else { return false };
-        headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+        headers.push("Content-Type", "application/json");
         let body = reply.body().to_string().into();
         let response = Response { headers, body, ..Response::empty(request, 200) };
         self.outputs.push_back(Output::Response(response));

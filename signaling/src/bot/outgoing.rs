@@ -11,7 +11,7 @@ use super::credential::Bearer;
 use super::talk::Own;
 use super::{ActionId, Bot, DropReason, Event, Output, Pending, Step, Timer, What};
 use crate::graph;
-use crate::http::{Method, Request, RequestId, Response};
+use crate::http::{Headers, Method, Request, RequestId, Response};
 use crate::id::{CallId, LegId, OperationId};
 
 /// The pause before a request is sent again for the first time; it doubles.
@@ -65,15 +65,14 @@ impl Bot {
         use rand::RngExt as _;
         self.actions += 1;
         let (action, id) = (ActionId(self.actions), self.next_request());
-        let mut headers = vec![
-            ("User-Agent".to_owned(), "GraphCommunicationsClient-callrig/0.1".to_owned()),
-            ("Client-Request-Id".to_owned(), LegId::from_u128(self.random.random()).to_string()),
-        ];
+        let mut headers = Headers::from([("User-Agent", "GraphCommunicationsClient-callrig/0.1")]);
+        let client_id = LegId::from_u128(self.random.random());
+        headers.push("Client-Request-Id", &client_id.to_string());
         let chain = call.and_then(|call| self.calls.get(&call)?.details.call_chain_id.clone());
-        headers.extend(chain.map(|chain| ("Scenario-Id".to_owned(), chain)));
+        headers.extend(chain.map(|chain| ("Scenario-Id", chain)));
         let body = match body {
             Some(body) => {
-                headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+                headers.push("Content-Type", "application/json");
                 serde_json::to_vec(body).expect("the API's types have string keys").into()
             }
             None => bytes::Bytes::new(),
@@ -105,7 +104,7 @@ impl Bot {
         pending.attempts += 1;
         let mut request = pending.request.clone();
         if let Some(token) = &pending.token {
-            request.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+            request.headers.push("Authorization", &format!("Bearer {token}"));
         }
         self.timers.set(Timer::Request(id), now + self.config.request_timeout);
         self.outputs.push_back(Output::Request(request));

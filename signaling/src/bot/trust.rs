@@ -144,7 +144,7 @@ impl Bot {
 
     /// Whoever sent this may send it again.
     fn put_off(&mut self, id: RequestId) {
-        let headers = vec![("Retry-After".to_owned(), "1".to_owned())];
+        let headers = [("Retry-After", "1")].into();
         let response = Response { headers, ..Response::empty(id, 503) };
         self.outputs.push_back(Output::Response(response));
     }
@@ -169,7 +169,7 @@ impl Bot {
         let id = self.next_request();
         self.keys.asking = Some((id, stage));
         self.timers.set(Timer::Request(id), now + self.config.request_timeout);
-        let headers = vec![("Accept".to_owned(), "application/json".to_owned())];
+        let headers = [("Accept", "application/json")].into();
         let request = Request { id, method: Method::Get, uri, headers, body: bytes::Bytes::new() };
         self.outputs.push_back(Output::Request(request));
     }

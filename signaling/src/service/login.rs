@@ -9,7 +9,7 @@ use crate::auth::discovery::{self, Place};
 use crate::auth::oauth::{self, AppClaims, Grant, Refusal, Resource};
 use crate::auth::{Authority, KeyError, SigningKey, TokenError};
 use crate::clock;
-use crate::http::{Header, Method, Request, Response};
+use crate::http::{Headers, Method, Request, Response};
 use crate::id::{AppId, LegId, TenantId};
 use callrig_media::time::Instant;
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ impl Service {
         self.authority.as_ref()?;
         let (path, query) = route::path_and_query(&request.uri);
         let segments = route::segments(path)?;
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
         let place = discovery::locate(&segments)?;
         *name = place.name();
         let wanted = if matches!(place, Place::Token { .. }) { Method::Post } else { Method::Get };
@@ -135,18 +135,18 @@ impl Service {
             _ if status == 200 => "max-age=300, private",
             _ => "no-store",
         };
-        let mut headers: Vec<Header> = vec![
-            ("Content-Type".into(), "application/json; charset=utf-8".into()),
-            ("Cache-Control".into(), cache.into()),
-            ("x-ms-request-id".into(), request_id),
-            ("Strict-Transport-Security".into(), "max-age=31536000; includeSubDomains".into()),
-        ];
+        let mut headers = Headers::from([
+            ("Content-Type", "application/json; charset=utf-8"),
+            ("Cache-Control", cache),
+            ("x-ms-request-id", &request_id),
+            ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+        ]);
         if let Some(id) = request.header("client-request-id") {
-            headers.push(("client-request-id".into(), id.to_owned()));
+            headers.push("client-request-id", id);
         }
         if status == 405 {
             let allowed = if matches!(place, Place::Token { .. }) { "POST" } else { "GET" };
-            headers.push(("Allow".into(), allowed.into()));
+            headers.push("Allow", allowed);
         }
         Response { id: request.id, status, headers, body: body.to_string().into() }
     }

@@ -17,7 +17,7 @@ use crate::call::result::EndResult;
 use crate::event::Event;
 use crate::fault::{self, Fault};
 use crate::graph::{ChangeType, CommsNotification};
-use crate::http::{Method, Request, Response};
+use crate::http::{Headers, Method, Request, Response};
 use crate::id::{AppId, CallId, ConversationId, LegId, TenantId};
 
 mod wire;
@@ -263,17 +263,16 @@ impl Service {
         flight.request = Some(request_id);
         let attempt = flight.attempt;
         let sequences: Vec<u64> = flight.batch.iter().map(|pending| pending.sequence).collect();
-        let headers = [
+        let bearer = token.map(|token| ("Authorization", format!("Bearer {token}")));
+        let mut headers: Headers = bearer.into_iter().collect();
+        headers.extend([
             ("Content-Type", "application/json"),
             ("Accept", "application/json"),
             ("User-Agent", "Microsoft-Skype/3.0,(Calling/1.0)"),
             ("Scenario-Id", &chain),
             ("X-Microsoft-Skype-Chain-ID", &chain),
             ("X-Microsoft-Skype-Message-ID", &message_id),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let bearer = token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}")));
-        let headers: Vec<_> = bearer.into_iter().chain(headers).collect();
+        ]);
         let request = Request {
             id: request_id,
             method: Method::Post,

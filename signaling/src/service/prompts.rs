@@ -151,7 +151,7 @@ impl Service {
             return;
         }
         let id = self.next_request();
-        let headers = vec![("Accept".to_owned(), "audio/wav, audio/x-wav, */*".to_owned())];
+        let headers = [("Accept", "audio/wav, audio/x-wav, */*")].into();
         let request = Request { id, method: Method::Get, uri, headers, body: Bytes::new() };
         self.waiting.insert(id, Waiting::Prompt(key));
         self.timers.set(Timer::Fetch(id), now + self.config.limits.prompt_fetch);

@@ -12,7 +12,7 @@ use crate::call::state::State;
 use crate::clock;
 use crate::fault::{self, Fault};
 use crate::graph::{ErrorBody, ErrorDetail, InnerError, ParseError};
-use crate::http::{Header, Request, Response};
+use crate::http::{Headers, Request, Response};
 use crate::id::LegId;
 
 /// A good answer.
@@ -32,6 +32,11 @@ const CHALLENGE: &str = "Bearer realm=\"\", \
      authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", \
      client_id=\"00000003-0000-0000-c000-000000000000\"";
 
+/// Room for the headers of an answer.
+const HEADER_BYTES: usize = 640;
+/// Room for the JSON of most answers, a call's among them.
+const BODY_BYTES: usize = 1_536;
+
 impl Reply {
     /// Without a body.
     pub(crate) fn empty(status: u16) -> Self {
@@ -40,7 +45,8 @@ impl Reply {
 
     /// With a JSON body.
     pub(crate) fn json(status: u16, value: &impl Serialize) -> Self {
-        let body = serde_json::to_vec(value).expect("the API's types have string keys");
+        let mut body = Vec::with_capacity(BODY_BYTES);
+        serde_json::to_writer(&mut body, value).expect("the API's types have string keys");
         Self { status, content_type: Some(JSON), body: body.into(), ..Self::default() }
     }
 
@@ -180,47 +186,46 @@ impl Service {
         outcome: Result<Reply, ApiError>,
     ) -> Response {
         let request_id = LegId::from_u128(self.random_bits()).to_string();
-        let client_id = request.header("client-request-id").unwrap_or(&request_id).to_owned();
-        let mut headers: Vec<Header> = vec![
-            ("request-id".into(), request_id.clone()),
-            ("client-request-id".into(), client_id.clone()),
-        ];
+        let client_id = request.header("client-request-id").unwrap_or(&request_id);
+        let mut headers = Headers::with_capacity(HEADER_BYTES);
+        headers.push("request-id", &request_id);
+        headers.push("client-request-id", client_id);
         if let Some(scenario) = request.header("scenario-id") {
-            headers.push(("scenario-id".into(), scenario.to_owned()));
+            headers.push("scenario-id", scenario);
         }
-        headers.push(("OData-Version".into(), "4.0".into()));
-        headers.push(("Strict-Transport-Security".into(), "max-age=31536000".into()));
+        headers.push("OData-Version", "4.0");
+        headers.push("Strict-Transport-Security", "max-age=31536000");
         let shard = self.config.shard;
         let diagnostic = format!(
             "{{\"ServerInfo\":{{\"DataCenter\":\"callrig\",\"Slice\":\"{shard}\",\"Ring\":\"1\",\
              \"ScaleUnit\":\"000\",\"RoleInstance\":\"callrig-{shard}\"}}}}"
         );
-        headers.push(("x-ms-ags-diagnostic".into(), diagnostic));
+        headers.push("x-ms-ags-diagnostic", &diagnostic);
         let (status, body) = match outcome {
             Ok(reply) => {
                 let location = reply.location.filter(|_| !fault::is(Fault::LocationMissing));
                 if let Some(location) = location {
-                    headers.push(("Location".into(), location));
+                    headers.push("Location", &location);
                 }
                 if let Some(content_type) = reply.content_type {
-                    headers.push(("Content-Type".into(), content_type.into()));
+                    headers.push("Content-Type", content_type);
                 }
                 (reply.status, reply.body)
             }
             Err(error) => {
                 if error.status == 401 {
-                    headers.push(("WWW-Authenticate".into(), CHALLENGE.into()));
+                    headers.push("WWW-Authenticate", CHALLENGE);
                 }
                 if let Some(seconds) = error.retry_after_seconds {
-                    headers.push(("Retry-After".into(), seconds.to_string()));
+                    headers.push("Retry-After", &seconds.to_string());
                 }
-                headers.push(("Content-Type".into(), "application/json".into()));
+                headers.push("Content-Type", "application/json");
                 let date = clock::rfc3339(self.epoch.ntp_at(now));
                 let inner = InnerError {
                     // The API writes no zone here, and no fraction.
                     date: date.get(..19).unwrap_or(&date).to_owned(),
+                    client_request_id: client_id.to_owned(),
                     request_id,
-                    client_request_id: client_id,
                 };
                 let detail = ErrorDetail {
                     code: error.code,

@@ -2,6 +2,8 @@
 //! `/app`, action names plain and with their namespace, names in any case and ids in any
 //! spelling.
 
+use std::borrow::Cow;
+
 use crate::http::{Method, Request};
 use crate::id::{CallId, LegId, OperationId, RecordingId};
 
@@ -246,9 +248,9 @@ fn action_of<A: Copy>(table: &[(&'static str, A)], segment: &str) -> Result<A, R
 }
 
 /// Undoes percent-encoding; what is no UTF-8 afterwards is replaced.
-pub(crate) fn percent_decode(text: &str) -> String {
+pub(crate) fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
@@ -263,7 +265,7 @@ pub(crate) fn percent_decode(text: &str) -> String {
             index += 1;
         }
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }
 
 /// Path and query of a URI that may be absolute.
@@ -278,14 +280,14 @@ pub(super) fn path_and_query(uri: &str) -> (&str, &str) {
 }
 
 /// The segments of a path; `None` if it is too long to be looked at.
-pub(super) fn segments(path: &str) -> Option<Vec<String>> {
+pub(super) fn segments(path: &str) -> Option<Vec<Cow<'_, str>>> {
     let short = path.len() <= PATH_BYTES_MAX;
     short.then(|| path.split('/').filter(|s| !s.is_empty()).map(percent_decode).collect())
 }
 
 /// One value of a query or a form, in which a plus is a space.
 pub(crate) fn form_decode(text: &str) -> String {
-    if text.contains('+') { percent_decode(&text.replace('+', " ")) } else { percent_decode(text) }
+    percent_decode(&text.replace('+', " ")).into_owned()
 }
 
 /// The first value of this name in a query.
@@ -322,7 +324,7 @@ pub(crate) fn parse(uri: &str) -> Result<Located, RouteError> {
     let (path, query) = path_and_query(uri);
     let segments = segments(path)
         .ok_or_else(|| RouteError::Segment("(a path that is too long)".to_owned()))?;
-    let mut segments = segments.iter().map(String::as_str);
+    let mut segments = segments.iter().map(AsRef::as_ref);
     let version = match segments.next() {
         Some("v1.0") => Version::V1,
         Some(text) if text.eq_ignore_ascii_case("beta") => Version::Beta,

@@ -51,7 +51,7 @@ impl Bare {
             id: RequestId(self.requests),
             method: Method::Post,
             uri: format!("{API}/communications/calls/{call}/{action}"),
-            headers: vec![("Authorization".into(), "Bearer bot".into())],
+            headers: [("Authorization", "Bearer bot")].into(),
             body: Bytes::copy_from_slice(body.as_bytes()),
         };
         self.service.handle_input(Instant::ZERO, Input::Request(request));

@@ -88,7 +88,7 @@ fn a_redirect_leads_to_another_deployment_unless_it_is_forbidden_or_endless() {
             let mut response = Response::empty(request.id, 202);
             if request.uri.contains("bot.test") {
                 response.status = 302;
-                response.headers.push(("Location".into(), to.clone()));
+                response.headers.push("Location", &to);
             }
             Some(response)
         };
@@ -112,7 +112,7 @@ fn a_redirect_leads_to_another_deployment_unless_it_is_forbidden_or_endless() {
 fn retry_after_is_honoured() {
     let webhook = |request: &Request| {
         let mut response = Response::empty(request.id, 429);
-        response.headers.push(("Retry-After".into(), "3".into()));
+        response.headers.push("Retry-After", "3");
         Some(response)
     };
     let mut world = World::with_webhook(config(), 5, Box::new(webhook));

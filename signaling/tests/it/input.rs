@@ -82,10 +82,7 @@ fn huge_bodies_and_foreign_content_types_are_refused() {
             id: RequestId(0),
             method: Method::Post,
             uri: format!("{API}{path}"),
-            headers: vec![
-                ("authorization".into(), "Bearer bot".into()),
-                ("content-type".into(), content_type.into()),
-            ],
+            headers: [("authorization", "Bearer bot"), ("content-type", content_type)].into(),
             body: Bytes::from(SERVICE_HOSTED),
         });
         assert_eq!(response.status, status, "{content_type}");
@@ -198,11 +195,12 @@ fn request_ids_are_echoed() {
         id: RequestId(0),
         method: Method::Get,
         uri: format!("{API}/communications/calls/{call}"),
-        headers: vec![
-            ("Authorization".into(), "Bearer bot".into()),
-            ("Client-Request-Id".into(), "mine".into()),
-            ("Scenario-Id".into(), "story".into()),
-        ],
+        headers: [
+            ("Authorization", "Bearer bot"),
+            ("Client-Request-Id", "mine"),
+            ("Scenario-Id", "story"),
+        ]
+        .into(),
         body: Bytes::new(),
     });
     assert_eq!(response.header("client-request-id"), Some("mine"));

@@ -200,7 +200,7 @@ fn a_recording_ends_with_its_stop_tone_and_can_be_fetched() {
             id: RequestId(0),
             method: Method::Get,
             uri: uri.clone(),
-            headers: vec![("Authorization".into(), format!("Bearer {token}"))],
+            headers: [("Authorization", format!("Bearer {token}"))].into(),
             body: bytes::Bytes::new(),
         })
     };

@@ -121,10 +121,8 @@ fn the_apps_scenario_ties_its_requests_and_callbacks_together() {
         id: callrig_signaling::http::RequestId(0),
         method: Method::Post,
         uri: format!("{}/communications/calls", crate::world::API),
-        headers: vec![
-            ("Authorization".into(), "Bearer bot".into()),
-            ("Scenario-Id".into(), scenario.to_uppercase()),
-        ],
+        headers: [("Authorization", "Bearer bot"), ("Scenario-Id", &scenario.to_uppercase())]
+            .into(),
         body: body.into(),
     });
     assert_eq!(json(&response)["callChainId"], scenario);

@@ -280,7 +280,7 @@ fn a_request_that_is_to_come_later_comes_later_and_not_for_ever() {
     for attempt in 1..=4 {
         let [request] = requests(&outputs)[..] else { panic!("attempt {attempt}: {outputs:?}") };
         assert!(seen.insert(request.id), "every attempt has its own number");
-        let headers = vec![("Retry-After".to_owned(), "7".to_owned())];
+        let headers = [("Retry-After", "7")].into();
         let response = Response { headers, ..Response::empty(request.id, 429) };
         let after = alone.input(Input::Response(response));
         if attempt == 4 {

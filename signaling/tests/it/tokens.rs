@@ -10,7 +10,7 @@ use bytes::Bytes;
 use callrig_signaling::auth::{
     CALLBACK_ISSUER, Expected, JwkSet, SigningKey, TokenError, Tokens, Trusted, verify,
 };
-use callrig_signaling::http::{Method, Request, RequestId, Response};
+use callrig_signaling::http::{Headers, Method, Request, RequestId, Response};
 use callrig_signaling::service::directory::Permission;
 use callrig_signaling::service::{self, Authentication, Service};
 use proptest::prelude::*;
@@ -76,14 +76,14 @@ fn post(world: &mut World, path: &str, body: &str) -> Response {
         id: RequestId(0),
         method: Method::Post,
         uri: format!("https://login.microsoftonline.com{path}"),
-        headers: vec![("Content-Type".into(), "application/x-www-form-urlencoded".into())],
+        headers: [("Content-Type", "application/x-www-form-urlencoded")].into(),
         body: Bytes::copy_from_slice(body.as_bytes()),
     })
 }
 
 fn get(world: &mut World, uri: &str) -> Response {
     let uri = uri.to_owned();
-    let (id, headers) = (RequestId(0), Vec::new());
+    let (id, headers) = (RequestId(0), Headers::new());
     world.request(Request { id, method: Method::Get, uri, headers, body: Bytes::new() })
 }
 
@@ -164,7 +164,7 @@ fn a_secret_may_come_in_the_header() {
         id: RequestId(0),
         method: Method::Post,
         uri: "/contoso/oauth2/v2.0/token".into(),
-        headers: vec![("authorization".into(), format!("Basic {basic}"))],
+        headers: [("authorization", format!("Basic {basic}"))].into(),
         body: form(&[V2[0], V2[3]]).into(),
     });
     assert_eq!(response.status, 200, "{:?}", response.body);
@@ -594,7 +594,7 @@ proptest! {
             id: RequestId(0),
             method: Method::Post,
             uri: "/contoso/oauth2/v2.0/token".into(),
-            headers: Vec::new(),
+            headers: Headers::new(),
             body: body.into(),
         });
         prop_assert!((400..500).contains(&response.status));

@@ -267,10 +267,9 @@ impl World {
     }
 
     pub(crate) fn api_as(&mut self, app: &str, method: Method, path: &str, body: &str) -> Response {
-        let headers = vec![
-            ("Authorization".to_owned(), format!("Bearer {app}")),
-            ("Content-Type".to_owned(), "application/json".to_owned()),
-        ];
+        let bearer = format!("Bearer {app}");
+        let headers =
+            [("Authorization", bearer.as_str()), ("Content-Type", "application/json")].into();
         let uri = if path.starts_with('/') { format!("{API}{path}") } else { path.to_owned() };
         let body = Bytes::copy_from_slice(body.as_bytes());
         self.request(Request { id: RequestId(0), method, uri, headers, body })

@@ -11,7 +11,7 @@ use callrig_media::event::{Dropped, EndReason, PacketEvent, RemoteReport, Stream
 use callrig_media::stats::Stats;
 use callrig_media::time::Instant;
 use callrig_media::video::DropCause;
-use callrig_signaling::http::{Header, Method, RequestId};
+use callrig_signaling::http::{Headers, Method, RequestId};
 use callrig_signaling::id::LegId;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -121,7 +121,7 @@ pub(super) struct AskedLine<'a> {
     pub id: RequestId,
     pub method: Method,
     pub uri: Cow<'a, str>,
-    pub headers: Cow<'a, [Header]>,
+    pub headers: Cow<'a, Headers>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
 }
@@ -134,7 +134,7 @@ pub(super) struct AnsweredLine<'a> {
     pub to: Cow<'a, str>,
     pub id: RequestId,
     pub status: u16,
-    pub headers: Cow<'a, [Header]>,
+    pub headers: Cow<'a, Headers>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Body>,
 }

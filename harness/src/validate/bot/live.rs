@@ -404,10 +404,7 @@ async fn serve(State(board): State<Shared>, asked: Asked) -> Reply {
     let method = Method::parse(parts.method.as_str());
     let creates = method == Method::Post
         && crate::app::hosted::path_of(&path).trim_end_matches('/').ends_with("/calls");
-    let headers = parts.headers.iter().map(|(name, value)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    });
-    let headers = headers.collect();
+    let headers = crate::headers::read(&parts.headers);
     let request = Request { id: RequestId(0), method, uri: path, headers, body };
     let rig = {
         let board = board.lock().unwrap_or_else(PoisonError::into_inner);

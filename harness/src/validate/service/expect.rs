@@ -9,6 +9,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use callrig_signaling::http::Headers;
 use serde_json::Value;
 
 /// What is looked at.
@@ -17,7 +18,7 @@ pub struct Seen {
     /// Of an answer.
     pub status: Option<u16>,
     /// Of an answer or a notification.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// Of an answer as `body`; of a notification its item, without a name.
     pub body: Value,
     /// The notification as a whole.
@@ -32,8 +33,7 @@ impl Seen {
     /// The first header of this name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+        self.headers.get(name)
     }
 
     fn claims(&self) -> Value {
@@ -385,7 +385,7 @@ mod tests {
     fn seen() -> Seen {
         Seen {
             status: Some(202),
-            headers: vec![("Location".into(), "https://x.test/calls/7/operations/8".into())],
+            headers: [("Location", "https://x.test/calls/7/operations/8")].into(),
             body: json!({
                 "status": "running", "n": 3, "none": null, "yes": true,
                 "@odata.type": "#microsoft.graph.playPromptOperation",

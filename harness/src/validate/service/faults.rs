@@ -5,6 +5,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
+use callrig_signaling::http::Headers;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -111,15 +112,15 @@ fn items(body: &Value) -> Vec<&Value> {
 /// What is done to a message, beside being lost (`lose`, `lose again` from the second on),
 /// coming `twice`, changing places with the next (`swap`) or `never`: `status 200`, `drop body/location`, `set body/state "x"`,
 /// `rename body/a b`, `drop header Location`, `set header X y`.
-fn change(text: &str, status: &mut u16, headers: &mut Vec<(String, String)>, body: &mut Value) {
+fn change(text: &str, status: &mut u16, headers: &mut Headers, body: &mut Value) {
     let words: Vec<&str> = text.splitn(3, ' ').collect();
     match words.as_slice() {
         ["status", wanted] => *status = wanted.parse().unwrap_or(*status),
-        ["drop", "header", name] => headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name)),
+        ["drop", "header", name] => headers.remove(name),
         ["set", "header", rest] => {
             if let Some((name, value)) = rest.split_once(' ') {
-                headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
-                headers.push((name.to_owned(), value.to_owned()));
+                headers.remove(name);
+                headers.push(name, value);
             }
         }
         ["empty"] => *body = Value::Null,

@@ -5,6 +5,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use callrig_signaling::http::Headers;
 use serde_json::Value;
 
 /// A request as it is to be sent.
@@ -15,7 +16,7 @@ pub struct Ask {
     /// Path and query.
     pub path: String,
     /// Header lines.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// Its body, if it has one.
     pub body: Option<String>,
 }
@@ -26,7 +27,7 @@ pub struct Answer {
     /// Its status.
     pub status: u16,
     /// Its header lines.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// Its body; what is no JSON as a text.
     pub body: Value,
 }
@@ -39,7 +40,7 @@ pub struct Told {
     /// Where to.
     pub path: String,
     /// Its header lines.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     /// Its body; what is no JSON as a text.
     pub body: Value,
 }
@@ -48,7 +49,7 @@ pub struct Told {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Conduct {
     /// Answers with this status, these headers.
-    Answer(u16, Vec<(String, String)>),
+    Answer(u16, Headers),
     /// Says nothing.
     Never,
     /// Closes the connection.

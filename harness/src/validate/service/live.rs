@@ -139,7 +139,7 @@ impl Live {
     fn command(&self, ask: &Ask) -> Result<Answer, String> {
         let mut ask = ask.clone();
         if let Some(token) = &self.subject.rig_token {
-            ask.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+            ask.headers.push("Authorization", &format!("Bearer {token}"));
         }
         self.send(self.subject.rig.as_deref().unwrap_or_default(), &ask)
     }
@@ -175,10 +175,7 @@ impl Live {
         }
         let mut response = request.send().await.map_err(|error| explain(&error))?;
         let status = response.status().as_u16();
-        let headers = response.headers().iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
-        let headers = headers.collect();
+        let headers = crate::headers::read(response.headers());
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| explain(&error))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -218,12 +215,11 @@ impl Case {
     fn remember(&mut self, ask: &Ask, answer: &Answer) {
         let is_new = answer.status == 201 && ask.path.ends_with("/calls");
         if let Some(id) = answer.body["id"].as_str().filter(|_| is_new) {
-            let is_ours =
-                |(name, _): &&(String, String)| name.eq_ignore_ascii_case("authorization");
+            let own = ask.headers.get("authorization").map(|token| ("Authorization", token));
             self.calls.push(Ask {
                 method: "DELETE".to_owned(),
                 path: format!("{}/{id}", ask.path),
-                headers: ask.headers.iter().filter(is_ours).cloned().collect(),
+                headers: own.into_iter().collect(),
                 body: None,
             });
         }

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use callrig_media::description::Description;
 use callrig_media::transport::sdp;
+use callrig_signaling::http::Headers;
 use serde_json::{Value, json};
 
 use super::expect::{Expectation, Seen, walk};
@@ -308,22 +309,16 @@ impl Player<'_> {
         Ok(Ok(seen))
     }
 
-    fn headers(
-        &mut self,
-        by: &str,
-        headers: &[(String, String)],
-        has_body: bool,
-    ) -> Result<Vec<(String, String)>, Stop> {
-        let named = |name: &str| headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
-        let mut list: Vec<(String, String)> = Vec::new();
-        if has_body && !named("content-type") {
-            list.push(("Content-Type".into(), "application/json".into()));
+    fn headers(&mut self, by: &str, headers: &Headers, has_body: bool) -> Result<Headers, Stop> {
+        let mut list = Headers::new();
+        if has_body && headers.get("content-type").is_none() {
+            list.push("Content-Type", "application/json");
         }
-        if by != "nobody" && !named("authorization") {
+        if by != "nobody" && headers.get("authorization").is_none() {
             let token = self.token(by)?;
-            list.push(("Authorization".into(), format!("Bearer {token}")));
+            list.push("Authorization", &format!("Bearer {token}"));
         }
-        list.extend(headers.iter().map(|(name, value)| (name.clone(), self.fill(value))));
+        list.extend(headers.iter().map(|(name, value)| (name, self.fill(value))));
         Ok(list)
     }
 
@@ -347,7 +342,7 @@ impl Player<'_> {
         let ask = Ask {
             method: "POST".into(),
             path: format!("/{}/oauth2/v2.0/token", word("tenant")),
-            headers: vec![("Content-Type".into(), "application/x-www-form-urlencoded".into())],
+            headers: [("Content-Type", "application/x-www-form-urlencoded")].into(),
             body: Some(form),
         };
         let refuse = |why: String| Stop::Cannot(format!("the token endpoint gave no token: {why}"));
@@ -382,7 +377,7 @@ impl Player<'_> {
         };
         let at = told.at.as_secs_f64();
         let mut headers = told.headers;
-        headers.push((":path".to_owned(), told.path.clone()));
+        headers.push(":path", &told.path);
         let shown = format!("<- POST {} at {at:.3} s\n{}", told.path, cut(&told.body.to_string()));
         for body in items {
             let seen = Seen {
@@ -474,12 +469,12 @@ fn absolute(path: &str) -> String {
 fn conduct(text: &str) -> Result<(Conduct, Option<u32>), String> {
     let mut words = text.split_whitespace();
     let first = words.next().unwrap_or_default();
-    let mut headers = Vec::new();
+    let mut headers = Headers::new();
     let mut count = None;
     for word in words {
         match word.parse() {
             Ok(number) => count = Some(number),
-            Err(_) => headers.push(("Location".to_owned(), word.to_owned())),
+            Err(_) => headers.push("Location", word),
         }
     }
     let conduct = match first {

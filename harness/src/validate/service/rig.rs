@@ -44,7 +44,7 @@ fn command(
     path: String,
     body: Option<&Value>,
 ) -> Result<Value, String> {
-    let headers = body.map(|_| ("Content-Type".to_owned(), "application/json".to_owned()));
+    let headers = body.map(|_| ("Content-Type", "application/json"));
     let ask = Ask {
         method: method.to_owned(),
         path,

@@ -5,6 +5,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use callrig_signaling::http::Headers;
 use serde::Deserialize;
 
 use super::expect::Expectation;
@@ -73,7 +74,7 @@ pub enum Deed {
         /// Who asks: the app, or what [`super::ground`] knows besides.
         by: String,
         /// Further headers.
-        headers: Vec<(String, String)>,
+        headers: Headers,
         /// Its body.
         body: Option<String>,
     },
@@ -260,7 +261,7 @@ fn deed(text: &StepText, row: &Row) -> Result<(Deed, Duration), String> {
     let asked = asks.into_iter().filter_map(|(method, path)| Some((method, path.as_ref()?)));
     let mut deeds: Vec<(Deed, Duration)> = asked
         .map(|(method, path)| {
-            let headers = text.headers.iter().map(|(name, value)| (name.clone(), filled(value)));
+            let headers = text.headers.iter().map(|(name, value)| (name, filled(value)));
             let ask = Deed::Ask {
                 method: method.to_owned(),
                 path: filled(path),

@@ -14,7 +14,7 @@ use callrig_signaling::auth::{SigningKey, Tokens};
 use callrig_signaling::event::Event;
 use callrig_signaling::exchange::{Input, Output};
 use callrig_signaling::graph::Tone;
-use callrig_signaling::http::{Failure, Method, Request, RequestId, Response};
+use callrig_signaling::http::{Failure, Headers, Method, Request, RequestId, Response};
 use callrig_signaling::id::{AppId, CallId, LegId, UserId};
 use callrig_signaling::service::directory::{App, Consent, Permission, Tenant, User};
 use callrig_signaling::service::{
@@ -272,7 +272,7 @@ fn id_of(who: &str) -> Result<UserId, PeopleError> {
 }
 
 fn usual() -> Conduct {
-    Conduct::Answer(202, Vec::new())
+    Conduct::Answer(202, Headers::new())
 }
 
 fn json(body: &[u8]) -> Value {

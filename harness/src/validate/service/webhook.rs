@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
+use callrig_signaling::http::Headers;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -84,7 +85,7 @@ impl Mailbox {
 }
 
 fn usual() -> Conduct {
-    Conduct::Answer(202, Vec::new())
+    Conduct::Answer(202, Headers::new())
 }
 
 /// The listener.
@@ -151,11 +152,11 @@ impl Webhook {
         let path = parts.uri.path().to_owned();
         if parts.method == hyper::Method::GET {
             let (status, content) = sound::file(&path);
-            return Ok(response(status, &[], content));
+            return Ok(response(status, &Headers::new(), content));
         }
         let body = match Limited::new(body, NOTIFICATION_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
-            Err(_) => return Ok(response(413, &[], Bytes::new())),
+            Err(_) => return Ok(response(413, &Headers::new(), Bytes::new())),
         };
         let name = path.split('/').find(|word| !word.is_empty()).unwrap_or_default();
         let mailbox = {
@@ -163,12 +164,11 @@ impl Webhook {
             boxes.get(name).cloned()
         };
         // Of a case that is over: nobody wants to know.
-        let Some(mailbox) = mailbox else { return Ok(response(202, &[], Bytes::new())) };
-        let headers = parts.headers.iter().map(|(name, value)| {
-            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-        });
-        let told =
-            Told { at: mailbox.elapsed(), path, headers: headers.collect(), body: json(&body) };
+        let Some(mailbox) = mailbox else {
+            return Ok(response(202, &Headers::new(), Bytes::new()));
+        };
+        let headers = crate::headers::read(&parts.headers);
+        let told = Told { at: mailbox.elapsed(), path, headers, body: json(&body) };
         match mailbox.take(told) {
             Conduct::Answer(status, headers) => Ok(response(status, &headers, Bytes::new())),
             Conduct::Close => Err(io::ErrorKind::ConnectionAborted.into()),
@@ -180,11 +180,7 @@ impl Webhook {
     }
 }
 
-fn response(
-    status: u16,
-    headers: &[(String, String)],
-    body: Bytes,
-) -> hyper::Response<Full<Bytes>> {
+fn response(status: u16, headers: &Headers, body: Bytes) -> hyper::Response<Full<Bytes>> {
     let mut builder = hyper::Response::builder().status(status);
     for (name, value) in headers {
         builder = builder.header(name, value);

@@ -1,5 +1,5 @@
-//! The UDP sockets of one thread: one for each address that media is expected at. The
-//! thread sleeps here, until a datagram comes, its inbox is filled, or time is up. What has
+//! The UDP sockets of one actor: one for each address that media is expected at. Its thread
+//! sleeps here, until a datagram comes, its inbox is filled, or time is up. What has
 //! come is taken many datagrams at a time, and a run of datagrams from one address to
 //! another leaves at once, cut up by the kernel, where the kernel can (`recvmmsg`, GRO, GSO).
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use callrig_media::datagram::Datagram;
 use mio::net::UdpSocket;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use slab::Slab;
 
@@ -55,8 +55,7 @@ pub struct Counts {
 /// The sockets of one thread.
 #[derive(Debug)]
 pub struct Sockets {
-    poll: Poll,
-    events: Events,
+    registry: Registry,
     open: Slab<Open>,
     by_address: HashMap<SocketAddr, usize>,
     ready: VecDeque<usize>,
@@ -64,6 +63,26 @@ pub struct Sockets {
     taking: Taking,
     run: Vec<u8>,
     counts: Counts,
+}
+
+/// What a thread sleeps in until something comes to its sockets, and what woke it.
+#[derive(Debug)]
+pub struct Sleeper {
+    poll: Poll,
+    events: Events,
+}
+
+impl Sleeper {
+    /// Sleeps, at most so long, until something has come.
+    ///
+    /// # Errors
+    /// The system's poll fails: nothing can go on.
+    pub fn sleep(&mut self, most: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, most) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Where datagrams are put.
@@ -83,16 +102,15 @@ struct Open {
 }
 
 impl Sockets {
-    /// No sockets yet, and what wakes the thread that waits for them.
+    /// No sockets yet, what their thread sleeps in, and what wakes it.
     ///
     /// # Errors
     /// The system has no more descriptors.
-    pub fn new() -> io::Result<(Self, Arc<Waker>)> {
+    pub fn new() -> io::Result<(Self, Sleeper, Arc<Waker>)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let sockets = Self {
-            poll,
-            events: Events::with_capacity(EVENTS),
+            registry: poll.registry().try_clone()?,
             open: Slab::new(),
             by_address: HashMap::new(),
             ready: VecDeque::new(),
@@ -105,7 +123,7 @@ impl Sockets {
             run: Vec::new(),
             counts: Counts::default(),
         };
-        Ok((sockets, waker))
+        Ok((sockets, Sleeper { poll, events: Events::with_capacity(EVENTS) }, waker))
     }
 
     /// Receives at an address from now on; port 0 asks the system for a free one. Says
@@ -128,7 +146,7 @@ impl Sockets {
         let mut socket = UdpSocket::from_std(socket.into());
         let address = socket.local_addr()?;
         let entry = self.open.vacant_entry();
-        self.poll.registry().register(&mut socket, Token(entry.key()), Interest::READABLE)?;
+        self.registry.register(&mut socket, Token(entry.key()), Interest::READABLE)?;
         self.by_address.insert(address, entry.key());
         entry.insert(Open { socket, state, address, ready: false });
         Ok(address)
@@ -140,7 +158,7 @@ impl Sockets {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn listen(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        self.streams.listen(address, self.poll.registry())
+        self.streams.listen(address, &self.registry)
     }
 
     /// Receives no more at an address.
@@ -148,7 +166,7 @@ impl Sockets {
         if let Some(key) = self.by_address.remove(&address) {
             let mut open = self.open.remove(key);
             // Closing the descriptor takes it out of the poll anyway.
-            let _ = self.poll.registry().deregister(&mut open.socket);
+            let _ = self.registry.deregister(&mut open.socket);
         }
     }
 
@@ -170,23 +188,16 @@ impl Sockets {
         self.counts
     }
 
-    /// Waits, at most for `timeout`, and takes what has come. Each socket has its turn.
-    ///
-    /// # Errors
-    /// The system's poll fails: nothing can go on.
-    pub fn receive(
-        &mut self,
-        timeout: Option<Duration>,
-        into: &mut Vec<Datagram>,
-    ) -> io::Result<()> {
-        let idle = self.ready.is_empty() && self.streams.ready.is_empty();
-        let timeout = if idle { timeout } else { Some(Duration::ZERO) };
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
-        for event in &self.events {
-            if self.streams.wake(event.token(), self.poll.registry()) {
+    /// Whether something has come that nobody has taken yet.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        !self.ready.is_empty() || !self.streams.ready.is_empty()
+    }
+
+    /// Takes what has come. Each socket has its turn.
+    pub fn receive(&mut self, woken: &Sleeper, into: &mut Vec<Datagram>) {
+        for event in &woken.events {
+            if self.streams.wake(event.token(), &self.registry) {
                 continue;
             }
             let Token(key) = event.token();
@@ -204,8 +215,7 @@ impl Sockets {
                 open.ready = false;
             }
         }
-        self.streams.receive(self.poll.registry(), &mut self.counts, into);
-        Ok(())
+        self.streams.receive(&self.registry, &mut self.counts, into);
     }
 
     /// Sends each datagram from the socket at its source, or by the connection between its
@@ -317,17 +327,23 @@ fn drain(open: &Open, taking: &mut Taking, counts: &mut Counts, into: &mut Vec<D
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
 
     const ANY: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-    fn receive(sockets: &mut Sockets, count: usize) -> Vec<Datagram> {
+    pub(in super::super) fn receive(
+        sockets: &mut Sockets,
+        sleeper: &mut Sleeper,
+        count: usize,
+    ) -> Vec<Datagram> {
         let mut arrived = Vec::new();
         for _ in 0..200 {
-            sockets.receive(Some(Duration::from_millis(50)), &mut arrived).expect("it polls");
+            let more = sockets.has_more().then_some(Duration::ZERO);
+            sleeper.sleep(more.or(Some(Duration::from_millis(50)))).expect("it polls");
+            sockets.receive(sleeper, &mut arrived);
             if arrived.len() >= count {
                 break;
             }
@@ -337,7 +353,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_from_one_address_arrives_at_the_other_whole_and_in_order() {
-        let (mut sockets, _waker) = Sockets::new().expect("a poll");
+        let (mut sockets, mut sleeper, _waker) = Sockets::new().expect("a poll");
         let one = sockets.open(ANY).expect("a port");
         let other = sockets.open(ANY).expect("a port");
         let datagram = |byte: u8| Datagram {
@@ -349,13 +365,13 @@ mod tests {
         let expected = batch.clone();
         sockets.send(&mut batch);
         assert!(batch.is_empty());
-        assert_eq!(receive(&mut sockets, 150), expected);
+        assert_eq!(receive(&mut sockets, &mut sleeper, 150), expected);
         assert_eq!((sockets.counts().sent, sockets.counts().received), (150, 150));
     }
 
     #[test]
     fn what_is_too_large_or_from_nowhere_is_counted() {
-        let (mut sockets, _waker) = Sockets::new().expect("a poll");
+        let (mut sockets, mut sleeper, _waker) = Sockets::new().expect("a poll");
         let one = sockets.open(ANY).expect("a port");
         let other = sockets.open(ANY).expect("a port");
         let sized = |length: usize, source| Datagram {
@@ -370,7 +386,7 @@ mod tests {
             sized(1, nowhere),
         ];
         sockets.send(&mut batch);
-        let arrived = receive(&mut sockets, 1);
+        let arrived = receive(&mut sockets, &mut sleeper, 1);
         assert_eq!(arrived.len(), 1);
         assert_eq!(arrived[0].payload.len(), DATAGRAM_BYTES_MAX);
         assert_eq!((sockets.counts().too_large, sockets.counts().unroutable), (1, 1));
@@ -408,7 +424,7 @@ mod tests {
 
     #[test]
     fn bursts_to_several_places_arrive_whole_and_in_order() {
-        let (mut sockets, _waker) = Sockets::new().expect("a poll");
+        let (mut sockets, mut sleeper, _waker) = Sockets::new().expect("a poll");
         let one = sockets.open(ANY).expect("a port");
         let others = [sockets.open(ANY).expect("a port"), sockets.open(ANY).expect("a port")];
         let mut batch: Vec<_> = (0..60_usize)
@@ -421,7 +437,7 @@ mod tests {
         let expected = batch.clone();
         sockets.send(&mut batch);
         assert_eq!(sockets.counts().sent, 60);
-        let arrived = receive(&mut sockets, 60);
+        let arrived = receive(&mut sockets, &mut sleeper, 60);
         for other in others {
             let to = |datagrams: &[Datagram]| -> Vec<Datagram> {
                 datagrams.iter().filter(|d| d.destination == other).cloned().collect()
@@ -432,7 +448,7 @@ mod tests {
 
     #[test]
     fn a_closed_address_can_be_opened_again() {
-        let (mut sockets, _waker) = Sockets::new().expect("a poll");
+        let (mut sockets, _sleeper, _waker) = Sockets::new().expect("a poll");
         let address = sockets.open(ANY).expect("a port");
         assert_eq!(
             sockets.open(address).map_err(|error| error.kind()),
@@ -445,11 +461,12 @@ mod tests {
 
     #[test]
     fn a_thread_that_waits_is_woken() {
-        let (mut sockets, waker) = Sockets::new().expect("a poll");
+        let (mut sockets, mut sleeper, waker) = Sockets::new().expect("a poll");
         let began = std::time::Instant::now();
         waker.wake().expect("it can be woken");
         let mut arrived = Vec::new();
-        sockets.receive(Some(Duration::from_secs(20)), &mut arrived).expect("it polls");
+        sleeper.sleep(Some(Duration::from_secs(20))).expect("it polls");
+        sockets.receive(&sleeper, &mut arrived);
         assert!(arrived.is_empty() && began.elapsed() < Duration::from_secs(10));
     }
 }

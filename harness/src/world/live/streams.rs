@@ -282,6 +282,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::super::sockets::Sockets;
+    use super::super::sockets::tests::receive;
     use super::*;
 
     const ANY: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -290,20 +291,9 @@ mod tests {
         [&(payload.len() as u16).to_be_bytes()[..], payload].concat()
     }
 
-    fn receive(sockets: &mut Sockets, count: usize) -> Vec<Datagram> {
-        let mut arrived = Vec::new();
-        for _ in 0..100 {
-            sockets.receive(Some(Duration::from_millis(20)), &mut arrived).expect("it polls");
-            if arrived.len() >= count {
-                break;
-            }
-        }
-        arrived
-    }
-
     #[test]
     fn datagrams_come_whole_however_they_are_cut_and_go_back_the_same_way() {
-        let (mut sockets, _waker) = Sockets::new().expect("a poll");
+        let (mut sockets, mut sleeper, _waker) = Sockets::new().expect("a poll");
         let here = sockets.listen(ANY).expect("a port");
         let mut peer = TcpStream::connect(here).expect("somebody listens");
         peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
@@ -312,7 +302,7 @@ mod tests {
         for piece in sent.chunks(7) {
             peer.write_all(piece).expect("it is open");
         }
-        let arrived = receive(&mut sockets, 3);
+        let arrived = receive(&mut sockets, &mut sleeper, 3);
         let lengths: Vec<_> = arrived.iter().map(|datagram| datagram.payload.len()).collect();
         assert_eq!(lengths, [30, 1_200, 1_200]);
         assert_eq!(arrived[0].destination, here);
@@ -327,7 +317,7 @@ mod tests {
         peer.read_exact(&mut read).expect("it comes");
         assert_eq!(read.to_vec(), [framed(&[7; 500]), framed(&[8; 500])].concat());
         drop(peer);
-        receive(&mut sockets, 1);
+        receive(&mut sockets, &mut sleeper, 1);
         sockets.send(&mut vec![back(9)]);
         assert_eq!(sockets.counts().unroutable, 1, "nobody is there any more");
     }
@@ -335,12 +325,12 @@ mod tests {
     #[test]
     fn who_does_not_begin_with_a_check_or_states_too_much_is_let_go() {
         for wrong in [framed(&[0x80; 40]), vec![0xff, 0xff, 0, 1], b"GET / HTTP/1.1\r\n".to_vec()] {
-            let (mut sockets, _waker) = Sockets::new().expect("a poll");
+            let (mut sockets, mut sleeper, _waker) = Sockets::new().expect("a poll");
             let here = sockets.listen(ANY).expect("a port");
             let mut peer = TcpStream::connect(here).expect("somebody listens");
             peer.write_all(&wrong).expect("it is open");
             peer.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
-            assert_eq!(receive(&mut sockets, 1), []);
+            assert_eq!(receive(&mut sockets, &mut sleeper, 1), []);
             // Closed, or reset where something of it was not read.
             assert!(matches!(peer.read(&mut [0; 8]), Ok(0) | Err(_)), "{wrong:?}");
         }

@@ -74,11 +74,11 @@ pub(super) fn apply(change: &AskChange, request: &mut Request) {
         }
         AskChange::Method(method) => request.method = *method,
         AskChange::NoHeader(name) => {
-            request.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+            request.headers.remove(name);
         }
         AskChange::Header(name, value) => {
-            request.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
-            request.headers.push(((*name).to_owned(), (*value).to_owned()));
+            request.headers.remove(name);
+            request.headers.push(name, value);
         }
         AskChange::Body(text) => request.body = Bytes::from_static(text.as_bytes()),
         AskChange::NoMember(pointer) => edit(request, |body| remove(body, pointer)),

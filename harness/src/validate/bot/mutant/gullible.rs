@@ -88,8 +88,8 @@ pub(super) fn make_good(request: &mut Request) {
         "tid": super::super::rig::TENANT,
     });
     let token = simulate::setup(Seed::new(1)).key.sign(&claims);
-    request.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("Authorization"));
-    request.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
+    request.headers.remove("Authorization");
+    request.headers.push("Authorization", &format!("Bearer {token}"));
 }
 
 fn read(part: Option<&str>) -> Value {

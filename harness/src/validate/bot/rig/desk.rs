@@ -3,7 +3,7 @@
 
 use callrig_media::time::Instant;
 use callrig_signaling::exchange;
-use callrig_signaling::http::{Failure, Method, Request, RequestId, Response};
+use callrig_signaling::http::{Failure, Headers, Method, Request, RequestId, Response};
 use core::time::Duration;
 use serde_json::json;
 
@@ -157,11 +157,11 @@ impl Rig {
         };
         let body = about.write(what.body);
         let authorization = self.authorization(what.token, unix);
-        let mut headers = vec![
-            ("Content-Type".to_owned(), "application/json".to_owned()),
-            ("User-Agent".to_owned(), "Microsoft-Skype/3.0,(Calling/1.0)".to_owned()),
-        ];
-        headers.extend(authorization.map(|value| ("Authorization".to_owned(), value)));
+        let mut headers = Headers::from([
+            ("Content-Type", "application/json"),
+            ("User-Agent", "Microsoft-Skype/3.0,(Calling/1.0)"),
+        ]);
+        headers.extend(authorization.map(|value| ("Authorization", value)));
         let request = Request {
             id: RequestId(0),
             method: Method::Post,
@@ -186,7 +186,7 @@ impl Rig {
             id: RequestId(0),
             method: Method::Post,
             uri: format!("{scheme}://{host}{path}"),
-            headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
+            headers: [("Content-Type", "application/json")].into(),
             body: body.to_owned().into(),
         }
     }
@@ -201,12 +201,11 @@ fn is_about(on: On, kinds: &[Kind]) -> bool {
 }
 
 fn instead(status: u16, header: Option<(&str, &str)>, code: &str) -> Response {
-    let mut headers: Vec<_> =
-        header.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut headers: Headers = header.into_iter().collect();
     let body = match code {
         "" => bytes::Bytes::new(),
         code => {
-            headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+            headers.push("Content-Type", "application/json");
             let message = "This answer is part of a test.";
             json!({ "error": { "code": code, "message": message } }).to_string().into()
         }

@@ -3,7 +3,7 @@
 
 use callrig_media::time::Instant;
 use callrig_signaling::exchange;
-use callrig_signaling::http::{Method, Request, RequestId, Response};
+use callrig_signaling::http::{Headers, Method, Request, RequestId, Response};
 use callrig_signaling::id::{AppId, UserId};
 use callrig_signaling::service::Destination;
 use serde_json::Value;
@@ -56,9 +56,9 @@ impl Rig {
         body: String,
     ) -> Option<Value> {
         let id = RequestId(INSIDE + self.next_number());
-        let mut headers = vec![(header.0.to_owned(), header.1.to_owned())];
+        let mut headers = Headers::from([header]);
         if header.0 != "Content-Type" {
-            headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
+            headers.push("Content-Type", "application/json");
         }
         let uri = format!("{}{path}", self.setup.base);
         let request = Request { id, method: Method::Post, uri, headers, body: body.into() };
