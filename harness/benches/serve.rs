@@ -30,6 +30,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, oneshot};
 
+/// As the command has it.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const APP: &str = "11111111-1111-4111-8111-111111111111";
 const ANN: &str = "22222222-2222-4222-8222-222222222222";
 const TENANT: &str = "33333333-3333-4333-8333-333333333333";

@@ -15,6 +15,10 @@ use callrig::stage::{self, Stage};
 use callrig::subject::{About, Subject, offer};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
+/// As the command has it.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SECONDS: u64 = 60;
 
 /// Opus-sized packets each 20 ms.

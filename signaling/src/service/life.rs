@@ -218,15 +218,14 @@ impl Service {
         let resource = format!("/communications/calls/{id}{path}");
         shown.other.insert("@odata.id".into(), resource.into());
         shown.other.insert("@odata.etag".into(), format!("W/\"{}\"", call.version).into());
-        let data = serde_json::to_value(shown).expect("the API's types have string keys");
         self.say(Event::OperationEnded { call: id, operation, kind, status, result });
         if fault::is(Fault::PromptEndLost) && kind == Kind::PlayPrompt {
             return;
         }
         if fault::is(Fault::OperationEndsTwice) {
-            self.notify(now, id, ChangeType::Deleted, &path, data.clone());
+            self.notify(now, id, ChangeType::Deleted, &path, &shown);
         }
-        self.notify(now, id, ChangeType::Deleted, &path, data);
+        self.notify(now, id, ChangeType::Deleted, &path, &shown);
     }
 
     /// A peer-to-peer conversation is over: its sessions end while their legs are still

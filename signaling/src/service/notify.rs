@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use callrig_media::time::Instant;
 use rand::RngExt as _;
+use serde::Serialize;
 use serde_json::Value;
 
 pub(super) use super::uris::uri_allowed;
@@ -37,6 +38,14 @@ struct Pending {
     made: Instant,
     /// The bot's answer decides over this participant.
     joining: Option<LegId>,
+}
+
+/// A change, written down.
+struct Told {
+    item: Bytes,
+    legacy: Option<Bytes>,
+    /// Of the call, where somebody asks.
+    state: Option<String>,
 }
 
 impl Pending {
@@ -162,54 +171,61 @@ impl Service {
         call: CallId,
         change: ChangeType,
         path: &str,
-        data: Value,
+        data: &impl Serialize,
     ) {
-        self.post(now, call, change, path, data, None);
+        let told = self.told(call, change, path, data);
+        self.post(now, call, told, None);
     }
 
     /// Asks the bot about a participant who joins; its answer comes in the response.
-    pub(super) fn notify_joining(&mut self, now: Instant, call: CallId, data: Value, leg: LegId) {
-        self.post(now, call, ChangeType::Updated, "", data, Some(leg));
+    pub(super) fn notify_joining(&mut self, now: Instant, call: CallId, data: &Value, leg: LegId) {
+        let told = self.told(call, ChangeType::Updated, "", data);
+        self.post(now, call, told, Some(leg));
     }
 
-    fn post(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        change: ChangeType,
-        path: &str,
-        data: Value,
-        joining: Option<LegId>,
-    ) {
+    /// A change as it is told. Only where a quirk of deployments looks into it is it more than
+    /// written down.
+    fn told(&self, call: CallId, change: ChangeType, path: &str, data: &impl Serialize) -> Told {
+        let rule = &self.config.delivery;
+        let is_new_call = path.is_empty() && change == ChangeType::Created;
+        let legacy = rule.legacy_first && is_new_call;
+        let url = format!("/communications/calls/{call}{path}");
+        let mut item = wire::Item {
+            odata_type: CommsNotification::TYPE,
+            change_type: change,
+            resource_url: Some(&url).filter(|_| !fault::is(Fault::ResourceUnnamed)),
+            resource: &format!("/app/calls/{call}{path}"),
+            resource_data: data,
+        };
+        if !(legacy || rule.quirks.pascal_case || rule.quirks.established_first) {
+            return Told { item: item.written(), legacy: None, state: None };
+        }
+        let mut data = serde_json::to_value(data).expect("the API's types have string keys");
+        let state = data["state"].as_str().filter(|_| path.is_empty()).map(str::to_owned);
+        let legacy = legacy.then(|| wire::legacy_incoming(&data));
+        if rule.quirks.pascal_case {
+            let mut text = item.change_type.to_string();
+            wire::capitalise(&mut text);
+            // As it is written: reading it back would bring the usual spelling.
+            item.change_type = ChangeType::Other(text);
+            wire::in_pascal_case(&mut data);
+        }
+        Told { item: item.with(&data).written(), legacy, state }
+    }
+
+    fn post(&mut self, now: Instant, call: CallId, told: Told, joining: Option<LegId>) {
         let Some(held) = self.calls.get(&call) else { return };
         let uri = held.callback_uri.clone();
         let rule = &self.config.delivery;
         let (backlog_max, hold) = (rule.backlog_max, rule.quirks.established_first);
-        let state = data["state"].as_str().map(str::to_owned);
-        let is_new_call = path.is_empty() && change == ChangeType::Created;
-        let legacy = (rule.legacy_first && is_new_call).then(|| wire::legacy_incoming(&data));
-        let mut item = CommsNotification {
-            change_type: Some(change),
-            resource_url: Some(format!("/communications/calls/{call}{path}")),
-            resource: Some(format!("/app/calls/{call}{path}")),
-            resource_data: Some(data),
-            ..CommsNotification::typed()
-        };
-        if rule.quirks.pascal_case {
-            in_pascal_case(&mut item);
-        }
-        if fault::is(Fault::ResourceUnnamed) {
-            item.resource_url = None;
-        }
-        let item = serde_json::to_vec(&item).expect("the API's types have string keys").into();
+        let Told { item, legacy, state } = told;
         let Some(outbox) = self.outboxes.get_mut(&call).filter(|outbox| !outbox.closed) else {
             return;
         };
         outbox.made += 1;
         let sequence = outbox.made;
         let pending = Pending { sequence, uri, item, legacy, made: now, joining };
-        let state = state.as_deref().filter(|_| path.is_empty());
-        outbox.push(pending, state, hold);
+        outbox.push(pending, state.as_deref(), hold);
         let waiting = outbox.queue.len();
         if waiting > backlog_max {
             outbox.queue.clear();
@@ -393,18 +409,5 @@ impl Service {
         } else {
             self.outboxes.remove(&call);
         }
-    }
-}
-
-/// Writes every member of an enumeration as C# names it.
-fn in_pascal_case(item: &mut CommsNotification) {
-    if let Some(change) = &item.change_type {
-        let mut text = change.to_string();
-        wire::capitalise(&mut text);
-        // As it is written: reading it back would bring the usual spelling.
-        item.change_type = Some(ChangeType::Other(text));
-    }
-    if let Some(data) = item.resource_data.as_mut() {
-        wire::in_pascal_case(data);
     }
 }

@@ -105,7 +105,7 @@ impl Service {
             } else {
                 whole.get_or_insert_with(|| array(all.iter().map(|(_, shown)| shown))).clone()
             };
-            self.notify(now, call, ChangeType::Updated, "/participants", data);
+            self.notify(now, call, ChangeType::Updated, "/participants", &data);
         }
     }
 

@@ -165,8 +165,7 @@ impl Service {
         let resource = format!("/communications/calls/{id}{path}");
         shown.other.insert("@odata.id".into(), resource.into());
         shown.other.insert("@odata.etag".into(), format!("W/\"{version}\"").into());
-        let data = serde_json::to_value(shown).expect("the API's types have string keys");
-        self.notify(now, id, ChangeType::Updated, &path, data);
+        self.notify(now, id, ChangeType::Updated, &path, &shown);
     }
 
     fn transfer_operation(&self, id: CallId) -> Option<OperationId> {

@@ -56,8 +56,7 @@ impl Service {
         shape(&mut shown);
         shown.other.insert("@odata.id".into(), format!("/communications/calls/{id}").into());
         shown.other.insert("@odata.etag".into(), format!("W/\"{}\"", call.version).into());
-        let data = serde_json::to_value(shown).expect("the API's types have string keys");
-        self.notify(now, id, change, "", data);
+        self.notify(now, id, change, "", &shown);
     }
 
     /// Whether the conference is written down.

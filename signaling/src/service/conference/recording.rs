@@ -166,7 +166,7 @@ impl Service {
             "@odata.type": "#microsoft.graph.participantJoiningNotification",
             "call": shown
         });
-        self.notify_joining(now, call, data, observed);
+        self.notify_joining(now, call, &data, observed);
     }
 
     /// The bot's answer to that.
@@ -219,7 +219,7 @@ impl Service {
                     "participantId": leg.to_string(),
                     "call": { "@odata.type": graph::Call::TYPE, "id": call.to_string() }
                 });
-                self.notify(now, call, ChangeType::Updated, "", data);
+                self.notify(now, call, ChangeType::Updated, "", &data);
             }
             if self.recorder(call).is_some_and(|recorder| recorder.observed.is_empty()) {
                 self.end_call(now, call, &EndResult::nobody_left());

@@ -84,7 +84,7 @@ impl Service {
         let told: Vec<CallId> = joined.filter_map(super::Leg::call).filter(wants).collect();
         for call in told {
             let data = json!([shown(session)]);
-            self.notify(now, call, change.clone(), "/contentsharingsessions", data);
+            self.notify(now, call, change.clone(), "/contentsharingsessions", &data);
         }
     }
 

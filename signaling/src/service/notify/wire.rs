@@ -3,9 +3,42 @@
 //! PascalCase as builds of the C# SDK write them.
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::fault::{self, Fault};
+use crate::graph::ChangeType;
+
+/// Room for most items: that of a call among them.
+const ITEM_BYTES: usize = 1_536;
+
+/// An item of the envelope: a `commsNotification` around a resource that is not looked into.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Item<'a, D> {
+    #[serde(rename = "@odata.type")]
+    pub(super) odata_type: &'a str,
+    pub(super) change_type: ChangeType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) resource_url: Option<&'a String>,
+    pub(super) resource: &'a str,
+    pub(super) resource_data: &'a D,
+}
+
+impl<'a, D: Serialize> Item<'a, D> {
+    /// The same around another resource.
+    pub(super) fn with<E>(self, resource_data: &'a E) -> Item<'a, E> {
+        let Self { odata_type, change_type, resource_url, resource, .. } = self;
+        Item { odata_type, change_type, resource_url, resource, resource_data }
+    }
+
+    /// As JSON.
+    pub(super) fn written(&self) -> Bytes {
+        let mut bytes = Vec::with_capacity(ITEM_BYTES);
+        serde_json::to_writer(&mut bytes, self).expect("the API's types have string keys");
+        bytes.into()
+    }
+}
 
 /// The envelope around items that are JSON already.
 pub(super) fn envelope<'a>(items: impl Iterator<Item = &'a Bytes>) -> Bytes {
