@@ -243,6 +243,8 @@ pub fn perform(
 
 /// Tells the trace what to look at while it records.
 pub(crate) fn prepare(trace: &mut Trace, cast: Cast, subject: &Subject, stage: Stage) {
+    // A packet crosses twice, and leads to something that is said or heard.
+    trace.reserve(3 * subject.schedule.departures().len());
     // Whoever only passes sound on or plays prompts is not listened to.
     trace.ignore_sound_of(cast.platform);
     if stage.bot_decodes() == Decode::Everything

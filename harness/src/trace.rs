@@ -26,6 +26,9 @@ use crate::said::{Leg, Said};
 /// and no longer kept.
 pub const SAMPLES_MAX: usize = 3 * 3_600 * 48_000;
 
+/// For how many facts memory is taken before they are there: a recording may state anything.
+const FACTS_RESERVED_MAX: usize = 1 << 20;
+
 /// What happened, when.
 #[derive(Clone, Debug)]
 pub struct Fact {
@@ -324,6 +327,11 @@ impl Trace {
     #[must_use]
     pub fn end(&self) -> Instant {
         self.facts.last().map_or(Instant::ZERO, |fact| fact.at)
+    }
+
+    /// About so many facts are to come: their memory is taken once.
+    pub fn reserve(&mut self, facts: usize) {
+        self.facts.reserve(facts.min(FACTS_RESERVED_MAX));
     }
 
     /// Pictures will be compared by `critic`.

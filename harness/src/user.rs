@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use callrig_media::datagram::Datagram;
 use callrig_media::description::Description;
 use callrig_media::session::{self, Decode, Session};
-use callrig_media::time::{Epoch, Instant};
+use callrig_media::time::{Epoch, Instant, earlier};
 use callrig_signaling::id::{AppId, LegId, UserId};
 
 use crate::actor::{Actor, ActorId, Input, Output};
@@ -181,10 +181,8 @@ impl Actor for User {
         match &self.standing {
             Standing::Idle => Some(Instant::ZERO + self.config.ring_after),
             Standing::Talking(talk) => {
-                [talk.replay.poll_timeout(), talk.session.poll_timeout(), Some(talk.hang_up_at)]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let media = earlier(talk.replay.poll_timeout(), talk.session.poll_timeout());
+                earlier(media, Some(talk.hang_up_at))
             }
             Standing::Ringing | Standing::HangingUp | Standing::Over => None,
         }

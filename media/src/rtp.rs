@@ -6,6 +6,8 @@
 pub mod extension;
 pub mod sequence;
 
+use core::ops::Deref;
+
 use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -31,11 +33,33 @@ pub struct Header {
     /// Synchronisation source.
     pub ssrc: u32,
     /// Contributing sources.
-    pub csrcs: ArrayVec<u32, CSRCS_MAX>,
+    pub csrcs: Csrcs,
     /// The header extension.
     pub extensions: Extensions,
     /// Bytes of padding behind the payload, its length byte included.
     pub padding: u8,
+}
+
+/// Contributing sources. Few packets name any, and all are passed from hand to hand many
+/// times: here is only what leads to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Csrcs(Option<Box<ArrayVec<u32, CSRCS_MAX>>>);
+
+impl Deref for Csrcs {
+    type Target = [u32];
+
+    fn deref(&self) -> &[u32] {
+        self.0.as_deref().map_or(&[], ArrayVec::as_slice)
+    }
+}
+
+/// The first [`CSRCS_MAX`] of them.
+impl FromIterator<u32> for Csrcs {
+    fn from_iter<I: IntoIterator<Item = u32>>(sources: I) -> Self {
+        let mut sources = sources.into_iter().take(CSRCS_MAX).peekable();
+        let any = sources.peek().is_some();
+        Self(any.then(|| Box::new(sources.collect())))
+    }
 }
 
 impl Header {
@@ -71,7 +95,7 @@ impl Header {
         fixed[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
         fixed[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
         out.put_slice(&fixed);
-        for csrc in &self.csrcs {
+        for csrc in self.csrcs.iter() {
             out.put_u32(*csrc);
         }
     }
@@ -111,14 +135,12 @@ impl Packet {
             sequence_number: u16::from_be_bytes([fixed[2], fixed[3]]),
             timestamp: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
             ssrc: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
-            csrcs: ArrayVec::new(),
+            csrcs: Csrcs::default(),
             extensions: Extensions::default(),
             padding: (datagram.len() - layout.end) as u8,
         };
         let csrcs = &datagram[FIXED_HEADER_LENGTH..FIXED_HEADER_LENGTH + 4 * layout.csrcs];
-        for csrc in csrcs.as_chunks::<4>().0 {
-            header.csrcs.push(u32::from_be_bytes(*csrc));
-        }
+        header.csrcs = csrcs.as_chunks().0.iter().map(|csrc| u32::from_be_bytes(*csrc)).collect();
         if let Some((profile, start, end)) = layout.extension {
             header.extensions = Extensions::from_raw(profile, datagram.slice(start..end));
         }
@@ -277,7 +299,7 @@ mod tests {
         assert_eq!(packet.header.sequence_number, 0x1234);
         assert_eq!(packet.header.timestamp, 9);
         assert_eq!(packet.header.ssrc, 0xdead_beef);
-        assert_eq!(packet.header.csrcs.as_slice(), [7]);
+        assert_eq!(*packet.header.csrcs, [7]);
         assert_eq!(packet.header.extensions.get(1), Some(&[0xaa][..]));
         assert_eq!(packet.header.padding, 2);
         assert_eq!(&packet.payload[..], b"hi");

@@ -47,7 +47,7 @@ use crate::fault::{self, Fault};
 use crate::payload::h264::PacketizeError;
 use crate::rtp::{self, Demultiplexed, demultiplex};
 use crate::stats::Stats;
-use crate::time::{Epoch, Instant};
+use crate::time::{Epoch, Instant, earlier};
 use crate::transport::webrtc;
 
 /// So many times a source of ours changes its number because the peer has the same one;
@@ -225,9 +225,8 @@ impl Session {
             return None;
         }
         let below = self.secure.as_ref().and_then(|secure| secure.poll_timeout());
-        let due =
-            [self.receiver.poll_timeout(), self.sender.poll_timeout(), self.control.poll_timeout()];
-        due.into_iter().flatten().chain(below).min()
+        let media = earlier(self.receiver.poll_timeout(), self.sender.poll_timeout());
+        earlier(earlier(media, self.control.poll_timeout()), below)
     }
 
     fn split(&mut self) -> (&mut Control, Parts<'_>) {
@@ -458,15 +457,6 @@ impl Session {
     /// Gives a sound back, so that its memory is used again.
     pub fn recycle(&mut self, audio: Box<Audio>) {
         self.out.recycle(audio);
-    }
-}
-
-/// The earlier of two moments, of those that come at all.
-#[inline]
-fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
     }
 }
 

@@ -140,6 +140,16 @@ impl Epoch {
     }
 }
 
+/// The earlier of two moments, of those that come at all.
+#[inline]
+#[must_use]
+pub fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

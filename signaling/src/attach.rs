@@ -21,13 +21,13 @@ use callrig_media::session::{
     Config, ConfigError, Decode, Input, Output as SessionOutput, Session,
 };
 use callrig_media::stats::Stats;
-use callrig_media::time::{Epoch, Instant};
+use callrig_media::time::{Epoch, Instant, earlier};
 use callrig_media::transport::webrtc::Certificate;
 
 use crate::event::RelayDropReason;
 use crate::fault::{self, Fault};
 use crate::graph::{Modality, Tone};
-use crate::id::{ConversationId, LegId};
+use crate::id::{ConversationId, IdMap, LegId};
 
 pub mod blob;
 mod conference;
@@ -232,6 +232,8 @@ struct Open {
     relay: Option<Arc<relay::Relay>>,
     doing: Option<Doing>,
     room: room::Told,
+    /// When it wanted to be called again, as the owner knows it; not yet, or no longer.
+    told: Option<Option<Instant>>,
 }
 
 impl Open {
@@ -251,8 +253,7 @@ impl Open {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        let tick = self.doing.as_ref().map(Doing::next_tick);
-        [self.session.poll_timeout(), tick].into_iter().flatten().min()
+        earlier(self.session.poll_timeout(), self.doing.as_ref().map(Doing::next_tick))
     }
 }
 
@@ -262,8 +263,8 @@ pub(crate) struct Attachments {
     address: IpAddr,
     ports: RangeInclusive<u16>,
     next_port: u16,
-    legs: BTreeMap<LegId, Attached>,
-    by_port: BTreeMap<u16, LegId>,
+    legs: IdMap<LegId, Attached>,
+    by_port: IdMap<u16, LegId>,
     shared: Shared,
     rooms: BTreeMap<ConversationId, conference::Room>,
     seated: BTreeMap<LegId, ConversationId>,
@@ -290,8 +291,8 @@ impl Attachments {
             address,
             ports,
             next_port,
-            legs: BTreeMap::new(),
-            by_port: BTreeMap::new(),
+            legs: IdMap::default(),
+            by_port: IdMap::default(),
             shared: Shared::default(),
             rooms: BTreeMap::new(),
             seated: BTreeMap::new(),
@@ -380,7 +381,7 @@ impl Attachments {
 
     /// How many sessions there are.
     pub(crate) fn sessions(&self) -> usize {
-        self.legs.values().filter(|attached| attached.open.is_some()).count()
+        self.legs.count(|attached| attached.open.is_some())
     }
 
     /// Opens a leg's session between our side and the peer's.
@@ -397,8 +398,15 @@ impl Attachments {
         config.packet_events = self.packet_events;
         let session = Session::new(config, self.epoch, seed)?;
         let (sides, room) = (Box::new(sides), room::Told::default());
-        attached.open =
-            Some(Box::new(Open { session, sides, purpose, relay: None, doing: None, room }));
+        attached.open = Some(Box::new(Open {
+            session,
+            sides,
+            purpose,
+            relay: None,
+            doing: None,
+            room,
+            told: None,
+        }));
         Ok(())
     }
 
@@ -444,6 +452,7 @@ impl Attachments {
     /// The moment that a leg asked for has come.
     pub(crate) fn handle_timeout(&mut self, now: Instant, leg: LegId) {
         let Some(open) = self.open_mut(leg) else { return };
+        open.told = None;
         if open.session.poll_timeout().is_some_and(|at| at <= now) {
             open.session.handle_input(now, Input::Timeout);
         }
@@ -451,9 +460,12 @@ impl Attachments {
         self.pump(now, leg);
     }
 
-    /// When a leg wants to be called again.
-    pub(crate) fn poll_timeout(&self, leg: LegId) -> Option<Instant> {
-        self.legs.get(&leg)?.open.as_ref()?.poll_timeout()
+    /// When a leg wants to be called again, if that is something else than when it was asked
+    /// last: it mostly is not, after a packet.
+    pub(crate) fn moved(&mut self, leg: LegId) -> Option<Option<Instant>> {
+        let Some(open) = self.open_mut(leg) else { return Some(None) };
+        let at = open.poll_timeout();
+        (open.told.replace(at) != Some(at)).then_some(at)
     }
 
     /// The next address that was taken or given back.
@@ -613,6 +625,13 @@ impl Attachments {
                 }
             }
         }
+        while let Some(packet) = open.session.poll_packet() {
+            self.passing.push(packet);
+        }
+        let relay = match self.passing.is_empty() && asked.is_empty() {
+            true => None,
+            false => open.relay.clone(),
+        };
         for event in pictures {
             self.picture_said(now, leg, &event);
         }
@@ -622,7 +641,11 @@ impl Attachments {
         if let Some(bits) = carries {
             self.tell_sources(now, leg, bits);
         }
-        self.pass_on(now, leg, &asked);
+        match relay {
+            Some(relay) => self.pass_on(now, leg, &relay, &asked),
+            // Nobody listens, as during a transfer: nothing is kept for later.
+            None => self.passing.clear(),
+        }
     }
 
     /// A peer can be reached from now on: what the other leg of its relay has shown so far is
@@ -647,28 +670,14 @@ impl Attachments {
     }
 
     /// What one leg brought goes out on the other: packets, and requests for key frames.
-    fn pass_on(&mut self, now: Instant, leg: LegId, key_frames: &[u32]) {
-        let Some(open) = self.open_mut(leg) else { return };
-        let Some(relay) = open.relay.clone() else {
-            // Nobody listens, as during a transfer: nothing is kept for later.
-            while open.session.poll_packet().is_some() {}
-            return;
-        };
-        let mut packets = core::mem::take(&mut self.passing);
-        let Some(open) = self.open_mut(leg) else { return };
-        while let Some(packet) = open.session.poll_packet() {
-            packets.push(packet);
-        }
+    fn pass_on(&mut self, now: Instant, leg: LegId, relay: &relay::Relay, key_frames: &[u32]) {
         if fault::is(Fault::MediaNotRelayed) {
-            packets.clear();
-        }
-        if packets.is_empty() && key_frames.is_empty() {
-            self.passing = packets;
-            return;
+            self.passing.clear();
         }
         let to = relay.to();
-        let mut dropped = Vec::new();
+        let mut packets = core::mem::take(&mut self.passing);
         let Some(other) = self.open_mut(to) else { return };
+        let mut dropped = Vec::new();
         for packet in packets.drain(..) {
             let payload_type = packet.header.payload_type;
             match relay.translate(packet) {

@@ -8,6 +8,10 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub(crate) use map::IdMap;
+
+mod map;
+
 /// Reads a GUID with or without dashes or braces, in any case.
 fn parse_guid(text: &str) -> Option<u128> {
     if text.len() > 38 {

@@ -499,7 +499,9 @@ impl Service {
 
     /// A leg's media session may want another moment.
     fn media_moved(&mut self, leg: LegId) {
-        self.timers.set_or_cancel(Timer::Media(leg), self.media.poll_timeout(leg));
+        if let Some(at) = self.media.moved(leg) {
+            self.timers.set_or_cancel(Timer::Media(leg), at);
+        }
     }
 
     fn room_moved(&mut self, room: ConversationId) {

@@ -7,11 +7,11 @@
 use arrayvec::ArrayVec;
 use bytes::{BufMut, BytesMut};
 
+use super::Config;
 use super::lines::{Line, Lines};
 use super::outbox::Outbox;
 use super::pacer::{Pacer, Waiting};
 use super::thin::Room;
-use super::{Config, earlier};
 use crate::bandwidth::Estimator;
 use crate::bandwidth::meter::Meter;
 use crate::bandwidth::probe::Prober;
@@ -19,7 +19,7 @@ use crate::bandwidth::reports::Reported;
 use crate::event::Event;
 use crate::rtcp::TransportFeedback;
 use crate::rtp::{self, extension};
-use crate::time::{Epoch, Instant};
+use crate::time::{Epoch, Instant, earlier};
 
 /// A change of the estimate is told that is greater than this share of it, and not more often
 /// than once in so long.

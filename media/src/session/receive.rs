@@ -7,7 +7,7 @@ use super::arrivals::Arrivals;
 use super::lines::{Again, Lines, Misfit};
 use super::outbox::Outbox;
 use super::track::Track;
-use super::{Config, ConfigError, Decode, earlier, summary};
+use super::{Config, ConfigError, Decode, summary};
 use crate::description::{Codec, MediaKind};
 use crate::event::{DropReason, EndReason, Event, Order, PacketEvent, StreamStarted};
 use crate::fault::{self, Fault};
@@ -15,7 +15,7 @@ use crate::jitter::{self, Playout};
 use crate::rtcp::source::{Reception, Refusal, Source};
 use crate::rtp;
 use crate::stats;
-use crate::time::Instant;
+use crate::time::{Instant, earlier};
 use crate::video::assembly;
 
 /// A silent source gives way to a new one, when there is no room, after so long.

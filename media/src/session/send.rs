@@ -15,7 +15,7 @@ use super::outbox::Outbox;
 use super::path::Path;
 use super::thin::Weight;
 use super::tones::{Start, TONES_MAX, Tones};
-use super::{Config, SendError, earlier};
+use super::{Config, SendError};
 use crate::audio::level::Level;
 use crate::description::{Codec, MediaKind, Payload};
 use crate::dtmf::Tone;
@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::payload::h264::{Fragment, PacketizationMode, Packetizer};
 use crate::rtp::extension::AudioLevel;
 use crate::rtp::{self, Extensions, FIXED_HEADER_LENGTH};
-use crate::time::Instant;
+use crate::time::{Instant, earlier};
 
 /// A pause of so long between two calls moves the timestamps by the clock.
 const PAUSE: Duration = Duration::from_millis(60);

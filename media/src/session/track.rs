@@ -1,10 +1,10 @@
 //! What is behind a stream: a jitter buffer and ears for tones, or an assembler and perhaps
 //! a decoder.
 
+use super::Decode;
 use super::nack::NackList;
 use super::outbox::Outbox;
 use super::receive::ReceiverConfig;
-use super::{Decode, earlier};
 use crate::audio::Audio;
 use crate::codec;
 use crate::description::Codec;
@@ -15,7 +15,7 @@ use crate::jitter::{self, Playout};
 use crate::payload::h264::PacketizationMode;
 use crate::rtcp::source::Reception;
 use crate::rtp;
-use crate::time::Instant;
+use crate::time::{Instant, earlier};
 use crate::video::assembly::{self, Assembled, Assembler};
 
 /// How many ticks of a playout one timeout may make up for: 20 s of them.

@@ -12,7 +12,7 @@ use super::{DropCause, Frame};
 use crate::fault::{self, Fault};
 use crate::payload::h264::{DepacketizeError, PacketizationMode};
 use crate::rtp;
-use crate::time::Instant;
+use crate::time::{Instant, earlier};
 
 /// When a stream that lost something may be handed out again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -233,7 +233,7 @@ impl Assembler {
     /// When [`Self::handle_timeout`] should be called next; `None` while nothing is pending.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.reorder_deadline(), self.builder.deadline()].into_iter().flatten().min()
+        earlier(self.reorder_deadline(), self.builder.deadline())
     }
 
     /// Whether a key frame should be asked for now. Answers yes at most once per
