@@ -1,10 +1,9 @@
 //! `callrig kill-matrix`: how much of what is wrong the cases of bots find. The last line
 //! is the figure.
 
-use indicatif::ProgressBar;
-
 use super::{Failure, say};
 use crate::cli::{ExitCode, KillMatrix};
+use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::validate::bot::mutant::{faults, matrix};
 
@@ -18,10 +17,14 @@ pub(super) fn kill_matrix(arguments: &KillMatrix) -> Result<ExitCode, Failure> {
     if chosen.is_empty() {
         return Err(Failure::nothing("nothing ran: --only matches no fault"));
     }
-    let bar = ProgressBar::new(chosen.len() as u64);
-    let rows = matrix::all(&chosen, Seed::new(1), |_| bar.inc(1));
-    bar.finish_and_clear();
-    let (greens, red) = matrix::greens(arguments.greens, 1);
+    let progress = Progress::new(chosen.len(), "faulty bots");
+    let rows = matrix::all(&chosen, Seed::new(1), |row| {
+        progress.done(row.fault.name(), usize::from(!row.killed));
+    });
+    progress.finish();
+    let progress = Progress::new(arguments.greens, "cases of bots without a fault");
+    let (greens, red) = matrix::greens(arguments.greens, 1, |done| progress.reached(done));
+    progress.finish();
     for result in &red {
         let reason = result.reason.as_deref().unwrap_or("found something");
         say(&format!("not green: {} {reason}\n", result.id))?;

@@ -198,14 +198,15 @@ fn perform(
 ) -> Result<Vec<callrig_reports::CaseResult>, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let jobs = arguments.jobs.map_or(cores, usize::from);
-    let progress = Progress::new(plan.performances.len());
+    let progress = Progress::new(plan.performances.len(), "calls");
     let traces = arguments.trace.then(|| arguments.out.join("traces"));
     let keep = |planned: &Planned, performance: &Performance| match &traces {
         Some(folder) => keep_trace(folder, arguments, planned, performance),
         None => Ok(()),
     };
     let done = |planned: &Planned, results: &[callrig_reports::CaseResult]| {
-        progress.done(planned, results);
+        let bad = results.iter().filter(|r| matches!(r.verdict, Verdict::Fail | Verdict::Error));
+        progress.done(planned.name(), bad.count());
     };
     let seed = Seed::new(arguments.seed);
     let performing = Performing { seed, jobs, deviations, keep: &keep, done: &done };

@@ -1,7 +1,6 @@
 //! `callrig validate --service`: a verdict for every rule that binds a service.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::anyhow;
@@ -14,6 +13,7 @@ use super::{Failure, say};
 use crate::case::Selection;
 use crate::catalogue;
 use crate::cli::{ExitCode, Validate};
+use crate::progress::Progress;
 use crate::validate::service::live::Subject;
 use crate::validate::service::script::Case;
 use crate::validate::service::suite::{self, Ledger, simulate, suite};
@@ -73,15 +73,11 @@ fn over_http(arguments: &Validate, url: &str, cases: &[&Case]) -> Result<Ledger,
         app,
         users: arguments.service.user.clone(),
     };
-    let bar = indicatif::ProgressBar::new(cases.len() as u64);
-    let count = AtomicUsize::new(0);
-    let done = |case: &Case| {
-        bar.set_position(count.fetch_add(1, Ordering::Relaxed) as u64 + 1);
-        bar.set_message(case.id.clone());
-    };
+    let progress = Progress::new(cases.len(), "cases");
+    let done = |case: &Case| progress.done(case.id.clone(), 0);
     let pace = (arguments.service.patience, usize::from(arguments.service.at_once));
     let judged = suite::validate(cases, &suite().shapes, subject, pace, &done);
-    bar.finish_and_clear();
+    progress.finish();
     judged.map_err(Failure::usage)
 }
 

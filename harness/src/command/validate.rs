@@ -3,17 +3,18 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use callrig_reports::{CaseResult, Level, Report, Verdict};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::report::{show, write};
 use super::{Failure, say, service};
 use crate::bots::samples;
 use crate::case::Selection;
 use crate::cli::{ExitCode, Strictness, Validate};
+use crate::progress::Progress;
 use crate::seed::Seed;
 use crate::validate::bot::deviations::Deviations;
 use crate::validate::bot::profile::{Profile, READY};
@@ -151,9 +152,9 @@ fn explore(
         .enable_all()
         .build()
         .context("cannot start the threads of the platform")?;
-    let bar = ProgressBar::new(rounds as u64);
+    let progress = Progress::new(rounds, "sequences");
     let play = |script: &Script| {
-        bar.inc(1);
+        progress.done("", 0);
         match (sample, &arguments.bot) {
             (Some(sample), _) => simulate::play(script, simulate::bot(sample.program, seed), seed),
             (None, _) => {
@@ -170,7 +171,7 @@ fn explore(
         }
     };
     let found = explore::explore(profile, rounds, seed, play);
-    bar.finish_and_clear();
+    progress.finish();
     let Some(broken) = found.map_err(|reason| Failure::usage(anyhow!("{reason}")))? else {
         say(&format!("nothing broke it in {rounds} sequences\n"))?;
         return Ok(ExitCode::Ok);
@@ -208,20 +209,14 @@ fn live(arguments: &Validate, plan: &Plan<'_>) -> Result<(Vec<Transcript>, Rigou
         .enable_all()
         .build()
         .context("cannot start the threads of the platform")?;
-    let bar = ProgressBar::new(plan.scripts.len() as u64);
-    bar.set_style(style());
-    let told = bar.clone();
-    let playing = live::play(&subject, &plan.scripts, move |done| told.set_position(done as u64));
+    let progress = Arc::new(Progress::new(plan.scripts.len(), "scripts"));
+    let told = Arc::clone(&progress);
+    let playing = live::play(&subject, &plan.scripts, move |done| told.reached(done));
     let played = runtime.block_on(playing)?;
-    bar.finish_and_clear();
+    progress.finish();
     let late = played.lateness;
     let rigour = Rigour { slack: late * 2 + SLACK, busy: (late > BUSY).then_some(late) };
     Ok((played.transcripts, rigour))
-}
-
-fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:30} {pos}/{len} scripts  {elapsed}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn sample(name: &str) -> Result<&'static samples::Sample, Failure> {

@@ -100,9 +100,9 @@ pub fn all(faults: &[Fault], seed: Seed, told: impl Fn(&Row) + Sync) -> Vec<Row>
 }
 
 /// The samples, in order, with one seed after the other until so many cases were run; the
-/// first results that are not green are kept.
+/// first results that are not green are kept. `told` hears how many there are by now.
 #[must_use]
-pub fn greens(least: usize, seed: u64) -> (Greens, Vec<CaseResult>) {
+pub fn greens(least: usize, seed: u64, told: impl Fn(usize)) -> (Greens, Vec<CaseResult>) {
     let mut greens = Greens::default();
     let mut red = Vec::new();
     let mut round = 0;
@@ -125,6 +125,7 @@ pub fn greens(least: usize, seed: u64) -> (Greens, Vec<CaseResult>) {
             }
         }
         round += 1;
+        told(greens.all);
     }
     red.truncate(100);
     (greens, red)
