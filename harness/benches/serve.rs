@@ -76,8 +76,7 @@ async fn listen(router: Router) -> SocketAddr {
 }
 
 fn client() -> reqwest::Client {
-    // An error where one is set already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    callrig::web::choose_cryptography();
     reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().expect("a client")
 }
 

@@ -341,8 +341,7 @@ impl App {
     /// # Errors
     /// Whatever cannot be had.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        // Two of them may be there through other crates: one has to be named.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::web::choose_cryptography();
         let refuse = |error| StartError::Listen(settings.listen, error);
         let listener = tokio::net::TcpListener::bind(settings.listen).await.map_err(refuse)?;
         let address = listener.local_addr().map_err(refuse)?;

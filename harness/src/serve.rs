@@ -124,8 +124,7 @@ pub struct Running {
 /// # Errors
 /// Whatever cannot be had: addresses, certificates, threads.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
-    // Two of them may be there through other crates: one has to be named.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::web::choose_cryptography();
     raise_descriptors();
     let wanted = match settings.listeners.is_empty() {
         true => Listener::usual(),

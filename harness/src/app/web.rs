@@ -69,7 +69,7 @@ async fn attempt(client: &reqwest::Client, request: Request) -> Result<Response,
     }
     let mut response = builder.send().await.map_err(|error| error.to_string())?;
     let status = response.status().as_u16();
-    let headers = crate::headers::read(response.headers());
+    let headers = crate::web::headers(response.headers());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -95,7 +95,7 @@ async fn notified(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    let headers = crate::headers::read(&headers);
+    let headers = crate::web::headers(&headers);
     let request = Request {
         id: RequestId::default(),
         method: Method::Post,

@@ -45,8 +45,7 @@ pub(super) fn record(manifest: &Path, arguments: &Record) -> Result<ExitCode, Fa
 
 /// Fetches the capture; the file it is in, and whose it is.
 async fn fetch(arguments: &Record) -> anyhow::Result<(NamedTempFile, String)> {
-    // Two of them may be there through other crates: one has to be named.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::web::choose_cryptography();
     let client = reqwest::Client::builder()
         .no_proxy()
         .connect_timeout(ANSWER_MAX)

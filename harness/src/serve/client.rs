@@ -100,7 +100,7 @@ impl Client {
         }
         let response = builder.send().await.map_err(|error| explain(&error))?;
         let status = response.status().as_u16();
-        let headers = crate::headers::read(response.headers());
+        let headers = crate::web::headers(response.headers());
         let most = if is_file { self.shared.config.file_bytes_max } else { REPLY_BYTES_MAX };
         let body = read(response, most).await?;
         Ok(Response { id: request.id, status, headers, body })

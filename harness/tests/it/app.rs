@@ -37,8 +37,7 @@ struct Platform {
 impl Platform {
     /// Starts it with one app, whose bot is at this port, and Ann; and says where it is.
     async fn start(bot: u16) -> (Arc<Self>, String) {
-        // Two of them may be there through other crates: one has to be named.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        callrig::web::choose_cryptography();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let base = format!("http://{}", listener.local_addr().expect("it is bound"));
         let key = SigningKey::generate(|bytes| rand::rng().fill_bytes(bytes)).expect("a key");

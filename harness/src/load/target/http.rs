@@ -29,8 +29,7 @@ impl Plain {
 
 /// A client that keeps connections and goes through nobody's proxy.
 pub(super) fn client() -> Result<reqwest::Client, String> {
-    // Two of them may be there through other crates: one has to be named.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::web::choose_cryptography();
     reqwest::Client::builder()
         .no_proxy()
         .tcp_nodelay(true)

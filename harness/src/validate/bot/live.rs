@@ -124,8 +124,7 @@ pub async fn play(
     scripts: &[Script],
     told: impl Fn(usize) + Send + Sync + 'static,
 ) -> Result<Played, LiveError> {
-    // Two of them may be there through other crates: one has to be named.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    crate::web::choose_cryptography();
     let refuse = |error| LiveError::Listen(subject.listen, error);
     let listener = tokio::net::TcpListener::bind(subject.listen).await.map_err(refuse)?;
     let address = listener.local_addr().map_err(refuse)?;
@@ -404,7 +403,7 @@ async fn serve(State(board): State<Shared>, asked: Asked) -> Reply {
     let method = Method::parse(parts.method.as_str());
     let creates = method == Method::Post
         && crate::app::hosted::path_of(&path).trim_end_matches('/').ends_with("/calls");
-    let headers = crate::headers::read(&parts.headers);
+    let headers = crate::web::headers(&parts.headers);
     let request = Request { id: RequestId(0), method, uri: path, headers, body };
     let rig = {
         let board = board.lock().unwrap_or_else(PoisonError::into_inner);

@@ -84,7 +84,7 @@ impl Live {
         if subject.rig.is_none() && subject.app.is_none() {
             return Err(LiveError::App);
         }
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        crate::web::choose_cryptography();
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let client = reqwest::Client::builder()
@@ -175,7 +175,7 @@ impl Live {
         }
         let mut response = request.send().await.map_err(|error| explain(&error))?;
         let status = response.status().as_u16();
-        let headers = crate::headers::read(response.headers());
+        let headers = crate::web::headers(response.headers());
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| explain(&error))? {
             if body.len() + chunk.len() > ANSWER_BYTES_MAX {

@@ -167,7 +167,7 @@ impl Webhook {
         let Some(mailbox) = mailbox else {
             return Ok(response(202, &Headers::new(), Bytes::new()));
         };
-        let headers = crate::headers::read(&parts.headers);
+        let headers = crate::web::headers(&parts.headers);
         let told = Told { at: mailbox.elapsed(), path, headers, body: json(&body) };
         match mailbox.take(told) {
             Conduct::Answer(status, headers) => Ok(response(status, &headers, Bytes::new())),
