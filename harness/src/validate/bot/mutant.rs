@@ -46,6 +46,8 @@ pub enum Change {
     Ask(&'static str, u32, AskChange),
     /// When the same notification comes again, the last request of this kind is sent again.
     Again(Kind, &'static str),
+    /// The same, unless it comes again within a second: so long it is remembered.
+    Forgets(Kind, &'static str),
     /// Refused with one of these, a request is sent again after a pause, so many times.
     Resend {
         /// Which.
@@ -109,7 +111,7 @@ impl To {
             Self::Kind(kind) => kinds_of(request).contains(&kind),
             Self::Text(text) => body.windows(text.len()).any(|part| part == text.as_bytes()),
             Self::Garbage => !body.is_empty() && body.len() < 100 && !is_json(),
-            Self::Nothing => body.is_empty(),
+            Self::Nothing => request.method == Method::Post && body.is_empty(),
             Self::Large => body.len() > 100_000,
             Self::Stranger => {
                 let text = String::from_utf8_lossy(body);
@@ -133,7 +135,8 @@ pub struct Mutant {
     asked: BTreeMap<RequestId, (Request, u32)>,
     last: BTreeMap<&'static str, Request>,
     counts: BTreeMap<&'static str, u32>,
-    seen: Vec<bytes::Bytes>,
+    /// Bodies of notifications, and when they came first.
+    seen: Vec<(bytes::Bytes, Instant)>,
     heard: u32,
     call: Option<String>,
     over: bool,
@@ -245,13 +248,18 @@ impl Mutant {
                     return None;
                 }
             }
-            Change::Again(kind, action) if kinds_of(&request).contains(&kind) => {
-                if self.seen.contains(&request.body)
-                    && let Some(last) = self.last.get(action).cloned()
-                {
+            Change::Again(kind, action) | Change::Forgets(kind, action)
+                if kinds_of(&request).contains(&kind) =>
+            {
+                let forgets = matches!(self.change, Change::Forgets(..));
+                let known = self.seen.iter().find(|(body, _)| *body == request.body);
+                let again = known.is_some_and(|(_, first)| {
+                    !forgets || self.now.since(*first) > Duration::from_secs(1)
+                });
+                if again && let Some(last) = self.last.get(action).cloned() {
                     self.send_own(last);
                 }
-                self.seen.push(request.body.clone());
+                self.seen.push((request.body.clone(), self.now));
             }
             Change::Gullible(lapse, only) => {
                 let is_meant = only.is_none_or(|kind| kinds_of(&request).contains(&kind));

@@ -90,17 +90,12 @@ pub(super) fn repeated(list: &mut List) {
         (Kind::Operation, "playPrompt", "operation"),
         (Kind::Terminated, "playPrompt", "terminated"),
     ] {
-        let _ = name;
-        let twice = Change::Again(kind, action);
-        // Nothing was asked for yet that could be asked for again.
-        let case = match (kind, action) {
-            (Kind::Incoming, _) => "bot/notifications/stale/incoming".to_owned(),
-            (Kind::Establishing | Kind::Established, _) => {
-                format!("bot/notifications/stale/{name}")
-            }
-            _ => format!("bot/notifications/twice/{name}"),
-        };
-        list.must("ivr", twice, case);
+        list.must("ivr", Change::Again(kind, action), format!("bot/notifications/twice/{name}"));
+        // Nothing comes after the end that could be taken for the last.
+        if kind != Kind::Terminated {
+            let stale = format!("bot/notifications/stale/{name}");
+            list.must("ivr", Change::Forgets(kind, action), stale);
+        }
     }
     for (kind, name) in TOLD {
         if matches!(kind, Kind::MediaActive | Kind::Operation | Kind::Terminated) {
