@@ -38,6 +38,8 @@ fmt:
 
 lint:
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	$(CARGO) fetch --quiet --locked --manifest-path media/fuzz/Cargo.toml
+	$(CARGO) fetch --quiet --locked --manifest-path signaling/fuzz/Cargo.toml
 
 # With the features and examples of `lint`, so that nothing is checked a second time.
 doc:
