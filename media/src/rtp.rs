@@ -48,6 +48,7 @@ pub struct Csrcs(Option<Box<ArrayVec<u32, CSRCS_MAX>>>);
 impl Deref for Csrcs {
     type Target = [u32];
 
+    #[inline]
     fn deref(&self) -> &[u32] {
         self.0.as_deref().map_or(&[], ArrayVec::as_slice)
     }
@@ -95,8 +96,10 @@ impl Header {
         fixed[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
         fixed[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
         out.put_slice(&fixed);
-        for csrc in self.csrcs.iter() {
-            out.put_u32(*csrc);
+        if let Some(csrcs) = &self.csrcs.0 {
+            for csrc in csrcs.iter() {
+                out.put_u32(*csrc);
+            }
         }
     }
 }

@@ -70,9 +70,9 @@ impl Hasher for Mix {
     }
 
     fn write_u64(&mut self, number: u64) {
-        // Both ends of the product matter to the map: its bits of tags, and of places.
-        let product = (self.0 ^ number).wrapping_mul(SPREAD);
-        self.0 = product ^ (product >> 32);
+        // Both ends of the number matter to the map: its bits of tags, and of places.
+        let product = u128::from(self.0 ^ number) * u128::from(SPREAD);
+        self.0 = product as u64 ^ (product >> 64) as u64;
     }
 
     fn write_u128(&mut self, number: u128) {
