@@ -17,7 +17,7 @@ use callrig_signaling::auth::{SigningKey, Tokens};
 use callrig_signaling::bot::Target;
 use callrig_signaling::exchange::{Input, Output};
 use callrig_signaling::graph::{OnlineMeeting, Tone};
-use callrig_signaling::http::{Failure, Headers, Method, Request, RequestId, Response};
+use callrig_signaling::http::{Failure, Method, Request, RequestId, Response};
 use callrig_signaling::id::{LegId, UserId};
 use callrig_signaling::service::directory::{Consent, Directory, Permission, Tenant, User};
 use callrig_signaling::service::{self, Authentication, Service, directory};
@@ -127,11 +127,6 @@ fn directory(bot: u16) -> Directory {
     Directory { tenants: vec![tenant], apps: vec![app] }
 }
 
-fn named(headers: &HeaderMap) -> Headers {
-    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    headers.iter().map(|(name, value)| (name.as_str(), text(value.as_bytes()))).collect()
-}
-
 async fn serve(
     State(platform): State<Arc<Platform>>,
     method: http::Method,
@@ -145,7 +140,13 @@ async fn serve(
         RequestId(inside.2)
     };
     let method = Method::parse(method.as_str());
-    let request = Request { id, method, uri: uri.to_string(), headers: named(&headers), body };
+    let request = Request {
+        id,
+        method,
+        uri: uri.to_string(),
+        headers: callrig::web::headers(&headers),
+        body,
+    };
     platform.take(Input::Request(request));
     let answered = platform.service.lock().expect("nobody panics with it in hand").1.remove(&id);
     let response = answered.expect("every request is answered at once");
@@ -164,7 +165,7 @@ async fn send(client: &reqwest::Client, request: Request) -> Result<Response, re
         builder = builder.header(name, value);
     }
     let response = builder.send().await?;
-    let (status, headers) = (response.status().as_u16(), named(response.headers()));
+    let (status, headers) = (response.status().as_u16(), callrig::web::headers(response.headers()));
     Ok(Response { id: request.id, status, headers, body: response.bytes().await? })
 }
 

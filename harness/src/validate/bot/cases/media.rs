@@ -51,7 +51,7 @@ const FETCH_TOKEN: Rule = Rule::must(
 );
 
 /// -40 dB of full scale.
-const QUIET_LEVEL: u16 = 327;
+pub(super) const QUIET_LEVEL: u16 = 327;
 
 pub(super) fn cases(profile: &Profile) -> Vec<Case> {
     let greets = || match profile.greets {
@@ -207,6 +207,11 @@ fn loudness(seen: &Seen<'_>) -> Outcome {
 }
 
 fn clipping(seen: &Seen<'_>) -> Outcome {
+    clipped(seen, &CLIPPED)
+}
+
+/// Whether what a bot sends stays within the scale, as this rule asks.
+pub(super) fn clipped(seen: &Seen<'_>, rule: &Rule) -> Outcome {
     let heard = seen.transcript.heard();
     if heard.is_empty() {
         return Outcome::NotJudged("nothing was heard".to_owned());
@@ -218,11 +223,11 @@ fn clipping(seen: &Seen<'_>) -> Outcome {
     let loud = heard.into_iter().find(|(_, sound)| share(sound) > 0.01);
     judged(loud.map(|(at, sound)| {
         let actual = format!("{:.1} % of the samples", share(&sound) * 100.0);
-        seen.broken(&CLIPPED, at + sound.length, "less than 1 % at the ends of the scale", actual)
+        seen.broken(rule, at + sound.length, "less than 1 % at the ends of the scale", actual)
     }))
 }
 
-fn decibels(level: u16) -> f64 {
+pub(super) fn decibels(level: u16) -> f64 {
     20.0 * (f64::from(level.max(1)) / 32_768.0).log10()
 }
 

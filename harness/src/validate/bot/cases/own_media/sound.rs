@@ -10,6 +10,7 @@ use super::super::super::case::{Case, Outcome, Seen, judged};
 use super::super::super::profile::Sends;
 use super::super::super::transcript::Person;
 use super::super::super::wire::Level;
+use super::super::media::{QUIET_LEVEL, clipped, decibels};
 use super::packets::sound as packets;
 use super::{FLOWS, SPEAKS_FOR, Scripts, may_flow, millis};
 use crate::case::rule::Rule;
@@ -51,8 +52,6 @@ const CLIPPED: Rule = Rule::should(
     "What a bot sends is not driven into the ends of the scale.",
 );
 
-/// -40 dB of full scale.
-const QUIET_LEVEL: u16 = 327;
 /// How much of what was said has to come back, as the correlation of loudness over time.
 const ALIKE_MIN: f64 = 0.5;
 /// The longest way back that is looked for.
@@ -244,24 +243,11 @@ fn loudness(seen: &Seen<'_>) -> Outcome {
         return judged(Some(seen.broken(&LOUDNESS, at, "something to be heard", "nothing")));
     };
     judged((loudest.level < QUIET_LEVEL).then(|| {
-        let decibels = 20.0 * (f64::from(loudest.level.max(1)) / 32_768.0).log10();
-        let actual = format!("{decibels:.1} dB");
+        let actual = format!("{:.1} dB", decibels(loudest.level));
         seen.broken(&LOUDNESS, at + loudest.length, "-40 dB of full scale or more", actual)
     }))
 }
 
 fn clipping(seen: &Seen<'_>) -> Outcome {
-    let heard = seen.transcript.heard();
-    if heard.is_empty() {
-        return Outcome::NotJudged("nothing was heard".to_owned());
-    }
-    let worst = heard.into_iter().find_map(|(at, sound)| {
-        // Of G.711's 8,000 samples a second.
-        let share = f64::from(sound.clipped) / (sound.length.as_secs_f64() * 8_000.0).max(1.0);
-        (share > 0.01).then_some((at + sound.length, share))
-    });
-    judged(worst.map(|(at, share)| {
-        let actual = format!("{:.1} % of the samples", share * 100.0);
-        seen.broken(&CLIPPED, at, "less than 1 % at the ends of the scale", actual)
-    }))
+    clipped(seen, &CLIPPED)
 }
