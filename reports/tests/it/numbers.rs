@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use callrig_reports::metric::Metric;
+use callrig_reports::metric::{Metric, registry};
 use callrig_reports::render::{html, json};
-use callrig_reports::report::Report;
+use callrig_reports::report::{CaseResult, Report};
 use callrig_reports::{Verdict, number};
+use proptest::prelude::*;
 
 use crate::sample;
 
@@ -87,5 +88,23 @@ fn the_totals_are_the_jsons() {
         let count = number::digits(report.totals.count(verdict) as f64);
         let shown = format!("<b data-total=\"{}\">{count}</b>", verdict.word());
         assert!(page.contains(&shown), "{shown}");
+    }
+}
+
+proptest! {
+    /// A gate compares what was measured now with what was written before: one bit of difference
+    /// that only the writing made would be a regression.
+    #[test]
+    fn what_is_written_and_read_again_is_the_same_to_the_last_bit(
+        value in prop::num::f64::NORMAL | prop::num::f64::SUBNORMAL | prop::num::f64::ZERO,
+    ) {
+        let mut report = Report::new("1", "2027-01-01T00:00:00Z", 1);
+        let mut result = CaseResult::error("a/case", "none");
+        result.metrics = vec![Metric::new(&registry::R_FACTOR, value)];
+        report.results.push(result);
+        let text = json::render(&report.finish());
+        let read: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        let read = read["results"][0]["metrics"][0]["value"].as_f64().expect("a number");
+        prop_assert_eq!(read.to_bits(), value.to_bits(), "{}", text);
     }
 }
