@@ -58,6 +58,25 @@ pub enum Packet {
     },
 }
 
+impl Packet {
+    /// Its abbreviation: that of the RFC that defines it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SenderReport(_) => "SR",
+            Self::ReceiverReport(_) => "RR",
+            Self::SourceDescription(_) => "SDES",
+            Self::Bye(_) => "BYE",
+            Self::Nack(_) => "NACK",
+            Self::TransportFeedback(_) => "TWCC",
+            Self::PictureLoss(_) => "PLI",
+            Self::FullIntraRequest(_) => "FIR",
+            Self::ReceiverEstimate(_) => "REMB",
+            Self::Other { .. } => "other",
+        }
+    }
+}
+
 /// What a compound must begin with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Rules {

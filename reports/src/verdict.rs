@@ -119,6 +119,7 @@ impl Requirement {
             expected: expected.into(),
             actual: actual.into(),
             evidence: Vec::new(),
+            media: None,
         }
     }
 }
@@ -141,6 +142,9 @@ pub struct Finding {
     pub actual: String,
     /// The packets or exchanges that show it, one line each, in order of time.
     pub evidence: Vec<String>,
+    /// A capture of the media that crossed, decrypted: a file, named from where the report is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media: Option<String>,
 }
 
 impl Finding {

@@ -6,9 +6,11 @@
 mod colours;
 mod doorman;
 mod echo;
+mod gallery;
 mod group;
 mod incident;
 mod ivr;
+mod meeting;
 mod operator;
 mod playback;
 mod policy;
@@ -98,6 +100,18 @@ pub const ALL: &[Sample] = &[
         title: "sends the caller's video back in other colours",
         program: colours::program,
         profile: "colours",
+    },
+    Sample {
+        name: "meeting",
+        title: "joins a meeting when it is asked to, and greets",
+        program: meeting::program,
+        profile: "meeting",
+    },
+    Sample {
+        name: "gallery",
+        title: "joins a meeting with media of its own, and watches the large gallery",
+        program: gallery::program,
+        profile: "gallery",
     },
 ];
 

@@ -96,7 +96,7 @@ pub struct Validate {
     pub deviations: Option<PathBuf>,
     /// Search with so many random sequences for one that breaks the bot, and print the
     /// shortest.
-    #[arg(long, value_name = "N", conflicts_with_all = ["case", "replay"])]
+    #[arg(long, value_name = "N", conflicts_with_all = ["case", "replay", "service"])]
     pub explore: Option<usize>,
     /// Where the report goes.
     #[arg(long, value_name = "DIR", default_value = "target/callrig")]

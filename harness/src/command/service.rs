@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use anyhow::anyhow;
-use callrig_reports::Report;
+use callrig_reports::{CaseResult, Report};
 
 use super::report::{show, write};
-use super::run::exit_code;
-use super::validate::advice;
+use super::validate::{advice, exit_code, wanted};
 use super::{Failure, say};
 use crate::case::Selection;
 use crate::catalogue;
 use crate::cli::{ExitCode, Validate};
 use crate::progress::Progress;
+use crate::seed::Seed;
+use crate::validate::bot::deviations::Deviations;
 use crate::validate::service::live::Subject;
 use crate::validate::service::script::Case;
 use crate::validate::service::suite::{self, Ledger, simulate, suite};
@@ -25,7 +26,8 @@ const SIMULATED: &str = "simulated";
 /// Judges a service and reports.
 pub(super) fn judge(arguments: &Validate, service: &str) -> Result<ExitCode, Failure> {
     let (started_at, began) = (environment::now(), Instant::now());
-    let selection = Selection::new(&arguments.case).map_err(Failure::usage)?;
+    let (globs, seed) = wanted(arguments)?;
+    let selection = Selection::new(&globs).map_err(Failure::usage)?;
     let suite = suite();
     let cases: Vec<&Case> = suite.cases.iter().filter(|case| selection.takes(&case.id)).collect();
     if cases.is_empty() {
@@ -33,13 +35,21 @@ pub(super) fn judge(arguments: &Validate, service: &str) -> Result<ExitCode, Fai
             "no case was selected; `callrig list --requirements 'service/**'` shows what there is",
         ));
     }
+    let catalogue = catalogue::all();
+    let rules: Vec<&str> = catalogue.entries().iter().map(|rule| rule.id.as_str()).collect();
+    let known = arguments.deviations.as_deref().map(|path| Deviations::read(path, &rules));
+    let known = known.transpose().map_err(Failure::usage)?.unwrap_or_default();
     output::make(&arguments.out)?;
     let ledger = match service {
-        SIMULATED => simulate(&cases, &suite.shapes, arguments.seed, None),
+        SIMULATED => simulate(&cases, &suite.shapes, seed.get(), None),
         url => over_http(arguments, url, &cases)?,
     };
-    let mut report = Report::new(env!("CARGO_PKG_VERSION"), started_at, arguments.seed);
+    let today = started_at.get(..10).unwrap_or_default().to_owned();
+    let mut report = Report::new(env!("CARGO_PKG_VERSION"), started_at, seed.get());
     fill(&mut report, &ledger, &cases);
+    report.results = known.weigh(core::mem::take(&mut report.results), &today);
+    report.advice = advice(&report.results);
+    repeatable(&mut report.results, arguments, service, seed);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).ok();
     let report = report.finish();
     report.check()?;
@@ -47,7 +57,21 @@ pub(super) fn judge(arguments: &Validate, service: &str) -> Result<ExitCode, Fai
     show(&report)?;
     let files: Vec<&str> = arguments.format.iter().map(|format| format.file()).collect();
     say(&format!("\nwritten to {}: {}\n", arguments.out.display(), files.join(", ")))?;
-    Ok(exit_code(&report))
+    Ok(exit_code(&report, arguments.level))
+}
+
+/// Each finding says how it is seen again: its evidence begins with the case that found it.
+fn repeatable(results: &mut [CaseResult], arguments: &Validate, service: &str, seed: Seed) {
+    let rig = arguments.service.rig.as_ref().map(|rig| format!(" --rig {rig}"));
+    let rig = rig.unwrap_or_default();
+    for finding in results.iter_mut().flat_map(|result| &mut result.findings) {
+        let case = finding.evidence.first().and_then(|line| line.strip_prefix("case "));
+        if let Some(case) = case {
+            let again =
+                format!("again: callrig validate --service {service}{rig} --replay {case}@{seed}");
+            finding.evidence.push(again);
+        }
+    }
 }
 
 fn over_http(arguments: &Validate, url: &str, cases: &[&Case]) -> Result<Ledger, Failure> {
@@ -98,5 +122,4 @@ fn fill(report: &mut Report, ledger: &Ledger, cases: &[&Case]) {
         .map(|rule| rule.requirement())
         .collect();
     report.results = ledger.results(catalogue, &rules);
-    report.advice = advice(&report.results);
 }

@@ -32,6 +32,8 @@ const SECRET: &str = "demonstration";
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9440);
 /// Nobody waits longer for a call in real time.
 const LONGEST: Duration = Duration::from_secs(60);
+/// Of so many calls the media is written beside the report.
+const CAPTURES_MAX: usize = 40;
 /// A machine that is so late tells nothing about a bot's times.
 const BUSY: Duration = Duration::from_millis(250);
 
@@ -89,10 +91,12 @@ pub(super) fn validate(arguments: &Validate) -> Result<ExitCode, Failure> {
     let today = started_at.get(..10).unwrap_or_default();
     report.results = known.weigh(plan.judge(&transcripts, &rigour), today);
     repeatable(&mut report.results, arguments, seed);
+    let captures = attach(&mut report.results, &plan, &transcripts);
     report.advice = advice(&report.results);
     report.took_ms = u64::try_from(began.elapsed().as_millis()).ok();
     let report = report.finish();
     report.check()?;
+    output::write(&arguments.out, &captures)?;
     write(&report, &arguments.out, &arguments.format)?;
     if arguments.transcript || arguments.replay.is_some() {
         for transcript in &transcripts {
@@ -110,7 +114,7 @@ pub(super) fn advice(results: &[CaseResult]) -> BTreeMap<String, String> {
 }
 
 /// Which cases, and with which seed.
-fn wanted(arguments: &Validate) -> Result<(Vec<String>, Seed), Failure> {
+pub(super) fn wanted(arguments: &Validate) -> Result<(Vec<String>, Seed), Failure> {
     let Some(replay) = &arguments.replay else {
         return Ok((arguments.case.clone(), Seed::new(arguments.seed)));
     };
@@ -120,6 +124,31 @@ fn wanted(arguments: &Validate) -> Result<(Vec<String>, Seed), Failure> {
         Failure::usage(anyhow!("{words}"))
     })?;
     Ok((vec![case.to_owned()], Seed::new(seed)))
+}
+
+/// Each finding names the capture of its call, if media crossed: those that are to be written.
+fn attach(
+    results: &mut [CaseResult],
+    plan: &Plan<'_>,
+    transcripts: &[Transcript],
+) -> Vec<(String, Vec<u8>)> {
+    let mut files: BTreeMap<usize, (String, Vec<u8>)> = BTreeMap::new();
+    for result in results.iter_mut().filter(|result| !result.findings.is_empty()) {
+        let Some(script) = plan.script_of(&result.id) else { continue };
+        let Some(capture) = transcripts.get(script).map(|transcript| &transcript.capture) else {
+            continue;
+        };
+        if capture.is_empty() || (files.len() >= CAPTURES_MAX && !files.contains_key(&script)) {
+            continue;
+        }
+        let (name, _) = files.entry(script).or_insert_with(|| {
+            (format!("evidence/call-{:03}.pcapng", script + 1), capture.pcapng())
+        });
+        for finding in &mut result.findings {
+            finding.media = Some(name.clone());
+        }
+    }
+    files.into_values().collect()
 }
 
 /// Each finding says how it is seen again.
@@ -241,7 +270,8 @@ fn told(transcript: &Transcript) -> String {
     lines.collect::<String>() + "\n"
 }
 
-fn exit_code(report: &Report, level: Strictness) -> ExitCode {
+/// How it came out, by what counts.
+pub(super) fn exit_code(report: &Report, level: Strictness) -> ExitCode {
     let broken = |result: &CaseResult| {
         result.findings.iter().any(|finding| match level {
             Strictness::Must => finding.level == Level::Must,

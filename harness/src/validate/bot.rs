@@ -3,6 +3,7 @@
 //! machine without clock and sockets, so that a bot of ours is judged in
 //! [virtual time](simulate) and a stranger's in [real time](live) by the same code.
 
+pub mod capture;
 pub mod case;
 pub mod cases;
 pub mod deviations;

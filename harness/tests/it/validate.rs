@@ -8,16 +8,19 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::IntoResponse as _;
 use axum::routing::post;
-use callrig::app::{App, Settings};
+use callrig::app::hosted::Program;
+use callrig::app::{App, Settings, Task};
 use callrig::bots::samples;
 use callrig::case::Selection;
 use callrig::seed::Seed;
 use callrig::validate::bot::live::{self, Subject};
-use callrig::validate::bot::mutant::{faults, matrix};
+use callrig::validate::bot::mutant::{Mutant, faults, matrix};
 use callrig::validate::bot::profile::{Profile, READY};
 use callrig::validate::bot::run::{Plan, Rigour};
 use callrig::validate::bot::simulate;
 use callrig_reports::{CaseResult, Verdict};
+use callrig_signaling::bot::Bot;
+use callrig_signaling::graph::Tone;
 
 const APP: &str = "11111111-1111-4111-8111-111111111111";
 
@@ -157,6 +160,121 @@ fn a_vendors_scenario_is_played_and_judged() {
         "{}",
         wrong(&results)
     );
+}
+
+/// What becomes of the scenarios in a profile, written to a file with a recording beside it.
+fn scenarios(program: Program, text: &str) -> Vec<CaseResult> {
+    let folder = tempfile::tempdir().expect("there is room");
+    let speech = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpora/recordings/audio/speech-en.wav");
+    std::fs::copy(speech, folder.path().join("speech.wav")).expect("it can be copied");
+    let file = folder.path().join("my.toml");
+    std::fs::write(&file, text).expect("it can be written");
+    let profile = Profile::named(&file.display().to_string());
+    let profile = profile.unwrap_or_else(|error| panic!("{error}"));
+    let plan = Plan::new(&profile, &selection(&["bot/scenario/**"]));
+    let seed = Seed::new(1);
+    let play = |script| simulate::play(script, simulate::bot(program, seed), seed);
+    let transcripts: Vec<_> = plan.scripts.iter().map(play).collect();
+    plan.judge(&transcripts, &Rigour::default())
+}
+
+#[test]
+fn a_scenario_plays_a_recording_and_looks_at_what_comes_back() {
+    let text = r#"
+        name = "echo"
+        calls = "answers"
+        [media]
+        sound = "echoes"
+        [[scenario]]
+        name = "what is said is heard"
+        when = [{ told = "media-active", after = "500ms", play = "speech.wav" }]
+        expect = [{ hears = 1, within = "2s" }, { sees = "change", within = "2s" }]
+        [[scenario]]
+        name = "a still picture"
+        when = [{ told = "media-active", after = "500ms", speak = "1s" }]
+        expect = [{ sees = "picture", within = "2s" }, { hears_key = "7", within = "2s" }]
+    "#;
+    let echo = samples::find("echo").expect("it is there");
+    let results = scenarios(echo.program, text);
+    let verdicts: Vec<_> = results.iter().map(|result| result.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Fail], "{}", wrong(&results));
+    let expected: Vec<_> = results[1].findings.iter().map(|finding| &finding.expected).collect();
+    assert_eq!(expected, ["the key 7 within 2.0 s"]);
+}
+
+/// A bot that presses a key.
+fn presses(mut app: App) -> Task {
+    Box::pin(async move {
+        while let Some(mut call) = app.incoming().await {
+            app.line().spawn(async move {
+                call.answer().await?;
+                let tones = [Tone::Tone7];
+                let pause = Duration::from_millis(100);
+                let press =
+                    move |bot: &mut Bot, now, id| bot.send_dtmf_tones(now, id, &tones, Some(pause));
+                call.perform(press).await?;
+                call.over().await;
+                Ok(())
+            });
+        }
+    })
+}
+
+#[test]
+fn a_scenario_hears_the_keys_that_a_bot_presses() {
+    let text = r#"
+        name = "dialler"
+        calls = "answers"
+        [[scenario]]
+        name = "seven is pressed"
+        expect = [{ hears_key = "7", within = "4s" }]
+        [[scenario]]
+        name = "eight is not"
+        expect = [{ hears_key = "8", within = "4s" }]
+    "#;
+    let results = scenarios(presses, text);
+    let verdicts: Vec<_> = results.iter().map(|result| result.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Fail], "{}", wrong(&results));
+}
+
+#[test]
+fn a_recording_that_cannot_be_played_is_named() {
+    let folder = tempfile::tempdir().expect("there is room");
+    std::fs::write(folder.path().join("x.wav"), b"RIFF\x04\0\0\0WAVE").expect("it can be written");
+    for (name, word) in [("none.wav", "none.wav"), ("x.wav", "x.wav")] {
+        let text = format!(
+            "name = \"x\"\n[[scenario]]\nname = \"y\"\nwhen = [{{ hears = 1, play = \"{name}\" }}]\n\
+             expect = [{{ over = true }}]\n"
+        );
+        let file = folder.path().join("my.toml");
+        std::fs::write(&file, text).expect("it can be written");
+        let error = Profile::named(&file.display().to_string()).expect_err("it is not sound");
+        assert!(error.to_string().contains(word), "{error}");
+    }
+}
+
+#[test]
+fn media_that_crossed_is_kept_with_what_was_found() {
+    let fault = faults::all().into_iter().find(|fault| fault.caught_by.ends_with("lip-sync"));
+    let fault = fault.expect("there is one");
+    let sample = samples::find(fault.bot).expect("faults are of samples");
+    let profile = Profile::named(sample.profile).expect("ready profiles are sound");
+    let plan = Plan::new(&profile, &selection(&["bot/own-media/lip-sync"]));
+    let seed = Seed::new(1);
+    let play = |script| {
+        let bot = Mutant::new(simulate::bot(sample.program, seed), fault.change.clone());
+        simulate::play(script, Box::new(bot), seed)
+    };
+    let transcripts: Vec<_> = plan.scripts.iter().map(play).collect();
+    let results = plan.judge(&transcripts, &Rigour::default());
+    assert_eq!(results[0].verdict, Verdict::Warn, "{results:#?}");
+    let evidence = &results[0].findings[0].evidence;
+    assert!(evidence.iter().any(|line| line.contains("bot > platform  RTP ssrc")), "{evidence:#?}");
+    let script = plan.script_of("bot/own-media/lip-sync").expect("it has one");
+    let file = transcripts[script].capture.pcapng();
+    let opened = callrig_corpora::open_bytes("x.pcapng", file.into());
+    let Ok(callrig_corpora::Opened::Recording(recording)) = opened else { panic!("{opened:?}") };
+    assert!(recording.arrivals.len() > 300, "{}", recording.arrivals.len());
 }
 
 fn free() -> SocketAddr {

@@ -15,7 +15,7 @@ const MAX_GROUPS: usize = 60;
 /// Findings of one result shown below its recording.
 const MAX_FINDINGS: usize = 10;
 /// Lines of evidence shown; the rest is in the JSON.
-const MAX_EVIDENCE: usize = 20;
+const MAX_EVIDENCE: usize = 32;
 /// Further results linked from one broken requirement.
 const MAX_LINKS: usize = 40;
 
@@ -39,7 +39,8 @@ pub(super) fn section(report: &Report, cells: &Cells<'_>) -> Markup {
 fn told(report: &Report, cells: &Cells<'_>, group: &Group<'_>) -> Markup {
     let first = group.results[0];
     html! {
-        article class=(format!("finding v-{}", group.verdict.word())) {
+        article id=[group.finding.map(|finding| place(&finding.requirement))]
+            class=(format!("finding v-{}", group.verdict.word())) {
             header {
                 (verdict_mark(group.verdict))
                 h3 { (visible(group.title)) }
@@ -67,6 +68,18 @@ fn told(report: &Report, cells: &Cells<'_>, group: &Group<'_>) -> Markup {
     }
 }
 
+/// Whether this names a file below the report's folder, and nothing else: a report may come from
+/// anybody.
+fn is_beside(file: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/');
+    file.chars().all(plain) && !file.starts_with('/') && !file.split('/').any(|part| part == "..")
+}
+
+/// Where on the page it is told how a requirement was broken.
+pub(super) fn place(requirement: &str) -> String {
+    format!("broken-{requirement}")
+}
+
 fn elsewhere(cells: &Cells<'_>, results: &[&CaseResult]) -> Markup {
     html! {
         details.elsewhere {
@@ -92,6 +105,12 @@ pub(super) fn proof(finding: &Finding) -> Markup {
                 @if finding.evidence.len() > MAX_EVIDENCE {
                     "… " (finding.evidence.len() - MAX_EVIDENCE) " more lines in report.json\n"
                 }
+            }
+        }
+        @if let Some(file) = &finding.media {
+            p.where {
+                span.quiet { "Media that crossed, decrypted: " }
+                a href=(if is_beside(file) { file } else { "#" }) { (visible(file)) }
             }
         }
     }
@@ -124,6 +143,23 @@ pub(super) fn of_result(result: &CaseResult, proofs: bool) -> Markup {
                     p.quiet { "…and " (result.findings.len() - MAX_FINDINGS) " more findings in report.json" }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_beside_the_report_are_linked() {
+        for good in ["evidence/call-001.pcapng", "a.pcap"] {
+            assert!(is_beside(good), "{good}");
+        }
+        let bad =
+            ["javascript:alert(1)", "/etc/passwd", "../x", "a/../b", "//host/x", "http://h", "a b"];
+        for bad in bad {
+            assert!(!is_beside(bad), "{bad}");
         }
     }
 }

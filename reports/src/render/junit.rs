@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
+use super::findings::place;
 use crate::escape::visible;
 use crate::report::{CaseResult, Report};
 use crate::verdict::{Finding, Level, Verdict};
@@ -107,6 +108,11 @@ fn told(findings: &[Finding]) -> String {
         for line in &finding.evidence {
             let _ = writeln!(out, "    {}", visible(line));
         }
+        if let Some(file) = &finding.media {
+            let _ = writeln!(out, "    media that crossed, decrypted: {}", visible(file));
+        }
+        let place = place(&finding.requirement);
+        let _ = writeln!(out, "    in the report: report.html#{}", visible(&place));
     }
     out
 }

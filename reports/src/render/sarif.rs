@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use super::findings::place;
 use crate::report::Report;
 use crate::verdict::{Finding, Level, Verdict};
 
@@ -98,7 +99,13 @@ const fn level(level: Level) -> &'static str {
 }
 
 fn message(finding: &Finding) -> String {
-    let evidence = finding.evidence.join("\n");
+    let mut evidence = finding.evidence.join("\n");
+    if let Some(file) = &finding.media {
+        evidence.push_str("\nMedia that crossed, decrypted: ");
+        evidence.push_str(file);
+    }
+    let place = place(&finding.requirement);
+    evidence.push_str(&format!("\nIn the report: report.html#{place}"));
     format!(
         "{} Expected: {}. Seen: {}. Written in: {}.\n{evidence}",
         finding.sentence, finding.expected, finding.actual, finding.citation

@@ -34,7 +34,8 @@ fn report_of(text: &str, verdict: Verdict) -> Report {
     report.networks.push(Network { name: own(), description: own(), parameters });
     let requirement =
         Requirement { id: own(), level: Level::Must, citation: own(), sentence: own() };
-    let finding = requirement.broken(text, text).with_evidence([text, text]);
+    let mut finding = requirement.broken(text, text).with_evidence([text, text]);
+    finding.media = Some(own());
     let mut result = CaseResult::error(text, text).about(Some(text), Some(text));
     result.verdict = verdict;
     result.findings.push(finding);

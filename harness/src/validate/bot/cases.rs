@@ -3,9 +3,11 @@
 //! everything that happens in one.
 
 mod answering;
+mod conferences;
 mod endings;
 mod keys;
 mod media;
+mod meetings;
 mod notifications;
 mod outgoing;
 mod own_media;
@@ -52,6 +54,8 @@ pub fn all(profile: &Profile) -> Vec<Case> {
     cases.extend(requests::cases(profile));
     cases.extend(answering::cases(profile));
     cases.extend(outgoing::cases(profile));
+    cases.extend(meetings::cases(profile));
+    cases.extend(conferences::cases(profile));
     cases.extend(policy::cases(profile));
     cases.extend(endings::cases(profile));
     cases.extend(tokens::cases(profile));

@@ -1,5 +1,5 @@
 //! What crossed, in lines that people can read: what led to a finding, and a little of what
-//! followed.
+//! followed, of HTTP and of media.
 
 use callrig_media::time::Instant;
 use callrig_signaling::http::Response;
@@ -21,7 +21,16 @@ pub fn around(transcript: &Transcript, at: Instant) -> Vec<String> {
     let (before, after): (Vec<_>, Vec<_>) =
         transcript.entries.iter().filter(shown).partition(|entry| entry.at <= at);
     let skipped = before.len().saturating_sub(BEFORE);
-    before.iter().skip(skipped).chain(after.iter().take(AFTER)).map(|entry| line(entry)).collect()
+    let told = before.iter().skip(skipped).chain(after.iter().take(AFTER));
+    let mut lines: Vec<(Instant, String)> = told.map(|entry| (entry.at, line(entry))).collect();
+    let media = transcript.capture.around(at).into_iter();
+    lines.extend(media.map(|(at, words)| (at, timed(at, &words))));
+    lines.sort_by_key(|(at, _)| *at);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+fn timed(at: Instant, words: &str) -> String {
+    format!("{:9.3} s  {words}", at.elapsed().as_secs_f64())
 }
 
 /// Tokens and keys are looked up all the time, and lead to nothing.
@@ -32,7 +41,6 @@ fn is_noise(what: &What) -> bool {
 /// One entry, in a line.
 #[must_use]
 pub fn line(entry: &Entry) -> String {
-    let seconds = entry.at.elapsed().as_secs_f64();
     let words = match &entry.what {
         What::Sent(sent) => {
             let stimulus = sent.stimulus.map(|name| format!(" ({name})")).unwrap_or_default();
@@ -69,7 +77,7 @@ pub fn line(entry: &Entry) -> String {
         What::Operation { kind, status } => format!("platform  {kind} is {status}"),
         What::GaveUp(reason) => format!("platform  gives a notification up: {reason}"),
     };
-    let line = format!("{seconds:9.3} s  {words}");
+    let line = timed(entry.at, &words);
     callrig_reports::escape::visible(line.trim_end()).into_owned()
 }
 
@@ -96,11 +104,16 @@ fn does(person: &Person) -> String {
             sound.level,
             sound.peak
         ),
+        Person::HearsKey(key) => format!("hears the key {key}"),
         Person::Presses(key) => format!("presses {key}"),
         Person::Speaks(length) => format!("speaks for {:.1} s", length.as_secs_f64()),
+        Person::Hides(length) => format!("covers the camera for {:.1} s", length.as_secs_f64()),
         Person::AsksForKeyFrames => "asks for key frames".to_owned(),
         Person::HangsUp => "hangs up".to_owned(),
         Person::Invites => "asks Ben in".to_owned(),
+        Person::Mutes(true) => "mutes himself".to_owned(),
+        Person::Mutes(false) => "is no longer muted".to_owned(),
+        Person::EndsIt => "ends the conference for everybody".to_owned(),
         Person::Left(code, message) => format!("is no longer in the call: {code} {message}"),
         Person::Failed(reason) => format!("could not: {reason}"),
     }

@@ -175,7 +175,7 @@ impl Stage {
                 (Arc::clone(self), Arc::clone(&places), Arc::clone(&alone));
             let (done, told) = (Arc::clone(&done), Arc::clone(&told));
             tasks.push(tokio::spawn(async move {
-                let begins = matches!(script.begins, Begins::Ask { .. });
+                let begins = matches!(script.begins, Begins::Ask { .. } | Begins::Meeting { .. });
                 let _place = places.acquire().await;
                 let _alone = if begins { alone.acquire().await.ok() } else { None };
                 let transcript = stage.play_one(shard, script, begins).await;

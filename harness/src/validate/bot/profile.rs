@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::script::Script;
 
+mod recording;
 pub mod scenario;
 
 /// A profile that is larger is none.
@@ -27,6 +28,8 @@ pub const READY: &[(&str, &str)] = &[
     ("echo", include_str!("../../../profiles/echo.toml")),
     ("playback", include_str!("../../../profiles/playback.toml")),
     ("colours", include_str!("../../../profiles/colours.toml")),
+    ("meeting", include_str!("../../../profiles/meeting.toml")),
+    ("gallery", include_str!("../../../profiles/gallery.toml")),
 ];
 
 /// A profile.
@@ -50,6 +53,9 @@ pub struct Profile {
     /// Whom it calls when it is asked to.
     #[serde(default)]
     pub outgoing: Option<Outgoing>,
+    /// Which meetings it joins when it is asked to.
+    #[serde(default)]
+    pub joins: Option<Joins>,
     /// It handles media itself.
     #[serde(default)]
     pub media: Option<OwnMedia>,
@@ -179,6 +185,20 @@ pub struct Outgoing {
     pub hangs_up: bool,
 }
 
+/// How a bot is asked to join a meeting.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Joins {
+    /// The path of the bot's own HTTP to which is posted.
+    pub ask: String,
+    /// With which JSON: `{link}`, `{thread}`, `{organizer}`, `{tenant}`, `{number}` and
+    /// `{passcode}` in it stand for those of the meeting.
+    pub body: String,
+    /// Whether those in the meeting hear something of it.
+    #[serde(default)]
+    pub speaks: bool,
+}
+
 /// Why a profile cannot be used.
 #[derive(Debug, Error)]
 pub enum ProfileError {
@@ -217,7 +237,16 @@ impl Profile {
             )));
         }
         let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-        Self::parse(name, &text)
+        let mut profile = Self::parse(name, &text)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for scenario in &mut profile.scenarios {
+            let read = scenario.read_recordings(folder);
+            read.map_err(|problem| {
+                let problem = format!("scenario {:?}: {problem}", scenario.name);
+                ProfileError::Parse(name.to_owned(), problem)
+            })?;
+        }
+        Ok(profile)
     }
 
     /// From TOML; `origin` is what messages call it.
@@ -232,8 +261,9 @@ impl Profile {
                 .script()
                 .map_err(|problem| refuse(format!("scenario {:?}: {problem}", scenario.name)))?;
         }
-        if profile.calls == Reaction::Never && profile.outgoing.is_none() && !profile.policy {
-            let words = "calls = \"never\" needs an [outgoing] of its own, or policy = true";
+        let begins = profile.outgoing.is_some() || profile.joins.is_some() || profile.policy;
+        if profile.calls == Reaction::Never && !begins {
+            let words = "calls = \"never\" needs [outgoing], [joins], or policy = true";
             return Err(refuse(words.to_owned()));
         }
         Ok(profile)
@@ -258,6 +288,7 @@ impl Profile {
         match (self.calls, &self.outgoing) {
             (Reaction::Answers, _) => Ok(Script::default()),
             (_, Some(outgoing)) => Ok(outgoing.script()),
+            (_, None) if self.joins.is_some() => self.meeting(),
             (Reaction::Never, None) if self.policy => Ok(super::cases::recorded()),
             (Reaction::Rejects, _) => Err("the bot rejects calls, as its profile says".to_owned()),
             (Reaction::Redirects, _) => {
@@ -265,6 +296,18 @@ impl Profile {
             }
             (Reaction::Never, None) => Err("the bot has no calls, as its profile says".to_owned()),
         }
+    }
+
+    /// The script by which the bot joins a meeting.
+    ///
+    /// # Errors
+    /// It joins none.
+    pub fn meeting(&self) -> Result<Script, String> {
+        let joins = self.joins.as_ref();
+        let joins = joins.ok_or("the bot joins no meetings, as its profile says")?;
+        let begins =
+            super::script::Begins::Meeting { path: joins.ask.clone(), body: joins.body.clone() };
+        Ok(Script { begins, ..Script::default() })
     }
 }
 

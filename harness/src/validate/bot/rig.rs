@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use callrig_media::time::{Epoch, Instant};
 use callrig_signaling::auth::{SigningKey, Tokens};
+use callrig_signaling::call::state::State;
 use callrig_signaling::event::Event;
 use callrig_signaling::exchange;
 use callrig_signaling::graph::Tone;
@@ -20,6 +21,7 @@ use callrig_signaling::service::{
     self, Authentication, ConfigError, Delivery, Directory, Quirks, Service, UriPolicy, directory,
 };
 
+use super::capture::{Capture, Way};
 use super::script::{Act, Begins, Cue, Script, When};
 use super::transcript::{Asked, Kind, Person as Does, Sent, Transcript, What, action_of, kinds_of};
 use crate::actor::{Actor, Input, Output};
@@ -28,9 +30,9 @@ use person::Person;
 mod camera;
 mod desk;
 mod forge;
+mod meeting;
 mod people;
 mod person;
-mod policy;
 mod post;
 mod wire;
 
@@ -168,7 +170,10 @@ impl Rig {
             service,
             cues: script.cues.clone(),
             troubled: vec![0; script.troubles.len()],
-            transcript: Arc::default(),
+            transcript: Arc::new(Mutex::new(Transcript {
+                capture: Capture::new(setup.epoch),
+                ..Transcript::default()
+            })),
             outputs: VecDeque::new(),
             later: BTreeMap::new(),
             decided: 0,
@@ -223,6 +228,7 @@ impl Rig {
                 self.put(start, Later::Send(request, None, Some("asked by somebody")));
             }
             Begins::Policy => self.put(start, Later::Act(Act::Meet)),
+            Begins::Meeting { .. } => self.put(start, Later::Act(Act::Gather)),
             Begins::Nothing => self.began = true,
         }
         self.put(start + self.script.patience, Later::Patience);
@@ -380,7 +386,10 @@ impl Rig {
                 let telephone =
                     self.people.iter_mut().find(|who| who.address() == datagram.destination);
                 match telephone {
-                    Some(person) => person.handle_datagram(now, datagram),
+                    Some(person) => {
+                        person.handle_datagram(now, datagram.clone());
+                        self.written().capture.keep(now, Way::Telephone, &datagram);
+                    }
                     None => self.outputs.push_back(Output::Datagram(datagram)),
                 }
             }
@@ -393,6 +402,11 @@ impl Rig {
             Event::CallStateChanged { call, state, .. } => {
                 self.began = true;
                 self.call.get_or_insert(call);
+                // Before anything flows: nobody is asked for a key frame because of it.
+                let line = self.service.call_line(call).filter(|_| state == State::Established);
+                if let Some(line) = line {
+                    self.service.capture(now, line.leg, true);
+                }
                 let state = state.to_graph().as_str().to_owned();
                 self.write(now, What::State(state));
             }
@@ -514,6 +528,7 @@ fn config(setup: &Setup, script: &Script) -> service::Config {
         media_address: setup.media,
         media_ports: setup.ports.clone(),
         webrtc: setup.webrtc.clone(),
+        rosters_after_escalation: tweaks.rosters_after_escalation,
         packet_events: script.pictures,
         directory: Directory { apps: vec![app], tenants: vec![tenant] },
         authentication: Authentication::Tokens(tokens),

@@ -97,6 +97,14 @@ impl<'a> Plan<'a> {
         self
     }
 
+    /// Which of the scripts a case is judged by.
+    #[must_use]
+    pub fn script_of(&self, case: &str) -> Option<usize> {
+        let case = self.cases.iter().find(|known| known.id == case)?;
+        let script = case.script.as_ref().ok()?;
+        self.scripts.iter().position(|known| known == script)
+    }
+
     /// How many cases were asked for and apply.
     #[must_use]
     pub fn count(&self) -> usize {

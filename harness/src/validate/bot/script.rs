@@ -3,6 +3,7 @@
 //! search are the same thing.
 
 use core::time::Duration;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -55,6 +56,14 @@ pub enum Begins {
     },
     /// Ann, who is recorded by policy, comes into a meeting.
     Policy,
+    /// Ann and Ben are in a meeting, and the bot is asked, over its own HTTP, to join it.
+    Meeting {
+        /// Where.
+        path: String,
+        /// With what: `{link}`, `{thread}`, `{organizer}`, `{tenant}`, `{number}` and
+        /// `{passcode}` stand for those of the meeting.
+        body: String,
+    },
     /// Nobody does anything: only what the cues say.
     Nothing,
 }
@@ -98,6 +107,10 @@ pub enum Act {
     HangUp,
     /// Ann speaks.
     Speak(Duration),
+    /// Ann says what was recorded: 16 bits, 8,000 samples a second.
+    Say(Arc<[i16]>),
+    /// Ann's camera shows nothing for so long.
+    Hide(Duration),
     /// Ann asks for key frames of all pictures that she sees.
     AskForKeyFrames,
     /// For so long, one of so many packets of the bot's is lost.
@@ -113,8 +126,20 @@ pub enum Act {
     Ring,
     /// Ann, who is recorded by policy, and Ben come into a meeting.
     Meet,
+    /// Ann and Ben come into a meeting, and the bot is asked to come, too.
+    Gather,
+    /// The bot, which waits in the lobby, is let in.
+    LetIn,
+    /// The bot, which waits in the lobby, is turned away.
+    TurnAway,
+    /// Ben comes into the conference that the bot is in.
+    BenComes,
+    /// Ben, who is in the same conference, mutes himself, or no longer.
+    BenMutes(bool),
     /// Ben, who is in the same conference, leaves.
     BenLeaves,
+    /// Ben ends the conference for everybody.
+    BenEndsIt,
     /// Somebody posts something to the bot that the platform would not.
     Post(Post),
     /// The platform publishes another key and signs with it from now on.
@@ -157,6 +182,8 @@ pub enum Body {
     Mixed,
     /// An old state of the call that there is, again.
     Stale,
+    /// Who is in the call that there is, as a roster of this kind.
+    Roster(Roster),
     /// No JSON.
     Garbage,
     /// JSON that is no notification.
@@ -167,6 +194,23 @@ pub enum Body {
     Padded,
     /// Lists in lists in lists.
     Deep,
+}
+
+/// A roster that is not an everyday one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Roster {
+    /// With two people.
+    Everyday,
+    /// With three hundred people.
+    Large,
+    /// With people of kinds, and members, of tomorrow; some say next to nothing of themselves.
+    Tomorrow,
+    /// With nobody.
+    Empty,
+    /// As what has changed since another (`deltaParticipants`), which nobody asked for.
+    Delta,
+    /// That is no list.
+    Shapeless,
 }
 
 /// The token of a post.
@@ -276,6 +320,10 @@ pub struct Tweaks {
     pub declines: bool,
     /// Ben, who is called, lets it ring.
     pub lets_ring: bool,
+    /// A bot is told who is in a call that grew, as of late; else as the seed of the API has it.
+    pub rosters_after_escalation: bool,
+    /// Whoever comes into a meeting waits in its lobby, but for who organises it.
+    pub lobby: bool,
 }
 
 impl Script {

@@ -7,6 +7,7 @@ use callrig_media::time::Instant;
 use callrig_signaling::http::{Method, Request, Response};
 use serde_json::Value;
 
+use super::capture::Capture;
 use super::wire::Wire;
 
 /// How much is kept of what crossed; more is counted.
@@ -106,16 +107,24 @@ pub enum Person {
     Hears,
     /// Hears nothing any more: how it was.
     Quiet(Sound),
+    /// Hears a key that somebody else presses.
+    HearsKey(char),
     /// Presses a key.
     Presses(char),
     /// Begins to speak, for so long.
     Speaks(Duration),
+    /// Covers the camera, for so long.
+    Hides(Duration),
     /// Asks for key frames.
     AsksForKeyFrames,
     /// Hangs up.
     HangsUp,
     /// Asks somebody else in.
     Invites,
+    /// Mutes themselves, or no longer.
+    Mutes(bool),
+    /// Ends the conference for everybody.
+    EndsIt,
     /// Is no longer in a call: with which code.
     Left(u16, String),
     /// Could not do it.
@@ -144,6 +153,8 @@ pub struct Transcript {
     pub left_out: usize,
     /// What crossed of media that the bot handles itself.
     pub wire: Wire,
+    /// Media as it crossed.
+    pub capture: Capture,
     /// Whether the script has come to its end.
     pub finished: bool,
     /// Why nothing can be concluded from it, if so.

@@ -65,6 +65,9 @@ const LEGACY: Rule = Rule::should(
     "An incoming call in Skype's form is answered with 204; the platform then tells it as Graph does.",
 );
 
+/// How what is expected begins where a bot does something else than it does undisturbed.
+pub(super) const AS_USUAL: &str = "as in an undisturbed call";
+
 /// What happens in nearly every call.
 const KINDS: [(&str, Kind); 6] = [
     ("incoming", Kind::Incoming),
@@ -237,7 +240,7 @@ fn unknown(profile: &Profile) -> Vec<Case> {
         let id = format!("bot/notifications/unknown/{name}");
         let rules = [GOES_ON, UNKNOWN_TAKEN, NO_FAULT];
         let case = Case::new(id, title, &rules, with_post(profile, body), |seen| {
-            posted(seen, &UNKNOWN_TAKEN, 200..=299, "a 2xx status")
+            posted(seen, (&NO_FAULT, &GOES_ON, &UNKNOWN_TAKEN), 200..=299, "a 2xx status")
         });
         case.after(CALL_STANDS)
     });
@@ -258,7 +261,7 @@ fn malformed(profile: &Profile) -> Vec<Case> {
             let id = format!("bot/notifications/malformed/{name}");
             let rules = [GOES_ON, MALFORMED, NO_FAULT];
             let case = Case::new(id, title, &rules, with_post(profile, body), |seen| {
-                posted(seen, &MALFORMED, 400..=499, "a 4xx status")
+                posted(seen, (&NO_FAULT, &GOES_ON, &MALFORMED), 400..=499, "a 4xx status")
             });
             case.after(CALL_STANDS)
         })
@@ -268,7 +271,7 @@ fn malformed(profile: &Profile) -> Vec<Case> {
         "a POST of a megabyte is answered, and the call goes on",
         &[GOES_ON, NO_FAULT],
         with_post(profile, Body::Padded),
-        |seen| posted(seen, &NO_FAULT, 200..=499, "any status but 5xx"),
+        |seen| posted(seen, (&NO_FAULT, &GOES_ON, &NO_FAULT), 200..=499, "any status but 5xx"),
     );
     cases.push(case.after(CALL_STANDS));
     cases
@@ -372,7 +375,8 @@ fn same(seen: &Seen<'_>) -> Outcome {
     judged(otherwise(seen, plain, &SAME))
 }
 
-fn otherwise(
+/// Whether the bot did something else than in the undisturbed call.
+pub(super) fn otherwise(
     seen: &Seen<'_>,
     plain: &super::super::transcript::Transcript,
     rule: &Rule,
@@ -392,14 +396,15 @@ fn otherwise(
     });
     let end = seen.transcript.entries.last().map(|entry| entry.at).unwrap_or_default();
     let at = extra.map_or(end, |ask| ask.at);
-    let expected = format!("as in an undisturbed call: {}", words(&usual));
+    let expected = format!("{AS_USUAL}: {}", words(&usual));
     Some(seen.broken(rule, at, expected, words(&here)))
 }
 
-/// Something unusual was posted, and was answered as it should be.
-fn posted(
+/// Something unusual was posted, and was answered as it should be: the rules are broken by a
+/// fault of the bot's, by a call that does not go on as usual, and by another status.
+pub(super) fn posted(
     seen: &Seen<'_>,
-    rule: &Rule,
+    (no_fault, goes_on, rule): (&Rule, &Rule, &Rule),
     good: core::ops::RangeInclusive<u16>,
     words: &str,
 ) -> Outcome {
@@ -410,11 +415,11 @@ fn posted(
     let (at, status) = status(&told);
     let mut findings = Vec::new();
     if status == 0 || status >= 500 {
-        findings.push(seen.broken(&NO_FAULT, at, "any status but 5xx", told_so(&told)));
+        findings.push(seen.broken(no_fault, at, "any status but 5xx", told_so(&told)));
     } else if !good.contains(&status) {
         findings.push(seen.broken(rule, at, words, told_so(&told)));
     }
-    findings.extend(otherwise(seen, plain, &GOES_ON));
+    findings.extend(otherwise(seen, plain, goes_on));
     Outcome::Judged(findings)
 }
 

@@ -32,6 +32,11 @@ const DECLINED: Rule = Rule::must(
     "Graph API: call resource, terminated",
     "A call that is declined is left alone.",
 );
+const ASKS: Rule = Rule::must(
+    "bot/outgoing/asks-for-a-call",
+    "Graph API: application: create call",
+    "A bot that is asked to call somebody asks the platform for a call.",
+);
 const CALLBACK: Rule = Rule::must(
     "bot/outgoing/callback-uri",
     "Graph API: application: create call",
@@ -91,16 +96,34 @@ pub(super) fn cases(profile: &Profile) -> Vec<Case> {
             left,
         ),
     ];
+    let asks = Case::new(
+        "bot/outgoing/asks",
+        "a bot that is asked to call somebody does something about it",
+        &[ASKS],
+        asked(),
+        asks,
+    );
     let needs = [CALL_STANDS, &["bot/outgoing/calls"]].concat();
-    let first = first.after(&["bot/requests/token", "bot/requests/json", "bot/requests/members"]);
-    core::iter::once(first).chain(cases.into_iter().map(|case| case.after(&needs))).collect()
+    let first = first.after(&[
+        "bot/outgoing/asks",
+        "bot/requests/token",
+        "bot/requests/json",
+        "bot/requests/members",
+    ]);
+    let others = cases.into_iter().map(|case| case.after(&needs));
+    [asks, first].into_iter().chain(others).collect()
+}
+
+fn asks(seen: &Seen<'_>) -> Outcome {
+    let end = seen.transcript.entries.last().map(|entry| entry.at).unwrap_or_default();
+    let asked = seen.transcript.asks_for("create").next().is_some();
+    judged((!asked).then(|| seen.broken(&ASKS, end, "a new call", "none was asked for")))
 }
 
 fn calls(seen: &Seen<'_>) -> Outcome {
-    let end = seen.transcript.entries.last().map(|entry| entry.at).unwrap_or_default();
     let created: Vec<Ask<'_>> = seen.transcript.asks_for("create").collect();
     let Some(ask) = created.first() else {
-        return judged(Some(seen.broken(&CALLS, end, "a new call", "none was asked for")));
+        return Outcome::NotJudged("no call was asked for".to_owned());
     };
     judged(match ask.answer {
         Some((at, answered)) if !answered.response.is_success() => {

@@ -1,11 +1,12 @@
 //! Media that a bot handles itself, judged packet by packet as it came to the platform, and by
 //! what a telephone with Opus and pictures made of it. One call serves most cases: Ann speaks,
 //! shows her camera, asks for key frames, and hangs up; in another one packets are lost; in a
-//! third her telephone knows G.711 first.
+//! third her telephone knows G.711 first; in a fourth she hides before she speaks.
 
 mod packets;
 mod pictures;
 mod sound;
+mod sync;
 
 use core::time::Duration;
 
@@ -37,11 +38,13 @@ pub(super) fn cases(profile: &Profile) -> Vec<Case> {
         call: call(profile),
         loss: loss(profile),
         plain: plain(profile),
+        sync: sync::script(profile),
         media: profile.media.clone().unwrap_or_default(),
     };
     let mut cases = packets::cases(&scripts);
     cases.extend(sound::cases(&scripts));
     cases.extend(pictures::cases(&scripts));
+    cases.extend(sync::cases(&scripts));
     cases.into_iter().map(|case| case.after(CALL_STANDS)).collect()
 }
 
@@ -53,6 +56,7 @@ struct Scripts {
     call: Play,
     loss: Play,
     plain: Play,
+    sync: Play,
     media: OwnMedia,
 }
 

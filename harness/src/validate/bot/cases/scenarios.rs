@@ -1,10 +1,15 @@
 //! The vendor's own scenarios.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use callrig_media::codec::h264::Decoder;
 use callrig_media::time::Instant;
+use callrig_media::video::Picture;
 
 use super::super::case::{Case, Outcome, Seen};
 use super::super::profile::Profile;
-use super::super::profile::scenario::{Expect, Scenario};
+use super::super::profile::scenario::{Expect, Scenario, Sees};
 use super::super::transcript::{Kind, Person, What};
 use super::CALL_STANDS;
 use crate::case::rule::Rule;
@@ -14,6 +19,9 @@ const EXPECTED: Rule = Rule::must(
     "the bot's profile, [[scenario]]",
     "What the vendor expects of the bot in a scenario comes about, in the time that it says.",
 );
+
+/// Pictures that differ by so much on the average, of 255, are not the same one.
+const UNLIKE_MIN: f64 = 1.0;
 
 pub(super) fn cases(profile: &Profile) -> Vec<Case> {
     let cases = profile.scenarios.iter().cloned().map(|scenario| {
@@ -70,6 +78,20 @@ fn look(seen: &Seen<'_>, expect: &Expect, from: Instant) -> (String, Option<Inst
         let index = usize::try_from(nth).unwrap_or(1).saturating_sub(1);
         return (format!("sound number {nth}"), heard.into_iter().nth(index));
     }
+    if let Some(key) = expect.hears_key {
+        let heard = seen.transcript.entries.iter().find(|entry| {
+            let hears =
+                matches!(&entry.what, What::Person(0, Person::HearsKey(one)) if *one == key);
+            hears && entry.at >= from
+        });
+        return (format!("the key {key}"), heard.map(|entry| entry.at));
+    }
+    if let Some(sees) = expect.sees {
+        return match sees {
+            Sees::Picture => ("a picture".to_owned(), picture(seen, from)),
+            Sees::Change => ("a picture that changes".to_owned(), change(seen, from)),
+        };
+    }
     if let Some(action) = &expect.asks {
         let times = usize::try_from(expect.times.unwrap_or(1)).unwrap_or(1);
         let asks = seen.transcript.calls_asks().filter(|ask| ask.asked.action == action);
@@ -81,4 +103,40 @@ fn look(seen: &Seen<'_>, expect: &Expect, from: Instant) -> (String, Option<Inst
         _ => None,
     });
     ("the end of the call".to_owned(), over)
+}
+
+/// When a picture came, from a moment on.
+fn picture(seen: &Seen<'_>, from: Instant) -> Option<Instant> {
+    let frames = seen.transcript.wire.seen.iter();
+    frames.map(|frame| frame.arrived_last).find(|at| *at >= from)
+}
+
+/// When a picture came that is not like the one before, source by source.
+fn change(seen: &Seen<'_>, from: Instant) -> Option<Instant> {
+    let mut eyes: BTreeMap<u32, (Decoder, Option<Picture>)> = BTreeMap::new();
+    for frame in &seen.transcript.wire.seen {
+        let (decoder, before) = match eyes.entry(frame.ssrc) {
+            Entry::Occupied(eye) => eye.into_mut(),
+            Entry::Vacant(place) => place.insert((Decoder::new().ok()?, None)),
+        };
+        let Ok(Some(decoded)) = decoder.decode(&frame.data, frame.timestamp) else { continue };
+        let shown = decoded.to_picture();
+        let differs = before.replace(shown.clone()).is_some_and(|before| unlike(&before, &shown));
+        if differs && frame.arrived_last >= from {
+            return Some(frame.arrived_last);
+        }
+    }
+    None
+}
+
+/// Whether two pictures differ by more than codecs and noise make of one.
+fn unlike(one: &Picture, other: &Picture) -> bool {
+    if (one.width, one.height) != (other.width, other.height) {
+        return true;
+    }
+    let planes = [(&one.y, &other.y), (&one.u, &other.u), (&one.v, &other.v)];
+    planes.into_iter().any(|(one, other)| {
+        let sum: u64 = one.iter().zip(other).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        sum as f64 / one.len().max(1) as f64 >= UNLIKE_MIN
+    })
 }

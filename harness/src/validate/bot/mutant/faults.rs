@@ -8,6 +8,7 @@ use super::super::transcript::Kind;
 use super::{AskChange, Change, FileChange, Lapse, To};
 
 mod behaviour;
+mod conferences;
 mod packets;
 
 /// A bot with one fault.
@@ -62,6 +63,8 @@ pub fn all() -> Vec<Fault> {
     behaviour::endings(&mut list);
     behaviour::outgoing(&mut list);
     behaviour::policy(&mut list);
+    conferences::rosters(&mut list);
+    conferences::meetings(&mut list);
     packets::packets(&mut list);
     packets::sound(&mut list);
     packets::pictures(&mut list);

@@ -42,6 +42,8 @@ pub enum WireChange {
     TwoSources(Line),
     /// Timestamps grow at so many hundredths of the right pace.
     Pace(Line, u32),
+    /// Timestamps are so many milliseconds ahead of what reports say.
+    Ahead(Line, u32),
     /// Timestamps stand still.
     TimeStands(Line),
     /// Each packet has a timestamp of its own.
@@ -325,6 +327,10 @@ fn header(change: WireChange, line: Line, nth: u32, first: u32, bytes: &mut [u8]
             let since = u64::from(timestamp.wrapping_sub(first));
             let since = since * u64::from(hundredths) / 100;
             put_word(bytes, 4, first.wrapping_add(since as u32));
+        }
+        WireChange::Ahead(on, ms) if on == line => {
+            let rate = if on == Line::Sound { 48 } else { 90 };
+            put_word(bytes, 4, timestamp.wrapping_add(ms * rate));
         }
         WireChange::TimeStands(on) if on == line => put_word(bytes, 4, first),
         WireChange::TimeOfItsOwn(on) if on == line => {

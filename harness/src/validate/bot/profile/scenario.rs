@@ -5,15 +5,22 @@
 //! name = "the hours are read out"
 //! when = [{ hears = 1, after = "200ms", press = "1" }]
 //! expect = [{ hears = 2, within = "3s" }, { asks = "playPrompt", times = 2 }]
+//!
+//! [[scenario]]
+//! name = "who asks for help by voice is shown how"
+//! when = [{ quiet = 1, play = "help-me.wav" }]
+//! expect = [{ hears = 2, within = "2s" }, { sees = "change", within = "4s" }]
 //! ```
 
 use core::time::Duration;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::super::script::{Act, Cue, Script, Tweaks, When};
 use super::super::transcript::Kind;
-use super::{key, span};
+use super::{key, recording, span};
 
 /// A scenario.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -50,9 +57,15 @@ pub struct Step {
     /// A key is pressed.
     #[serde(deserialize_with = "some_key")]
     pub press: Option<char>,
-    /// The caller speaks for so long.
+    /// The caller speaks for so long: a buzz in syllables.
     #[serde(deserialize_with = "some_span")]
     pub speak: Option<Duration>,
+    /// The caller plays a recording: a WAV file of one channel and 16 bits, named from where the
+    /// profile is.
+    pub play: Option<PathBuf>,
+    /// What is in that file, at 8,000 samples a second.
+    #[serde(skip)]
+    pub recording: Arc<[i16]>,
     /// The caller hangs up.
     pub hang_up: bool,
     /// The caller asks somebody else in.
@@ -65,6 +78,11 @@ pub struct Step {
 pub struct Expect {
     /// The caller hears something for the nth time.
     pub hears: Option<u32>,
+    /// The caller hears this key.
+    #[serde(deserialize_with = "some_key")]
+    pub hears_key: Option<char>,
+    /// What the caller sees: the telephone then shows pictures.
+    pub sees: Option<Sees>,
     /// The bot asks for this: `playPrompt`, `hangUp`.
     pub asks: Option<String>,
     /// So often, at least.
@@ -76,7 +94,30 @@ pub struct Expect {
     pub within: Option<Duration>,
 }
 
+/// What a caller sees.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sees {
+    /// A picture.
+    Picture,
+    /// A picture that is not like the one before.
+    Change,
+}
+
 impl Scenario {
+    /// Reads the recordings that are played, from the folder in which the profile is.
+    ///
+    /// # Errors
+    /// One cannot be played: the message names the file.
+    pub fn read_recordings(&mut self, folder: &Path) -> Result<(), String> {
+        for step in &mut self.when {
+            if let Some(file) = &step.play {
+                step.recording = recording::read(&folder.join(file))?;
+            }
+        }
+        Ok(())
+    }
+
     /// What is played to the bot.
     ///
     /// # Errors
@@ -86,7 +127,7 @@ impl Scenario {
             step.cue().ok_or_else(|| {
                 format!(
                     "step {}: it needs one of told, hears, quiet (after what) and one of press, \
-                     speak, hang_up, invite (what is done)",
+                     speak, play, hang_up, invite (what is done)",
                     index + 1
                 )
             })
@@ -95,11 +136,23 @@ impl Scenario {
         if self.expect.is_empty() {
             return Err("nothing is expected of it".to_owned());
         }
-        let empty = |one: &Expect| one.hears.is_none() && one.asks.is_none() && !one.over;
-        if let Some(index) = self.expect.iter().position(empty) {
-            return Err(format!("expectation {}: it needs one of hears, asks, over", index + 1));
+        let one = |one: &Expect| {
+            let said = [
+                one.hears.is_some(),
+                one.hears_key.is_some(),
+                one.sees.is_some(),
+                one.asks.is_some(),
+                one.over,
+            ];
+            said.into_iter().filter(|said| *said).count() == 1
+        };
+        if let Some(index) = self.expect.iter().position(|expect| !one(expect)) {
+            let words = "it needs one of hears, hears_key, sees, asks, over";
+            return Err(format!("expectation {}: {words}", index + 1));
         }
-        Ok(Script { cues, platform: self.given.clone(), patience: self.lasts, ..Script::default() })
+        let platform = self.given.clone();
+        let pictures = self.expect.iter().any(|expect| expect.sees.is_some());
+        Ok(Script { cues, platform, patience: self.lasts, pictures, ..Script::default() })
     }
 }
 
@@ -111,11 +164,13 @@ impl Step {
             (None, None, Some(nth)) => When::Quiet(nth),
             _ => return None,
         };
-        let act = match (self.press, self.speak, self.hang_up, self.invite) {
-            (Some(key), None, false, false) => Act::Press(key),
-            (None, Some(length), false, false) => Act::Speak(length),
-            (None, None, true, false) => Act::HangUp,
-            (None, None, false, true) => Act::Invite,
+        let play = self.play.as_ref().map(|_| Arc::clone(&self.recording));
+        let act = match (self.press, self.speak, play, self.hang_up, self.invite) {
+            (Some(key), None, None, false, false) => Act::Press(key),
+            (None, Some(length), None, false, false) => Act::Speak(length),
+            (None, None, Some(samples), false, false) => Act::Say(samples),
+            (None, None, None, true, false) => Act::HangUp,
+            (None, None, None, false, true) => Act::Invite,
             _ => return None,
         };
         Some(Cue { when, after: self.after, act })

@@ -11,8 +11,9 @@ use callrig_media::time::Instant;
 /// 180p, baseline: small, so that many calls can be simulated.
 static FILE: &[u8] =
     include_bytes!("../../../../../corpora/recordings/video/zoom-180p-baseline.264");
-/// Ticks of the video's clock from one picture to the next.
-const TICKS: u32 = 6_000;
+/// Ticks of the video's clock in a second, and from one picture to the next.
+const CLOCK_RATE: u32 = 90_000;
+const TICKS: u32 = CLOCK_RATE / 15;
 const INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 15);
 
 static FILM: LazyLock<Vec<(Bytes, bool)>> = LazyLock::new(|| {
@@ -45,6 +46,13 @@ impl Camera {
         self.timestamp = timestamp.wrapping_add(TICKS);
         self.at = (self.at + 1) % FILM.len();
         Some((unit.clone(), timestamp))
+    }
+
+    /// Nothing is shown until then; the clock goes on.
+    pub(super) fn pause(&mut self, until: Instant) {
+        let skipped = until.since(self.due).as_secs_f64() * f64::from(CLOCK_RATE);
+        self.timestamp = self.timestamp.wrapping_add(skipped as u32);
+        self.due = until;
     }
 
     pub(super) const fn due(&self) -> Instant {

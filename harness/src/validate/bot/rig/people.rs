@@ -6,6 +6,7 @@ use callrig_signaling::exchange;
 use callrig_signaling::graph::Tone;
 use callrig_signaling::id::{AppId, UserId};
 
+use super::super::capture::Way;
 use super::super::script::Act;
 use super::super::transcript::What;
 use super::person::Notices;
@@ -26,9 +27,23 @@ impl Rig {
             Act::Press(key) => self.press(now, *key),
             Act::HangUp => self.hang_up(now, ANN_IS),
             Act::BenLeaves => self.hang_up(now, BEN_IS),
+            Act::BenComes => self.ben_comes(now),
+            Act::BenMutes(muted) => self.mute(now, *muted),
+            Act::BenEndsIt => self.end_for_all(now),
+            Act::LetIn => self.open_door(now, true),
+            Act::TurnAway => self.open_door(now, false),
             Act::Speak(length) => {
                 self.person(now, ANN_IS, Does::Speaks(*length));
                 self.people[ANN_IS].speak(now, *length);
+            }
+            Act::Say(samples) => {
+                let length = super::person::length_of(samples);
+                self.person(now, ANN_IS, Does::Speaks(length));
+                self.people[ANN_IS].say(now, samples);
+            }
+            Act::Hide(length) => {
+                self.person(now, ANN_IS, Does::Hides(*length));
+                self.people[ANN_IS].hide(now, *length);
             }
             Act::AskForKeyFrames => {
                 self.person(now, ANN_IS, Does::AsksForKeyFrames);
@@ -39,6 +54,7 @@ impl Rig {
             }
             Act::Invite => self.invite(now),
             Act::Meet => self.meet(now),
+            Act::Gather => self.gather(now),
             Act::Post(post) => self.post(now, *post),
             Act::NewKey => {
                 let added = self.service.add_key(now, self.setup.others[1].clone());
@@ -79,6 +95,23 @@ impl Rig {
         self.person(now, who, Does::HangsUp);
         if let Err(error) = self.service.hang_up(now, leg) {
             self.person(now, who, Does::Failed(error.to_string()));
+        }
+    }
+
+    /// Ben mutes himself, where he is in a conference.
+    fn mute(&mut self, now: Instant, muted: bool) {
+        let Some(leg) = self.people[BEN_IS].leg else { return };
+        self.person(now, BEN_IS, Does::Mutes(muted));
+        if let Err(error) = self.service.set_muted(now, leg, muted) {
+            self.person(now, BEN_IS, Does::Failed(error.to_string()));
+        }
+    }
+
+    fn end_for_all(&mut self, now: Instant) {
+        let Some(leg) = self.people[BEN_IS].leg else { return };
+        self.person(now, BEN_IS, Does::EndsIt);
+        if let Err(error) = self.service.end_for_all(now, leg) {
+            self.person(now, BEN_IS, Does::Failed(error.to_string()));
         }
     }
 
@@ -145,6 +178,7 @@ impl Rig {
         for who in 0..self.people.len() {
             while let Some(datagram) = self.people[who].poll_output(now) {
                 moved = true;
+                self.written().capture.keep(now, Way::Telephone, &datagram);
                 self.service.handle_input(now, exchange::Input::Datagram(datagram));
             }
             self.notice(now, who);
@@ -160,6 +194,7 @@ impl Rig {
                     self.person(now, who, Does::Hears);
                     self.count(now, Count::Hears);
                 }
+                Notices::Key(key) => self.person(now, who, Does::HearsKey(key)),
                 Notices::Silence(sound) => {
                     self.person(now, who, Does::Quiet(sound));
                     self.count(now, Count::Quiet);

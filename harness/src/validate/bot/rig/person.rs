@@ -3,6 +3,7 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::sync::Arc;
 
 use callrig_media::audio::Kind;
 use callrig_media::datagram::Datagram;
@@ -36,6 +37,8 @@ pub(super) enum Notices {
     Sound,
     /// It has been silent for a while.
     Silence(Sound),
+    /// A key is pressed, far away.
+    Key(char),
 }
 
 /// What a telephone with pictures notes.
@@ -56,9 +59,8 @@ pub(super) struct Person {
     session: Option<Box<Session>>,
     /// The leg, while there is one.
     pub(super) leg: Option<LegId>,
-    speaking_until: Option<Instant>,
+    speech: Option<Speech>,
     next_frame: Instant,
-    phase: u32,
     hearing: Hearing,
     noticed: Vec<Notices>,
     /// Whether the telephone shows pictures; it then notes what crosses.
@@ -67,6 +69,14 @@ pub(super) struct Person {
     /// Sources of pictures that come in.
     shown: Vec<u32>,
     pub(super) noted: Vec<Noted>,
+}
+
+/// What somebody says, and how much of it is said.
+struct Speech {
+    /// A recording; something that sounds like talking without one.
+    recorded: Option<Arc<[i16]>>,
+    said: usize,
+    samples: usize,
 }
 
 #[derive(Default)]
@@ -103,9 +113,8 @@ impl Person {
             answer: None,
             session: None,
             leg: None,
-            speaking_until: None,
+            speech: None,
             next_frame: Instant::ZERO,
-            phase: 0,
             hearing: Hearing::default(),
             noticed: Vec::new(),
         }
@@ -157,13 +166,29 @@ impl Person {
         self.camera = None;
         self.shown.clear();
         self.leg = None;
-        self.speaking_until = None;
+        self.speech = None;
         self.fall_silent();
     }
 
+    /// Talks for so long.
     pub(super) fn speak(&mut self, now: Instant, length: Duration) {
-        self.speaking_until = Some(now + length);
+        let frames = (length.as_nanos() / FRAME_LENGTH.as_nanos()) as usize;
+        self.speech = Some(Speech { recorded: None, said: 0, samples: frames * FRAME });
         self.next_frame = now;
+    }
+
+    /// Says what was recorded.
+    pub(super) fn say(&mut self, now: Instant, samples: &Arc<[i16]>) {
+        let recorded = Some(Arc::clone(samples));
+        self.speech = Some(Speech { recorded, said: 0, samples: samples.len() });
+        self.next_frame = now;
+    }
+
+    /// The camera shows nothing for a while.
+    pub(super) fn hide(&mut self, now: Instant, length: Duration) {
+        if let Some(camera) = &mut self.camera {
+            camera.pause(now + length);
+        }
     }
 
     pub(super) fn handle_datagram(&mut self, now: Instant, datagram: Datagram) {
@@ -177,8 +202,9 @@ impl Person {
         if session.poll_timeout().is_some_and(|at| at <= now) {
             session.handle_input(now, session::Input::Timeout);
         }
-        while self.speaking_until.is_some() && self.next_frame <= now {
-            let frame = syllables(&mut self.phase);
+        while self.next_frame <= now
+            && let Some(frame) = self.speech.as_mut().and_then(Speech::next)
+        {
             if self.pictures {
                 let level = Level { at: now, level: level_of(&frame), made_up: false };
                 self.noted.push(Noted::Said(level));
@@ -186,9 +212,9 @@ impl Person {
             // A line that is not there takes no sound; the person speaks all the same.
             let _ = session.send_audio(now, &frame);
             self.next_frame += FRAME_LENGTH;
-            if self.speaking_until.is_some_and(|until| until <= self.next_frame) {
-                self.speaking_until = None;
-            }
+        }
+        if self.speech.as_ref().is_some_and(Speech::is_over) {
+            self.speech = None;
         }
         if let Some(camera) = &mut self.camera
             && let Some((unit, timestamp)) = camera.next(now)
@@ -204,7 +230,7 @@ impl Person {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let session = self.session.as_ref()?.poll_timeout();
-        let frame = self.speaking_until.map(|_| self.next_frame);
+        let frame = self.speech.as_ref().map(|_| self.next_frame);
         let pause = self.hearing.heard_last.map(|last| last + PAUSE);
         let camera = self.camera.as_ref().map(Camera::due);
         [session, frame, pause, camera].into_iter().flatten().min()
@@ -226,6 +252,9 @@ impl Person {
                         self.noticed.push(Notices::Sound);
                     }
                     session.recycle(audio);
+                }
+                session::Output::Event(Event::Tone(tone)) => {
+                    self.noticed.push(Notices::Key(tone.tone.key()));
                 }
                 session::Output::Event(event) if self.pictures => match event {
                     Event::StreamStarted(began) if began.codec.is_video() => {
@@ -259,6 +288,37 @@ impl Person {
             self.noticed.push(Notices::Silence(sound));
         }
     }
+}
+
+impl Speech {
+    fn is_over(&self) -> bool {
+        self.said >= self.samples
+    }
+
+    /// The next 20 ms.
+    fn next(&mut self) -> Option<[i16; FRAME]> {
+        if self.is_over() {
+            return None;
+        }
+        let frame = match &self.recorded {
+            Some(recorded) => {
+                let mut frame = [0; FRAME];
+                let left = recorded.get(self.said..).unwrap_or_default();
+                for (sample, said) in frame.iter_mut().zip(left) {
+                    *sample = *said;
+                }
+                frame
+            }
+            None => syllables(self.said),
+        };
+        self.said += FRAME;
+        Some(frame)
+    }
+}
+
+/// How long it takes to say so much.
+pub(super) fn length_of(samples: &[i16]) -> Duration {
+    Duration::from_millis(samples.len() as u64 * 1_000 / u64::from(RATE))
 }
 
 impl Hearing {
@@ -297,14 +357,13 @@ fn level_of(samples: &[i16]) -> u16 {
 }
 
 /// 20 ms of something that sounds like talking: a buzz of 150 Hz in syllables of 0.2 s.
-fn syllables(phase: &mut u32) -> [i16; FRAME] {
+fn syllables(said: usize) -> [i16; FRAME] {
     let mut frame = [0_i16; FRAME];
-    for sample in &mut frame {
-        let place = *phase % (RATE / 5);
+    for (phase, sample) in (said as u32..).zip(&mut frame) {
+        let place = phase % (RATE / 5);
         let loud = i32::try_from(place.min(RATE / 5 - place)).unwrap_or(0) * 12;
-        let saw = i32::try_from(*phase % (RATE / 150)).unwrap_or(0) * 40 - 1_060;
+        let saw = i32::try_from(phase % (RATE / 150)).unwrap_or(0) * 40 - 1_060;
         *sample = (saw * loud / 1_000).clamp(-20_000, 20_000) as i16;
-        *phase = phase.wrapping_add(1);
     }
     frame
 }

@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::super::script::Body;
+use super::super::script::{Body, Roster};
 
 /// Bytes of the padding of [`Body::Padded`].
 const PADDING: usize = 1 << 20;
+/// How many people are in [`Roster::Large`].
+const CROWD: usize = 300;
 /// How deep lists nest in [`Body::Deep`].
 const DEPTH: usize = 10_000;
 
@@ -86,10 +88,80 @@ impl About<'_> {
                 let other = item(self.unknown, "", "updated", &data);
                 envelope(&[other, own]).to_string().into()
             }
+            Body::Roster(roster) => {
+                let one = item(call, "/participants", "updated", &self.roster(roster));
+                envelope(&[one]).to_string().into()
+            }
             Body::Stale => envelope(&[item(call, "", "updated", &call_data(call, "establishing"))])
                 .to_string()
                 .into(),
         }
+    }
+
+    fn roster(&self, roster: Roster) -> Value {
+        match roster {
+            Roster::Empty => json!([]),
+            Roster::Shapeless => json!({ "@odata.type": "#microsoft.graph.participant" }),
+            Roster::Everyday => (0..2).map(|index| self.participant(index)).collect(),
+            Roster::Large => (0..CROWD).map(|index| self.participant(index)).collect(),
+            Roster::Delta => json!({
+                "@odata.type": "#microsoft.graph.deltaParticipants",
+                "sequenceNumber": 7,
+                "participants": [self.participant(1), {
+                    "@odata.type": "#microsoft.graph.participant",
+                    "id": "ffff0000-0000-4000-9000-000000000002",
+                    "removedState": {
+                        "@odata.type": "#microsoft.graph.removedState", "reason": "Removed",
+                    },
+                    "rosterSequenceNumber": 7,
+                }],
+            }),
+            Roster::Tomorrow => {
+                let mut strange = self.participant(1);
+                strange["info"]["identity"] = json!({
+                    "@odata.type": "#microsoft.graph.communicationsIdentitySet",
+                    "assertedIdentity": { "kindOfTomorrow": { "id": "1" } },
+                });
+                strange["mediaStreams"][0]["mediaType"] = json!("hologramOfTomorrow");
+                strange["mediaStreams"][0]["direction"] = json!("sideways");
+                strange["isHolding"] = json!({ "since": [1, 2, { "x": null }] });
+                json!([self.participant(0), strange, {
+                    "@odata.type": "#microsoft.graph.participant",
+                    "id": "ffff0000-0000-4000-9000-000000000002",
+                    "info": null, "mediaStreams": null,
+                }, { "@odata.type": "#microsoft.graph.participantOfTomorrow" }])
+            }
+        }
+    }
+
+    fn participant(&self, index: usize) -> Value {
+        json!({
+            "@odata.type": "#microsoft.graph.participant",
+            "id": format!("ffff0000-0000-4000-9000-{index:012x}"),
+            "info": {
+                "@odata.type": "#microsoft.graph.participantInfo",
+                "identity": {
+                    "@odata.type": "#microsoft.graph.identitySet",
+                    "user": {
+                        "@odata.type": "#microsoft.graph.identity",
+                        "id": format!("ffff0000-0000-4000-a000-{index:012x}"),
+                        "displayName": format!("Person {index}"),
+                        "tenantId": self.tenant,
+                    },
+                },
+                "languageId": "en-US",
+                "region": "amer",
+            },
+            "isInLobby": false,
+            "isMuted": !index.is_multiple_of(3),
+            "mediaStreams": [{
+                "@odata.type": "#microsoft.graph.mediaStream",
+                "sourceId": (index + 1).to_string(),
+                "mediaType": "audio",
+                "direction": "sendReceive",
+                "serverMuted": false,
+            }],
+        })
     }
 
     fn established(&self, call: &str) -> Value {

@@ -6,6 +6,8 @@ use callrig_media::time::Instant;
 use callrig_signaling::event::Event;
 use callrig_signaling::exchange;
 
+use super::super::capture::Way;
+use super::super::transcript::Transcript;
 use super::super::wire::{Packet, Source, Wire};
 use super::Rig;
 use super::person::Noted;
@@ -48,8 +50,12 @@ impl Rig {
     /// What the platform says of the bot's media.
     pub(super) fn hear_of_media(&self, now: Instant, event: Event) {
         let mut written = self.written();
-        let wire = &mut written.wire;
+        let Transcript { wire, capture, .. } = &mut *written;
         match event {
+            Event::Media { event: Media::Passed { outgoing, datagram }, .. } => {
+                let way = if outgoing { Way::ToBot } else { Way::FromBot };
+                capture.keep(now, way, &datagram);
+            }
             Event::Media { leg, event, .. }
                 if self.people.iter().all(|who| who.leg != Some(leg)) =>
             {

@@ -209,6 +209,7 @@ pub(super) fn outgoing(list: &mut List) {
     for bot in ["reminder", "group"] {
         list.must(bot, ask("hangUp", AskChange::Drop), "bot/outgoing/hangs-up");
         list.must(bot, ask("playPrompt", AskChange::Drop), "bot/outgoing/speaks");
+        list.must(bot, ask("create", AskChange::Drop), "bot/outgoing/asks");
         list.must(bot, ask("create", AskChange::Twice), "bot/outgoing/calls");
         let nobody = AskChange::Member("/targets/0/identity/user/id", "\"nobody\"");
         list.must(bot, ask("create", nobody), "bot/outgoing/calls");

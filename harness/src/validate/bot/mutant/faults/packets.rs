@@ -77,6 +77,14 @@ pub(super) fn sound(list: &mut List) {
     list.must("playback", Change::Wire(W::Garbage(Sound)), decodes);
     let echoes = "bot/own-media/echoes";
     list.must("echo", Change::Wire(W::Frozen), echoes);
+    let sync = "bot/own-media/lip-sync";
+    for packets in [11, 13] {
+        list.should("echo", Change::Wire(W::Behind(packets)), sync);
+    }
+    for line in [Sound, Line::Pictures] {
+        list.should("echo", Change::Wire(W::Ahead(line, 400)), sync);
+    }
+    list.should("echo", Change::Wire(W::Ahead(Sound, 5_000)), sync);
     list.should("echo", Change::Wire(W::Behind(30)), echoes);
     list.should("echo", Change::Wire(W::Behind(60)), echoes);
     list.must("playback", Change::Wire(W::Scaled(0)), "bot/own-media/is-heard");

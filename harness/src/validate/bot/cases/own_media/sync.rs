@@ -1,0 +1,206 @@
+//! Lip sync: Ann shows nothing and says nothing for a while, then speaks and shows herself in
+//! the same moment, like the clap of a clapperboard. What an echo sends back of the two belongs
+//! together as it did, by the clock to which the bot's own reports tie both (RFC 3550 section
+//! 6.4.1); a receiver has nothing else to go by.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use callrig_media::codec::g711::Law;
+use callrig_media::codec::opus::Decoder;
+use callrig_media::description::{Codec, MediaKind};
+use callrig_media::rtcp::{self, Rules, SenderReport};
+use callrig_media::rtp::Packet;
+use callrig_media::time::Instant;
+
+use super::super::super::capture::Way;
+use super::super::super::case::{Case, Outcome, Seen, judged};
+use super::super::super::profile::{Profile, Sends};
+use super::super::super::script::{Act, When, cue};
+use super::super::super::transcript::Kind;
+use super::super::seconds;
+use super::{FLOWS, Play, Scripts, own};
+use crate::case::rule::Rule;
+
+const TOGETHER: Rule = Rule::should(
+    "bot/own-media/lip-sync",
+    "ITU-R BT.1359-1; RFC 3550 section 6.4.1",
+    "Sound and pictures that belong together come at most 90 ms (sound first) or 185 ms (sound \
+     last) apart, by the clock that sender reports tie both to.",
+);
+
+/// When Ann is silent and not to be seen, for how long, and how long she then speaks.
+const HIDES_AFTER_MS: u64 = 1_400;
+const HIDES_FOR: Duration = Duration::from_millis(600);
+const SPEAKS_FOR: Duration = Duration::from_secs(1);
+/// Sound may be so much ahead of its picture, or behind it.
+const AHEAD_MAX: f64 = 0.090;
+const BEHIND_MAX: f64 = 0.185;
+/// So loud (root mean square of 16 bits), and somebody speaks.
+const AUDIBLE: u64 = 60;
+/// A pause in the pictures that is no accident.
+const PAUSE_MIN: Duration = Duration::from_millis(350);
+
+pub(super) fn cases(scripts: &Scripts) -> Vec<Case> {
+    let both = scripts.pictures(&scripts.sync, &[Sends::Echoes, Sends::Changes]);
+    let both = both.and_then(|script| scripts.sound(&Ok(script), &[Sends::Echoes]));
+    let case = Case::new(
+        "bot/own-media/lip-sync",
+        "sound and pictures that belong together come back together",
+        &[TOGETHER],
+        both,
+        together,
+    );
+    let needs =
+        ["bot/own-media/echoes", "bot/own-media/returns-pictures", "bot/own-media/video-clock"];
+    vec![case.timed().after(&[FLOWS]).after(&needs)]
+}
+
+/// The clap.
+pub(super) fn script(profile: &Profile) -> Play {
+    own(profile)?;
+    let mut script = profile.call()?;
+    let flows = When::Told(Kind::MediaActive, 1);
+    let speaks = HIDES_AFTER_MS + HIDES_FOR.as_millis() as u64;
+    script.pictures = true;
+    script.cues.push(cue(flows, HIDES_AFTER_MS, Act::Hide(HIDES_FOR)));
+    script.cues.push(cue(flows, speaks, Act::Speak(SPEAKS_FOR)));
+    script.patience = seconds(6);
+    Ok(script)
+}
+
+/// A packet of the bot's: when it came, and its timestamp.
+#[derive(Clone, Copy)]
+struct Moment {
+    at: Instant,
+    ssrc: u32,
+    timestamp: u32,
+    rate: u32,
+}
+
+fn together(seen: &Seen<'_>) -> Outcome {
+    let wire = &seen.transcript.wire;
+    let Some(spoke) = wire.said.first().map(|level| level.at) else {
+        return Outcome::NotJudged("the call did not come so far".to_owned());
+    };
+    let shown = wire.shown.iter().copied().find(|at| *at + HIDES_FOR / 2 >= spoke);
+    let (Some(shown), Some(sound)) = (shown, first_sound(seen, spoke)) else {
+        return Outcome::NotJudged("what was said did not come back".to_owned());
+    };
+    let Some(picture) = first_picture(seen, spoke) else {
+        let words = "pictures come all the time: which of them shows the clap cannot be told";
+        return Outcome::NotJudged(words.to_owned());
+    };
+    let reports = reports(seen);
+    let clock = |moment: Moment| {
+        let report = reports.iter().find(|report| report.ssrc == moment.ssrc)?;
+        let since = moment.timestamp.wrapping_sub(report.rtp_timestamp).cast_signed();
+        let second = 2_f64.powi(32);
+        let whole = report.ntp.to_bits() as f64 / second;
+        Some(whole + f64::from(since) / f64::from(moment.rate))
+    };
+    let (apart, by) = match (clock(sound), clock(picture)) {
+        (Some(sound), Some(picture)) => (sound - picture, "by the sender reports"),
+        _ => (since(sound.at, picture.at), "by arrival, for want of sender reports"),
+    };
+    let apart = apart - since(spoke, shown);
+    let slack = seen.slack.as_secs_f64();
+    let wrong = apart > BEHIND_MAX + slack || apart < -AHEAD_MAX - slack;
+    judged(wrong.then(|| {
+        let side = if apart > 0.0 { "after" } else { "before" };
+        let actual = format!("sound {:.0} ms {side} its picture, {by}", apart.abs() * 1e3);
+        seen.broken(&TOGETHER, sound.at, "sound 90 ms before to 185 ms after its picture", actual)
+    }))
+}
+
+fn since(one: Instant, other: Instant) -> f64 {
+    one.elapsed().as_secs_f64() - other.elapsed().as_secs_f64()
+}
+
+/// The first packet of the bot's that is loud, from a moment on.
+fn first_sound(seen: &Seen<'_>, from: Instant) -> Option<Moment> {
+    let wire = &seen.transcript.wire;
+    let sources = wire.sources_of(MediaKind::Audio);
+    let ssrc = *sources.first()?;
+    let codec = wire.codec_of(ssrc)?;
+    let mut ear = Ear::new(codec)?;
+    for passed in seen.transcript.capture.passed(Way::FromBot) {
+        let Ok(packet) = Packet::parse(passed.datagram.payload.clone()) else { continue };
+        if packet.header.ssrc != ssrc {
+            continue;
+        }
+        let loud = ear.hears(&packet.payload);
+        if loud && passed.at >= from {
+            let rate = codec.clock_rate();
+            let timestamp = packet.header.timestamp;
+            return Some(Moment { at: passed.at, ssrc, timestamp, rate });
+        }
+    }
+    None
+}
+
+/// The first packet of the bot's pictures after the pause.
+fn first_picture(seen: &Seen<'_>, spoke: Instant) -> Option<Moment> {
+    let wire = &seen.transcript.wire;
+    let ssrc = *wire.sources_of(MediaKind::Video).first()?;
+    let packets: Vec<_> = wire.packets_of(ssrc).collect();
+    let after = packets.windows(2).find(|pair| {
+        pair[1].at + HIDES_FOR / 2 >= spoke && pair[1].at.since(pair[0].at) >= PAUSE_MIN
+    });
+    let first = after?.get(1)?;
+    Some(Moment { at: first.at, ssrc, timestamp: first.packet.timestamp, rate: 90_000 })
+}
+
+/// What the bot says of its clocks.
+fn reports(seen: &Seen<'_>) -> Vec<SenderReport> {
+    let passed = seen.transcript.capture.passed(Way::FromBot);
+    let parsed =
+        passed.filter_map(|passed| rtcp::parse(&passed.datagram.payload, Rules::ReducedSize).ok());
+    parsed
+        .flatten()
+        .filter_map(|packet| match packet {
+            rtcp::Packet::SenderReport(report) => Some(report),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Whoever listens to packets, one after the other.
+enum Ear {
+    Opus(Box<Decoder>, Vec<i16>),
+    Law(Law),
+}
+
+impl Ear {
+    fn new(codec: Codec) -> Option<Self> {
+        match codec {
+            Codec::Opus { .. } => {
+                let decoder = Decoder::new(48_000, 1).ok()?;
+                // 120 ms, the longest packet (RFC 7587 section 4.2).
+                Some(Self::Opus(Box::new(decoder), vec![0; 5_760]))
+            }
+            Codec::Pcmu => Some(Self::Law(Law::Mu)),
+            Codec::Pcma => Some(Self::Law(Law::A)),
+            _ => None,
+        }
+    }
+
+    fn hears(&mut self, payload: &Bytes) -> bool {
+        let level = |samples: &mut dyn Iterator<Item = i16>| {
+            let (mut energy, mut count) = (0_u64, 0_u64);
+            for sample in samples {
+                energy += u64::from(sample.unsigned_abs()).pow(2);
+                count += 1;
+            }
+            (energy / count.max(1)).isqrt()
+        };
+        let level = match self {
+            Self::Opus(decoder, samples) => {
+                let count = decoder.decode(payload, samples).unwrap_or(0);
+                level(&mut samples.iter().take(count).copied())
+            }
+            Self::Law(law) => level(&mut payload.iter().map(|byte| law.decode(*byte))),
+        };
+        level >= AUDIBLE
+    }
+}
