@@ -32,6 +32,7 @@ interop-media: needs ## Chromium, aiortc and GStreamer call sessions and `callri
 .PHONY: judges
 judges:
 	@.ci/needs judges
+	@.ci/needs queue
 
 fmt:
 	$(CARGO) fmt --all --check

@@ -63,6 +63,8 @@ Examples:
       An H.264 stream under two networks, judged by the cases about video.
   callrig run recordings/ --network all --seed 7 --jobs 2 --out /tmp/report
       A folder, under every network, reproducible by its seed.
+  callrig run --fleet nats://queue:4222
+      Shared with every `callrig worker --fleet nats://queue:4222`; the same report.
 
 Exit codes:
   0  every case passed, or warned only
@@ -125,8 +127,7 @@ pub enum Command {
     Gate(Box<Gate>),
     /// Call a service or a URL at a stated rate, and judge latencies from the intended time.
     Load(Box<Load>),
-    /// Do stages of the hot path as a gate says, over standard input and output.
-    #[command(hide = true)]
+    /// Take shares of runs that a fleet does (or, without options, do what a gate says).
     Worker(Worker),
     /// Judge a bot, or a service that implements the API: a verdict for every rule.
     Validate(Box<Validate>),
@@ -176,11 +177,35 @@ pub struct Run {
     pub flow: Vec<String>,
     /// Also write what happened in each run: trace.jsonl, which `callrig judge` reads, and
     /// trace.pcap for Wireshark.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "fleet")]
     pub trace: bool,
+    /// Who does it.
+    #[command(flatten)]
+    pub fleet: Fleet,
     /// Where the corpora are.
     #[command(flatten)]
     pub corpora: CorporaDir,
+}
+
+/// Several machines for one run.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Fleet {
+    /// Share the work with every `callrig worker` of this fleet: a NATS server with JetStream
+    /// (`nats-server -js`).
+    #[arg(long, value_name = "nats://HOST:PORT")]
+    pub fleet: Option<String>,
+    /// A worker that is not heard of for so long is lost, and its share done again.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = patience, requires = "fleet")]
+    pub fleet_patience: core::time::Duration,
+}
+
+/// From a second to an hour.
+fn patience(text: &str) -> Result<core::time::Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match time.as_secs() {
+        1..=3_600 => Ok(time),
+        _ => Err("a fleet's patience is from 1s to 1h".to_owned()),
+    }
 }
 
 const JUDGE_EXAMPLES: &str = "\
@@ -721,11 +746,41 @@ pub struct Load {
     pub out: Option<PathBuf>,
 }
 
+const WORKER_EXAMPLES: &str = "\
+Examples:
+  nats-server -js
+      On some machine: the queue (Debian's nats-server, or https://nats.io).
+  callrig worker --fleet nats://queue:4222
+      On every other machine, beside the same callrig and corpora: takes shares of whatever runs,
+      as many at once as there are cores, until Ctrl-C.
+  callrig run --fleet nats://queue:4222
+      Anywhere: the run is shared by all of them, and by this process. The report is the same as
+      without --fleet.
+  callrig worker --fleet nats://queue:4222 --once
+      In CI: does its part of one run, and ends.
+
+A worker with another build or other recordings does not take part, and the run says so. One that
+is lost costs time, and nothing else. Whoever may publish on the server decides what is run:
+give it a user and a password (nats://user:password@queue:4222), or TLS (tls://queue:4222).";
+
 /// `callrig worker`
 #[derive(Debug, Args)]
+#[command(after_help = WORKER_EXAMPLES)]
 pub struct Worker {
+    /// Whose shares it takes.
+    #[command(flatten)]
+    pub fleet: Fleet,
+    /// How many shares at once; as many as there are cores unless stated.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), requires = "fleet")]
+    pub jobs: Option<u16>,
+    /// End when one run is over.
+    #[arg(long, requires = "fleet")]
+    pub once: bool,
+    /// Where the corpora are.
+    #[command(flatten)]
+    pub corpora: CorporaDir,
     /// Do this piece of work once, for callgrind to look at, and end.
-    #[arg(long, value_name = "JSON")]
+    #[arg(long, value_name = "JSON", hide = true, conflicts_with = "fleet")]
     pub count: Vec<String>,
 }
 

@@ -3,6 +3,7 @@
 
 mod bot;
 mod corpus;
+mod fleet;
 mod gate;
 mod judge;
 mod kill_matrix;

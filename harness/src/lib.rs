@@ -14,6 +14,7 @@ pub mod critic;
 pub mod deviation;
 pub mod drive;
 pub mod environment;
+pub mod fleet;
 pub mod gate;
 pub mod link;
 pub mod load;

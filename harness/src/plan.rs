@@ -125,6 +125,36 @@ impl Plan {
         Self { performances }
     }
 
+    /// Its performances in about so many shares of about the same work, the longest first.
+    #[must_use]
+    pub fn shares(&self, count: usize) -> Vec<Vec<usize>> {
+        let whole: usize = self.performances.iter().map(Planned::weight).sum();
+        let each = whole / count.max(1) + 1;
+        let mut shares: Vec<Vec<usize>> = Vec::new();
+        let mut room = 0;
+        for index in self.longest_first() {
+            let weight = self.performances[index].weight();
+            match shares.last_mut() {
+                Some(share) if weight <= room => {
+                    share.push(index);
+                    room -= weight;
+                }
+                _ => {
+                    shares.push(vec![index]);
+                    room = each.saturating_sub(weight);
+                }
+            }
+        }
+        shares
+    }
+
+    /// The longest first, so that nobody waits for one that was begun last.
+    fn longest_first(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.performances.len()).collect();
+        order.sort_by_key(|&index| core::cmp::Reverse(self.performances[index].weight()));
+        order
+    }
+
     /// How many results it will have.
     #[must_use]
     pub fn results(&self) -> usize {
@@ -164,9 +194,7 @@ pub fn perform(plan: &Plan, performing: &Performing<'_>) -> Result<Vec<CaseResul
         .num_threads(jobs)
         .build()
         .map_err(|error| JobsError { jobs, message: error.to_string() })?;
-    // The longest first, so that no core waits for one that began it last.
-    let mut order: Vec<usize> = (0..plan.performances.len()).collect();
-    order.sort_by_key(|&index| core::cmp::Reverse(plan.performances[index].weight()));
+    let order = plan.longest_first();
     let mut results: Vec<(usize, Vec<CaseResult>)> = pool.install(|| {
         order
             .par_iter()
@@ -184,7 +212,8 @@ pub fn perform(plan: &Plan, performing: &Performing<'_>) -> Result<Vec<CaseResul
 }
 
 /// One performance and its judges.
-fn perform_one(planned: &Planned, performing: &Performing<'_>) -> Vec<CaseResult> {
+#[must_use]
+pub fn perform_one(planned: &Planned, performing: &Performing<'_>) -> Vec<CaseResult> {
     let seed = performing.seed.derive(&planned.name());
     attempt(planned, || {
         let performance = stage::perform(&planned.subject, planned.network, planned.stage, seed)
@@ -215,8 +244,14 @@ fn attempt(
         Ok(Err(reason)) => reason,
         Err(panic) => format!("a bug: {}", panic_message(&*panic)),
     };
+    failed(planned, &reason)
+}
+
+/// A performance that did not come about: an error of each of its cases.
+#[must_use]
+pub fn failed(planned: &Planned, reason: &str) -> Vec<CaseResult> {
     let failed = |case: &Case| {
-        Judgement::error(reason.clone()).into_result(case, &planned.subject, planned.network)
+        Judgement::error(reason.to_owned()).into_result(case, &planned.subject, planned.network)
     };
     planned.cases.iter().map(failed).collect()
 }

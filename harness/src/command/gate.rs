@@ -153,6 +153,7 @@ fn run_now(arguments: &cli::Gate, baseline: &Report) -> Result<Report, Failure> 
         payload: Vec::new(),
         flow: Vec::new(),
         trace: false,
+        fleet: cli::Fleet::default(),
         corpora: arguments.corpora.clone(),
     })
 }

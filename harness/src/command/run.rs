@@ -11,7 +11,7 @@ use callrig_reports::{Report, Verdict, report};
 
 use super::load::{self, Loaded, Wanted};
 use super::report::{show, write};
-use super::{Failure, say};
+use super::{Failure, fleet, say};
 use crate::case::{self, Selection};
 use crate::cli::{ExitCode, Run};
 use crate::deviation::{self, Deviations};
@@ -40,16 +40,40 @@ pub(super) fn run(mut arguments: Run) -> Result<ExitCode, Failure> {
 pub(super) fn found(arguments: &Run) -> Result<Report, Failure> {
     let started_at = environment::now();
     let began = Instant::now();
-    let selection = Selection::new(&arguments.case).map_err(Failure::usage)?;
-    let asked = networks(arguments)?;
-    let wanted = Wanted::parse(&arguments.payload, &arguments.flow)?;
-    let (loaded, corpora_digest, deviations) = load(arguments, &wanted)?;
+    let Prepared { loaded, plan, corpora_digest, deviations } = prepare(arguments)?;
     for note in &loaded.notes {
         eprintln!("callrig: {note}");
     }
     if !arguments.paths.is_empty() {
         say(&flows(&loaded.subjects))?;
     }
+    let results = match &arguments.fleet.fleet {
+        Some(url) => fleet::lead(arguments, url, &plan, &deviations)?,
+        None => perform(arguments, &plan, &deviations)?,
+    };
+    let mut report = Report::new(env!("CARGO_PKG_VERSION"), started_at, arguments.seed);
+    describe(&mut report, &loaded.subjects, &plan, corpora_digest);
+    report.results = results;
+    report.took_ms = u64::try_from(began.elapsed().as_millis()).ok();
+    let report = report.finish();
+    report.check()?;
+    Ok(report)
+}
+
+/// What is to be run.
+pub(super) struct Prepared {
+    loaded: Loaded,
+    pub(super) plan: Plan,
+    corpora_digest: Option<String>,
+    pub(super) deviations: Deviations,
+}
+
+/// Reads what is to be run, and plans it.
+pub(super) fn prepare(arguments: &Run) -> Result<Prepared, Failure> {
+    let selection = Selection::new(&arguments.case).map_err(Failure::usage)?;
+    let asked = networks(arguments)?;
+    let wanted = Wanted::parse(&arguments.payload, &arguments.flow)?;
+    let (loaded, corpora_digest, deviations) = load(arguments, &wanted)?;
     let networks = match asked {
         Some(these) => Networks::These(these),
         None if arguments.paths.is_empty() => Networks::Suited,
@@ -59,14 +83,7 @@ pub(super) fn found(arguments: &Run) -> Result<Report, Failure> {
     if plan.performances.is_empty() {
         return Err(Failure::nothing(nothing(arguments, &loaded)));
     }
-    let results = perform(arguments, &plan, &deviations)?;
-    let mut report = Report::new(env!("CARGO_PKG_VERSION"), started_at, arguments.seed);
-    describe(&mut report, &loaded.subjects, &plan, corpora_digest);
-    report.results = results;
-    report.took_ms = u64::try_from(began.elapsed().as_millis()).ok();
-    let report = report.finish();
-    report.check()?;
-    Ok(report)
+    Ok(Prepared { loaded, plan, corpora_digest, deviations })
 }
 
 /// Where a report was made, and all that its results refer to.
@@ -196,8 +213,7 @@ fn perform(
     plan: &Plan,
     deviations: &Deviations,
 ) -> Result<Vec<callrig_reports::CaseResult>, Failure> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = arguments.jobs.map_or(cores, usize::from);
+    let jobs = jobs(arguments.jobs);
     let progress = Progress::new(plan.performances.len(), "calls");
     let traces = arguments.trace.then(|| arguments.out.join("traces"));
     let keep = |planned: &Planned, performance: &Performance| match &traces {
@@ -213,6 +229,12 @@ fn perform(
     let results = plan::perform(plan, &performing)?;
     progress.finish();
     Ok(results)
+}
+
+/// So many at once; as many as there are cores unless stated.
+pub(super) fn jobs(stated: Option<u16>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    stated.map_or(cores, usize::from)
 }
 
 fn keep_trace(

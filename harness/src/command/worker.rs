@@ -1,4 +1,4 @@
-//! `callrig worker`: the other end of a gate.
+//! `callrig worker`: the other end of a fleet, or of a gate.
 
 use anyhow::{Context as _, anyhow};
 
@@ -8,6 +8,9 @@ use crate::gate::worker;
 
 /// Does what a gate says, until it has gone.
 pub(super) fn worker(arguments: &Worker) -> Result<ExitCode, Failure> {
+    if let Some(url) = &arguments.fleet.fleet {
+        return super::fleet::worker(arguments, url);
+    }
     if arguments.count.is_empty() {
         worker::serve().context("the gate has gone away")?;
         return Ok(ExitCode::Ok);

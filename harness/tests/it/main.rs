@@ -6,6 +6,7 @@ mod command_line;
 mod corpus;
 mod determinism;
 mod deviations;
+mod fleet;
 mod gate;
 mod load;
 mod measures;

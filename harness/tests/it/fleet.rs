@@ -1,0 +1,262 @@
+//! A run that several processes share finds what one process finds, to the byte, also where a
+//! worker is killed and the server goes away. These need `nats-server`; where there is none they
+//! say so (`make test` installs it where it can).
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use callrig_reports::metric::Repeatability;
+use callrig_reports::render;
+
+use crate::corpora;
+
+/// What is run: some seconds of work, with results of every size.
+const WANTED: [&str; 11] = [
+    "--seed",
+    "7",
+    "--network",
+    "clean",
+    "loss-5",
+    "--recording",
+    "audio/opus-20ms-24k-*",
+    "dtmf/all-*",
+    "video/h264-180p-stap-a",
+    "--format",
+    "json",
+];
+/// No run here takes longer.
+const LONGEST: Duration = Duration::from_secs(240);
+
+fn callrig(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_callrig"));
+    command.args(arguments).env("CALLRIG_CORPORA", corpora());
+    command
+}
+
+/// A server with a folder of its own.
+struct Nats {
+    binary: PathBuf,
+    folder: tempfile::TempDir,
+    port: u16,
+    child: Child,
+}
+
+impl Nats {
+    /// None where there is no such program.
+    fn start() -> Option<Self> {
+        let folders = std::env::var_os("PATH").unwrap_or_default();
+        let tools = Path::new(env!("CARGO_BIN_EXE_callrig")).join("../../tools");
+        let folders = std::env::split_paths(&folders).chain([PathBuf::from("/usr/sbin"), tools]);
+        let binary = folders.map(|folder| folder.join("nats-server")).find(|file| file.is_file());
+        let Some(binary) = binary else {
+            eprintln!("skipped: there is no nats-server on this machine");
+            return None;
+        };
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there are ports");
+        let port = listener.local_addr().expect("it is bound").port();
+        drop(listener);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let child = Self::spawn(&binary, folder.path(), port);
+        let server = Self { binary, folder, port, child };
+        server.wait();
+        Some(server)
+    }
+
+    fn spawn(binary: &Path, folder: &Path, port: u16) -> Child {
+        Command::new(binary)
+            .args(["-js", "-a", "127.0.0.1", "-p", &port.to_string(), "-sd"])
+            .arg(folder)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server runs")
+    }
+
+    fn wait(&self) {
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(began.elapsed() < Duration::from_secs(20), "nats-server does not listen");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    fn die(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    fn come_back(&mut self) {
+        self.child = Self::spawn(&self.binary, self.folder.path(), self.port);
+        self.wait();
+    }
+}
+
+impl Drop for Nats {
+    fn drop(&mut self) {
+        self.die();
+    }
+}
+
+/// A process whose words go into a file, and which does not outlive the test.
+struct Process {
+    child: Child,
+    said: PathBuf,
+}
+
+impl Process {
+    fn start(mut command: Command, said: PathBuf) -> Self {
+        let file = std::fs::File::create(&said).expect("it can be written");
+        let child = command.stdout(Stdio::null()).stderr(file).spawn().expect("callrig runs");
+        Self { child, said }
+    }
+
+    fn worker(server: &Nats, said: PathBuf, more: &[&str]) -> Self {
+        let url = server.url();
+        let arguments = ["worker", "--fleet", &url, "--fleet-patience", "3s", "--jobs", "1"];
+        Self::start(callrig(&[&arguments[..], more].concat()), said)
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
+    fn says(&self, words: &str) {
+        let began = Instant::now();
+        while !self.said().contains(words) {
+            assert!(began.elapsed() < LONGEST, "{words:?} was not said: {}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Its exit code.
+    fn ends(&mut self) -> Option<i32> {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status.code();
+            }
+            assert!(began.elapsed() < LONGEST, "it does not end: {}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Verdicts and exact metrics of a report, as text.
+fn exact(folder: &Path) -> String {
+    let text = std::fs::read_to_string(folder.join("report.json")).expect("it was written");
+    let mut exact = String::new();
+    for result in render::json::parse(&text).expect("a report").results {
+        exact.push_str(&format!("{} {:?} {:?}\n", result.key(), result.verdict, result.findings));
+        let metrics = result.metrics.iter();
+        for metric in metrics.filter(|metric| metric.repeatability == Repeatability::Exact) {
+            exact.push_str(&format!("  {metric:?}\n"));
+        }
+    }
+    exact
+}
+
+/// What one process finds.
+fn alone() -> &'static str {
+    static ALONE: LazyLock<String> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let out = folder.path().join("alone");
+        let arguments = [&["run", "--out", out.to_str().expect("a path")], &WANTED[..]].concat();
+        let mut process = Process::start(callrig(&arguments), folder.path().join("alone.txt"));
+        assert_eq!(process.ends(), Some(0), "{}", process.said());
+        exact(&out)
+    });
+    &ALONE
+}
+
+fn lead(server: &Nats, folder: &Path) -> Process {
+    let (out, url) = (folder.join("shared"), server.url());
+    let out = out.to_str().expect("a path");
+    let fleet = ["run", "--out", out, "--fleet", &url, "--fleet-patience", "3s", "--jobs", "1"];
+    Process::start(callrig(&[&fleet[..], &WANTED[..]].concat()), folder.join("lead.txt"))
+}
+
+#[test]
+fn a_fleet_finds_what_one_process_finds() {
+    let Some(server) = Nats::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let worker = |name: &str| Process::worker(&server, folder.path().join(name), &["--once"]);
+    let (mut one, mut other) = (worker("one.txt"), worker("other.txt"));
+    one.says("is ready");
+    other.says("is ready");
+    let mut lead = lead(&server, folder.path());
+    assert_eq!(lead.ends(), Some(0), "{}", lead.said());
+    assert_eq!((one.ends(), other.ends()), (Some(0), Some(0)), "{}", one.said());
+    // Somebody else did some of it.
+    let said = lead.said();
+    let counts = said.lines().find_map(|line| line.split_once("calls by worker: "));
+    let counts = counts.unwrap_or_else(|| panic!("{said}")).1;
+    assert!(counts.matches(',').count() == 2, "{counts}");
+    let shared = exact(&folder.path().join("shared"));
+    assert!(shared.lines().count() > 500, "{}", shared.lines().count());
+    assert_eq!(shared, alone());
+}
+
+#[test]
+fn lost_workers_and_a_server_that_comes_back_change_nothing() {
+    let Some(mut server) = Nats::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut lost = Process::worker(&server, folder.path().join("lost.txt"), &[]);
+    let other = Process::worker(&server, folder.path().join("other.txt"), &[]);
+    let mut lead = lead(&server, folder.path());
+    lost.says("taking part");
+    other.says("taking part");
+    std::thread::sleep(Duration::from_millis(700));
+    lost.kill();
+    std::thread::sleep(Duration::from_millis(500));
+    server.die();
+    assert!(
+        lead.child.try_wait().expect("it can be asked").is_none(),
+        "there was too little to do"
+    );
+    std::thread::sleep(Duration::from_millis(1_500));
+    server.come_back();
+    assert_eq!(lead.ends(), Some(0), "{}", lead.said());
+    assert_eq!(exact(&folder.path().join("shared")), alone());
+}
+
+#[test]
+fn who_would_find_something_else_does_not_take_part() {
+    let Some(server) = Nats::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let manifest = "version = 1\n";
+    std::fs::write(folder.path().join("manifest.toml"), manifest).expect("it can be written");
+    let elsewhere = folder.path().to_str().expect("a path");
+    let foreign = Process::worker(&server, folder.path().join("x.txt"), &["--corpora", elsewhere]);
+    let mut lead = lead(&server, folder.path());
+    foreign.says("not taking part");
+    assert_eq!(lead.ends(), Some(0), "{}", lead.said());
+    assert!(lead.said().contains("does not take part"), "{}", lead.said());
+}
+
+#[test]
+fn without_a_server_there_is_a_clear_error() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let out = folder.path().join("out");
+    let out = out.to_str().expect("a path");
+    let arguments = ["run", "--out", out, "--fleet", "nats://127.0.0.1:9", "--network", "clean"];
+    let output = callrig(&arguments).args(["--recording", "dtmf/*"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot reach NATS") && said.contains("nats-server -js"), "{said}");
+}
