@@ -13,10 +13,12 @@ use callrig::app::{App, Settings, Task};
 use callrig::bots::samples;
 use callrig::case::Selection;
 use callrig::seed::Seed;
+use callrig::validate::bot::explore::{Step, explore};
 use callrig::validate::bot::live::{self, Subject};
-use callrig::validate::bot::mutant::{Mutant, faults, matrix};
+use callrig::validate::bot::mutant::{Change, Mutant, To, faults, matrix};
 use callrig::validate::bot::profile::{Profile, READY};
 use callrig::validate::bot::run::{Plan, Rigour};
+use callrig::validate::bot::script::Script;
 use callrig::validate::bot::simulate;
 use callrig_reports::{CaseResult, Verdict};
 use callrig_signaling::bot::Bot;
@@ -275,6 +277,24 @@ fn media_that_crossed_is_kept_with_what_was_found() {
     let opened = callrig_corpora::open_bytes("x.pcapng", file.into());
     let Ok(callrig_corpora::Opened::Recording(recording)) = opened else { panic!("{opened:?}") };
     assert!(recording.arrivals.len() > 300, "{}", recording.arrivals.len());
+}
+
+#[test]
+fn a_search_finds_the_shortest_that_breaks_a_bot_and_nothing_in_a_sound_one() {
+    let profile = Profile::named("ivr").expect("ready profiles are sound");
+    let sample = samples::find("ivr").expect("it is there");
+    let seed = Seed::new(1);
+    let sound = |script: &Script| simulate::play(script, simulate::bot(sample.program, seed), seed);
+    let found = explore(&profile, 150, seed, sound).expect("somebody calls it");
+    assert!(found.is_none(), "{found:#?}");
+    let dies = |script: &Script| {
+        let bot = Mutant::new(simulate::bot(sample.program, seed), Change::Dies(To::Garbage));
+        simulate::play(script, Box::new(bot), seed)
+    };
+    let found = explore(&profile, 150, seed, dies).expect("somebody calls it");
+    let found = found.expect("garbage is among what is tried");
+    let words: Vec<String> = found.steps.iter().map(Step::words).collect();
+    assert!(words.len() == 1 && words[0].contains("Garbage"), "{words:?}");
 }
 
 fn free() -> SocketAddr {

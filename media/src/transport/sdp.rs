@@ -492,11 +492,11 @@ fn write_media(
         return written("application", &["UDP", "DTLS", "SCTP"], formats, attributes);
     }
     attributes.extend([attribute("rtcp-mux", None), attribute(direction, None)]);
-    let secure = description.secure.as_deref().filter(|_| !media.rejected);
-    if let Some(secure) = secure {
+    if let Some(secure) = description.secure.as_deref() {
+        // On rejected lines, too: aiortc takes no description with a line that lacks them.
         let written = secure::write(secure, first);
         attributes.extend(written.into_iter().map(|(key, value)| attribute(key, value)));
-        if media.direction.sends() {
+        if media.direction.sends() && !media.rejected {
             attributes.push(attribute("msid", Some(format!("callrig {mid}"))));
         }
     }

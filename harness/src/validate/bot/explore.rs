@@ -11,7 +11,7 @@ use rand_pcg::Pcg64Mcg;
 use super::case::{Outcome, Seen};
 use super::cases::whatever_happens;
 use super::profile::Profile;
-use super::script::{Act, Body, Cue, How, On, Post, Script, Token, Trouble, When, cue};
+use super::script::{Act, Body, Cue, How, On, Post, Roster, Script, Token, Trouble, When, cue};
 use super::transcript::{Kind, Transcript};
 use crate::seed::Seed;
 
@@ -130,6 +130,7 @@ fn script(base: &Script, steps: &[Step]) -> Script {
     script.cues.push(cue(When::Over, 1_500, Act::Ring));
     script.cues.push(cue(When::Told(Kind::MediaActive, 2), 1_000, Act::HangUp));
     script.patience = Duration::from_secs(30);
+    script.platform.rosters_after_escalation = true;
     script
 }
 
@@ -156,8 +157,14 @@ fn step(generator: &mut Pcg64Mcg) -> Step {
         Body::Garbage,
         Body::WrongShape,
         Body::Nothing,
+        Body::Roster(Roster::Everyday),
+        Body::Roster(Roster::Large),
+        Body::Roster(Roster::Tomorrow),
+        Body::Roster(Roster::Empty),
+        Body::Roster(Roster::Delta),
+        Body::Roster(Roster::Shapeless),
     ];
-    let act = match generator.random_range(0..8) {
+    let act = match generator.random_range(0..10) {
         0 => Act::HangUp,
         1 => Act::Invite,
         2 => Act::Speak(Duration::from_millis(generator.random_range(1..=15) * 200)),
@@ -165,6 +172,9 @@ fn step(generator: &mut Pcg64Mcg) -> Step {
             let body = *posts.choose(generator).unwrap_or(&Body::Empty);
             Act::Post(Post { name: "of tomorrow", body, token: Token::Good })
         }
+        // Nothing comes of these where Ben was not asked in.
+        5 => Act::BenLeaves,
+        6 => Act::BenMutes(true),
         _ => Act::Press(*keys.choose(generator).unwrap_or(&'1')),
     };
     let after = Duration::from_millis(generator.random_range(0..60) * 50);
@@ -179,6 +189,7 @@ fn trouble(generator: &mut Pcg64Mcg) -> Trouble {
         Kind::MediaActive,
         Kind::Operation,
         Kind::Tone,
+        Kind::Roster,
         Kind::Terminated,
     ];
     let actions = ["answer", "subscribeToTone", "playPrompt", "recordResponse", "hangUp", "create"];

@@ -26,6 +26,7 @@ use callrig_signaling::service::WebRtc;
 use callrig_signaling::service::{ConfigError, UriPolicy};
 use rand::{Rng as _, RngExt as _};
 use thiserror::Error;
+use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::rig::{Rig, Setup};
@@ -201,13 +202,11 @@ impl Stage {
         begins: bool,
     ) -> Result<Transcript, LiveError> {
         let limit = script.patience + script.aftermath + BEYOND;
-        let socket = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let socket = socket.map_err(LiveError::Media)?;
-        let address = socket.local_addr().map_err(LiveError::Media)?;
-        let rig = Rig::new(self.setup(shard, Some(address)), script)?;
+        let sockets = Sockets::open().await.map_err(LiveError::Media)?;
+        let rig = Rig::new(self.setup(shard, &sockets), script)?;
         let written = rig.transcript();
         let inbox = self.enter(shard, begins);
-        let run = Arc::clone(self).run(rig, inbox, Some(socket));
+        let run = Arc::clone(self).run(rig, inbox, sockets);
         let over = tokio::time::timeout(limit, run).await;
         let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         board.rigs.remove(&shard);
@@ -230,10 +229,11 @@ impl Stage {
     ) -> Result<tokio::task::JoinHandle<()>, LiveError> {
         // Its patience is that of a day: it is there for tokens and keys.
         let script = Script { patience: Duration::from_secs(86_400), ..script };
-        let mut rig = Rig::new(self.setup(shard, None), script)?;
+        let sockets = Sockets::default();
+        let mut rig = Rig::new(self.setup(shard, &sockets), script)?;
         rig.stay();
         let inbox = self.enter(shard, false);
-        Ok(tokio::spawn(Arc::clone(self).run(rig, inbox, None)))
+        Ok(tokio::spawn(Arc::clone(self).run(rig, inbox, sockets)))
     }
 
     fn enter(&self, shard: u16, begins: bool) -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
@@ -246,7 +246,8 @@ impl Stage {
         (inbox, messages)
     }
 
-    fn setup(&self, shard: u16, media: Option<SocketAddr>) -> Setup {
+    fn setup(&self, shard: u16, sockets: &Sockets) -> Setup {
+        let mut addresses = sockets.addresses();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let [key, stranger, later] = self.keys.clone();
         Setup {
@@ -259,9 +260,9 @@ impl Stage {
             others: [stranger, later],
             media: IpAddr::V4(Ipv4Addr::LOCALHOST),
             ports: 20_000..=20_063,
-            webrtc: media.map(|address| WebRtc {
+            webrtc: addresses.next().map(|address| WebRtc {
                 address,
-                others: Vec::new(),
+                others: addresses.collect(),
                 tcp: Vec::new(),
                 certificate: self.certificate.clone(),
             }),
@@ -276,9 +277,8 @@ impl Stage {
         self: Arc<Self>,
         mut rig: Rig,
         (inbox, mut messages): (mpsc::Sender<Message>, mpsc::Receiver<Message>),
-        socket: Option<tokio::net::UdpSocket>,
+        sockets: Sockets,
     ) {
-        let address = socket.as_ref().and_then(|socket| socket.local_addr().ok());
         let mut datagram = [0_u8; DATAGRAM_BYTES_MAX];
         let began = Monotonic::now();
         let now =
@@ -299,12 +299,12 @@ impl Stage {
                     Some(Message::Input(input)) => input,
                     None => return,
                 },
-                came = receive(socket.as_ref(), &mut datagram) => match (came, address) {
-                    (Some((length, source)), Some(destination)) => {
+                came = sockets.receive(&mut datagram) => match came {
+                    Some((length, source, destination)) => {
                         let payload = Bytes::copy_from_slice(&datagram[..length]);
                         Input::Datagram(Datagram { source, destination, payload })
                     }
-                    _ => Input::Timeout,
+                    None => Input::Timeout,
                 },
                 () = tokio::time::sleep(sleep) => Input::Timeout,
             };
@@ -318,10 +318,7 @@ impl Stage {
                         }
                     }
                     Output::Datagram(datagram) => {
-                        if let Some(socket) = &socket {
-                            // What the network does not take is lost, as always.
-                            let _ = socket.try_send_to(&datagram.payload, datagram.destination);
-                        }
+                        sockets.send(&datagram);
                     }
                     Output::Order(..) | Output::Said(_) => {}
                 }
@@ -341,15 +338,54 @@ impl Stage {
     }
 }
 
-/// The next datagram; never, where there is no socket.
-async fn receive(
-    socket: Option<&tokio::net::UdpSocket>,
-    datagram: &mut [u8],
-) -> Option<(usize, SocketAddr)> {
-    match socket {
-        Some(socket) => socket.recv_from(datagram).await.ok(),
-        None => core::future::pending().await,
+/// Where media is received: at this machine's own address, and at the one by which others reach
+/// it, for there are bots that never look at the first (libnice).
+#[derive(Default)]
+struct Sockets(Vec<(SocketAddr, UdpSocket)>);
+
+impl Sockets {
+    async fn open() -> io::Result<Self> {
+        let mut sockets = Self::default();
+        let outside = outside().await.filter(|ip| !ip.is_loopback());
+        for ip in [Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), outside].into_iter().flatten() {
+            let socket = UdpSocket::bind((ip, 0)).await?;
+            sockets.0.push((socket.local_addr()?, socket));
+        }
+        Ok(sockets)
     }
+
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> + use<> {
+        self.0.iter().map(|(address, _)| *address).collect::<Vec<_>>().into_iter()
+    }
+
+    /// The next datagram, from where and to where; never, where there is no socket.
+    async fn receive(&self, datagram: &mut [u8]) -> Option<(usize, SocketAddr, SocketAddr)> {
+        if self.0.is_empty() {
+            return core::future::pending().await;
+        }
+        let ready = self.0.iter().map(|(_, socket)| Box::pin(socket.readable()));
+        let (ready, index, _) = futures_util::future::select_all(ready).await;
+        ready.ok()?;
+        let (address, socket) = &self.0[index];
+        let (length, source) = socket.try_recv_from(datagram).ok()?;
+        Some((length, source, *address))
+    }
+
+    fn send(&self, datagram: &Datagram) {
+        let of = self.0.iter().find(|(address, _)| *address == datagram.source);
+        if let Some((_, socket)) = of {
+            // What the network does not take is lost, as always.
+            let _ = socket.try_send_to(&datagram.payload, datagram.destination);
+        }
+    }
+}
+
+/// The address from which this machine reaches others; nothing is sent to find it out.
+async fn outside() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.ok()?;
+    // Of a network for documentation (RFC 5737).
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).await.ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 fn keys() -> Result<[SigningKey; 3], KeyError> {

@@ -1,9 +1,11 @@
 //! What a bot does when the other side is gone: at any moment, and afterwards.
 
+use serde_json::Value;
+
 use super::super::case::{Case, Outcome, Seen};
 use super::super::profile::{Profile, Reaction};
 use super::super::script::{Act, Script, When, cue};
-use super::super::transcript::{Ask, Kind};
+use super::super::transcript::{Ask, Kind, Told, call_of, items};
 use super::{CALL_STANDS, seconds, status, told_so};
 use crate::case::rule::Rule;
 
@@ -123,6 +125,13 @@ fn leaves(seen: &Seen<'_>) -> Outcome {
     )
 }
 
+/// Which calls a notification is about.
+fn calls_told(told: &Told<'_>) -> Vec<String> {
+    let body: Value = serde_json::from_slice(&told.sent.request.body).unwrap_or_default();
+    let urls = items(&body).filter_map(|item| item["resourceUrl"].as_str());
+    urls.filter_map(|url| call_of(url).map(str::to_owned)).collect()
+}
+
 pub(super) fn hung_up(seen: &Seen<'_>) -> Outcome {
     let mut findings = Vec::new();
     let wrong = seen.transcript.told().find(|told| !matches!(status(told).1, 200..=299));
@@ -133,10 +142,13 @@ pub(super) fn hung_up(seen: &Seen<'_>) -> Outcome {
     if let Some(ask) = late(seen) {
         findings.push(seen.broken(&LEAVES, ask.at, "nothing about the call", ask.asked.action));
     }
-    let incoming = |told: &super::super::transcript::Told<'_>| {
+    let incoming = |told: &Told<'_>| {
         super::super::transcript::kinds_of(&told.sent.request).contains(&Kind::Incoming)
     };
-    if let Some(second) = seen.transcript.told().filter(incoming).nth(1) {
+    let mut incoming = seen.transcript.told().filter(incoming);
+    let first = incoming.next().map(|told| calls_told(&told));
+    // The same call may be told again.
+    if let Some(second) = incoming.find(|told| Some(calls_told(told)) != first) {
         let reacts = |ask: &Ask<'_>| {
             matches!(ask.asked.action, "answer" | "reject" | "redirect") && ask.at > second.at
         };

@@ -25,6 +25,8 @@ const FRAME: usize = RATE as usize / 50;
 const FRAME_LENGTH: Duration = Duration::from_millis(20);
 /// A frame is heard from this level on (RMS of 16 bits): -55 dB.
 const AUDIBLE: u32 = 60;
+/// Whoever is so late begins anew.
+const LATE_MAX: Duration = Duration::from_millis(200);
 /// So long without sound, and it is over.
 const PAUSE: Duration = Duration::from_millis(400);
 /// From here on a sample stands at the end of the scale; G.711 ends at 32,124.
@@ -61,6 +63,8 @@ pub(super) struct Person {
     pub(super) leg: Option<LegId>,
     speech: Option<Speech>,
     next_frame: Instant,
+    /// Whether silence is sent while nobody speaks, as telephones do.
+    sends_silence: bool,
     hearing: Hearing,
     noticed: Vec<Notices>,
     /// Whether the telephone shows pictures; it then notes what crosses.
@@ -115,6 +119,8 @@ impl Person {
             leg: None,
             speech: None,
             next_frame: Instant::ZERO,
+            // Those who handle no media themselves cannot tell; it costs time.
+            sends_silence: pictures || strangers,
             hearing: Hearing::default(),
             noticed: Vec::new(),
         }
@@ -174,14 +180,14 @@ impl Person {
     pub(super) fn speak(&mut self, now: Instant, length: Duration) {
         let frames = (length.as_nanos() / FRAME_LENGTH.as_nanos()) as usize;
         self.speech = Some(Speech { recorded: None, said: 0, samples: frames * FRAME });
-        self.next_frame = now;
+        self.next_frame = self.next_frame.max(now);
     }
 
     /// Says what was recorded.
     pub(super) fn say(&mut self, now: Instant, samples: &Arc<[i16]>) {
         let recorded = Some(Arc::clone(samples));
         self.speech = Some(Speech { recorded, said: 0, samples: samples.len() });
-        self.next_frame = now;
+        self.next_frame = self.next_frame.max(now);
     }
 
     /// The camera shows nothing for a while.
@@ -202,10 +208,18 @@ impl Person {
         if session.poll_timeout().is_some_and(|at| at <= now) {
             session.handle_input(now, session::Input::Timeout);
         }
-        while self.next_frame <= now
-            && let Some(frame) = self.speech.as_mut().and_then(Speech::next)
-        {
-            if self.pictures {
+        // It begins now, not with the clock.
+        if now.since(self.next_frame) > LATE_MAX {
+            self.next_frame = now;
+        }
+        while self.next_frame <= now {
+            let spoken = self.speech.as_mut().and_then(Speech::next);
+            let (frame, speaks) = match spoken {
+                Some(frame) => (frame, true),
+                None if self.sends_silence => ([0; FRAME], false),
+                None => break,
+            };
+            if self.pictures && speaks {
                 let level = Level { at: now, level: level_of(&frame), made_up: false };
                 self.noted.push(Noted::Said(level));
             }
@@ -230,7 +244,8 @@ impl Person {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let session = self.session.as_ref()?.poll_timeout();
-        let frame = self.speech.as_ref().map(|_| self.next_frame);
+        let sends = self.speech.is_some() || self.sends_silence;
+        let frame = sends.then_some(self.next_frame);
         let pause = self.hearing.heard_last.map(|last| last + PAUSE);
         let camera = self.camera.as_ref().map(Camera::due);
         [session, frame, pause, camera].into_iter().flatten().min()

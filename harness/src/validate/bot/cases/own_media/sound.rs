@@ -72,8 +72,10 @@ pub(super) fn cases(scripts: &Scripts) -> Vec<Case> {
             call.clone(),
             clock,
         )
+        .timed()
         .after(&[FLOWS, numbers]),
         Case::new(decodes, "sound can be decoded", &[DECODES], call.clone(), decodable)
+            .timed()
             .after(&[FLOWS]),
         Case::new(
             "bot/own-media/is-heard",
@@ -182,16 +184,11 @@ fn plays(seen: &Seen<'_>) -> Outcome {
     }))
 }
 
-/// Loudness over time, in steps of 20 ms from a moment on.
-fn envelope(levels: &[Level], from: Instant, steps: usize) -> Vec<f64> {
-    let mut list = vec![0.0; steps];
-    for level in levels.iter().filter(|level| level.at >= from) {
-        let step = (level.at.since(from).as_nanos() / FRAME.as_nanos()) as usize;
-        if let Some(place) = list.get_mut(step) {
-            *place = f64::from(level.level);
-        }
-    }
-    list
+/// Loudness over time, in steps of 20 ms from a moment on. Frames follow each other, however late
+/// a busy machine looked at one of them: they are counted, not timed.
+fn envelope(levels: &[Level], from: Instant) -> Vec<f64> {
+    let after = levels.iter().filter(|level| level.at >= from);
+    after.map(|level| f64::from(level.level)).collect()
 }
 
 /// How alike two courses of loudness are: Pearson's coefficient.
@@ -213,13 +210,17 @@ fn echoes(seen: &Seen<'_>) -> Outcome {
     let Some(began) = wire.said.first().map(|level| level.at) else {
         return Outcome::NotJudged("the call did not come so far".to_owned());
     };
-    let steps = (SPEAKS_FOR.as_nanos() / FRAME.as_nanos()) as usize;
-    let said = envelope(&wire.said, began, steps);
+    let (said, heard) = (envelope(&wire.said, began), envelope(&wire.heard, began));
+    // The first that is heard may come later than the first that is said.
+    let first = wire.heard.iter().find(|level| level.at >= began);
+    let first = first.map_or(Duration::ZERO, |level| level.at.since(began));
     let lags = (DELAY_MAX.as_nanos() / FRAME.as_nanos()) as u32;
     let best = (0..=lags)
-        .map(|lag| {
-            let after = FRAME * lag;
-            (alike(&said, &envelope(&wire.heard, began + after, steps)), after)
+        .map_while(|lag| Some((lag, heard.get(lag as usize..)?)))
+        .map(|(lag, heard)| {
+            let mut heard = heard.to_vec();
+            heard.resize(said.len(), 0.0);
+            (alike(&said, &heard), first + FRAME * lag)
         })
         .max_by(|one, other| one.0.total_cmp(&other.0));
     let (likeness, delay) = best.unwrap_or_default();

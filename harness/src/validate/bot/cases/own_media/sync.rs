@@ -10,7 +10,7 @@ use callrig_media::codec::g711::Law;
 use callrig_media::codec::opus::Decoder;
 use callrig_media::description::{Codec, MediaKind};
 use callrig_media::rtcp::{self, Rules, SenderReport};
-use callrig_media::rtp::Packet;
+use callrig_media::rtp::Packet as Rtp;
 use callrig_media::time::Instant;
 
 use super::super::super::capture::Way;
@@ -18,6 +18,7 @@ use super::super::super::case::{Case, Outcome, Seen, judged};
 use super::super::super::profile::{Profile, Sends};
 use super::super::super::script::{Act, When, cue};
 use super::super::super::transcript::Kind;
+use super::super::super::wire::Packet;
 use super::super::seconds;
 use super::{FLOWS, Play, Scripts, own};
 use crate::case::rule::Rule;
@@ -125,7 +126,7 @@ fn first_sound(seen: &Seen<'_>, from: Instant) -> Option<Moment> {
     let codec = wire.codec_of(ssrc)?;
     let mut ear = Ear::new(codec)?;
     for passed in seen.transcript.capture.passed(Way::FromBot) {
-        let Ok(packet) = Packet::parse(passed.datagram.payload.clone()) else { continue };
+        let Ok(packet) = Rtp::parse(passed.datagram.payload.clone()) else { continue };
         if packet.header.ssrc != ssrc {
             continue;
         }
@@ -139,15 +140,23 @@ fn first_sound(seen: &Seen<'_>, from: Instant) -> Option<Moment> {
     None
 }
 
-/// The first packet of the bot's pictures after the pause.
+/// The first packet of the bot's pictures after the pause: as its timestamps have it, for some
+/// hold a picture back until the next one comes; or else as it came.
 fn first_picture(seen: &Seen<'_>, spoke: Instant) -> Option<Moment> {
     let wire = &seen.transcript.wire;
     let ssrc = *wire.sources_of(MediaKind::Video).first()?;
     let packets: Vec<_> = wire.packets_of(ssrc).collect();
-    let after = packets.windows(2).find(|pair| {
-        pair[1].at + HIDES_FOR / 2 >= spoke && pair[1].at.since(pair[0].at) >= PAUSE_MIN
+    let late_enough = |pair: &&[&Packet]| pair[1].at + HIDES_FOR / 2 >= spoke;
+    let ticks = (PAUSE_MIN.as_millis() * 90) as i32;
+    let stamped = packets.windows(2).filter(late_enough).find(|pair| {
+        let (one, next) = (pair[0].packet.timestamp, pair[1].packet.timestamp);
+        next.wrapping_sub(one).cast_signed() >= ticks
     });
-    let first = after?.get(1)?;
+    let came = || {
+        let mut pairs = packets.windows(2).filter(late_enough);
+        pairs.find(|pair| pair[1].at.since(pair[0].at) >= PAUSE_MIN)
+    };
+    let first = stamped.or_else(came)?.get(1)?;
     Some(Moment { at: first.at, ssrc, timestamp: first.packet.timestamp, rate: 90_000 })
 }
 
