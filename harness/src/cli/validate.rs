@@ -41,7 +41,7 @@ What there is to choose from: `callrig list --requirements 'service/**'`, or 'bo
 The ready profiles are printed by --print-profile NAME: copy one, and say what your bot does.
 
 Exit codes:
-  0  every rule was kept (with --level should, the Should rules too)
+  0  every rule was kept (with --level should, the Should rules too; with may, all)
   1  callrig could not do its work, or something could not be judged
   2  the command line or the profile cannot be understood
   3  a rule was broken
@@ -79,7 +79,7 @@ pub struct Validate {
     /// Only cases whose id matches: `*` stays within a part of the path, `**` does not.
     #[arg(long, value_name = "GLOB", num_args = 1..)]
     pub case: Vec<String>,
-    /// What counts: broken Must rules alone, or Should rules too.
+    /// What counts: broken Must rules alone, Should rules too, or all.
     #[arg(long, value_enum, default_value_t = Strictness::Must)]
     pub level: Strictness,
     /// All random choices follow from it: the same seed gives the same results.
@@ -142,6 +142,8 @@ pub enum Strictness {
     Must,
     /// Those that everybody should keep as well.
     Should,
+    /// All of them.
+    May,
 }
 
 /// `callrig kill-matrix`: for those who work on the cases.

@@ -276,6 +276,7 @@ pub(super) fn exit_code(report: &Report, level: Strictness) -> ExitCode {
         result.findings.iter().any(|finding| match level {
             Strictness::Must => finding.level == Level::Must,
             Strictness::Should => finding.level >= Level::Should,
+            Strictness::May => true,
         })
     };
     match report.totals.worst() {
