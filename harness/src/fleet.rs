@@ -1,6 +1,6 @@
 //! A run that is split over several machines. Who leads it cuts the plan into shares and puts
 //! them into a queue of NATS with `JetStream`; [workers](work) take one after the other, and put
-//! what comes of it into a second queue, from which the [lead](lead) puts the report together in
+//! what comes of it into a second queue, from which the [lead] puts the report together in
 //! the order of the plan. A share stays in the queue until its results are kept there: that of a
 //! worker that is lost is taken by another, and what comes twice counts once. All that is known
 //! of NATS is in [`engine`].
