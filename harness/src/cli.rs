@@ -139,7 +139,7 @@ pub enum Command {
 }
 
 /// `callrig run`
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = RUN_EXAMPLES)]
 pub struct Run {
     /// Captures (pcap, pcapng, rtpdump), H.264 (Annex B), WAV, Ogg Opus, or folders of them;

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use callrig_reports::{CaseResult, Verdict};
+use callrig_reports::CaseResult;
 use rand::Rng as _;
 
-use super::run::{Prepared, jobs, prepare};
+use super::run::{Prepared, count, jobs, prepare};
 use super::{Failure, told};
 use crate::cli::{self, ExitCode, Run};
 use crate::deviation::Deviations;
@@ -42,10 +42,7 @@ pub(super) fn lead(
     };
     let runtime = runtime()?;
     let progress = Progress::new(plan.performances.len(), "calls");
-    let done = |planned: &Planned, results: &[CaseResult]| {
-        let bad = results.iter().filter(|r| matches!(r.verdict, Verdict::Fail | Verdict::Error));
-        progress.done(planned.name(), bad.count());
-    };
+    let done = |planned: &Planned, results: &[CaseResult]| count(&progress, planned, results);
     let refused = |worker: &str, reason: &str| {
         eprintln!("callrig: {worker} does not take part: {reason}");
     };
@@ -56,9 +53,16 @@ pub(super) fn lead(
         let own =
             Hands { plan: plan.clone(), seed: arguments.seed, deviations: deviations.clone() };
         let own = own.worker(engine, &job.id, &name(), patience);
-        let own = tokio::spawn(async move { own.work(at_once).await });
+        let mut own = tokio::spawn(async move { own.work(at_once).await });
         let gathered = tokio::select! {
             gathered = lead.gather(done, refused) => gathered,
+            // It works as long as there is a job: it can only have failed, and others may not be
+            // there to do it.
+            worked = &mut own => Err(match worked {
+                Ok(Err(error)) => error,
+                Ok(Ok(_)) => FleetError::Engine { what: "keep the job", reason: "it is gone".to_owned() },
+                Err(error) => FleetError::Engine { what: "go on", reason: error.to_string() },
+            }),
             _ = tokio::signal::ctrl_c() => {
                 let reason = "interrupted".to_owned();
                 Err(FleetError::Engine { what: "go on", reason })
@@ -158,21 +162,9 @@ fn hands(arguments: &cli::Worker, job: &Job) -> Result<Hands, String> {
         return Err(format!("it has callrig {}, and the run {}", fleet::version(), job.version));
     }
     let Task { paths, recording, network, case, payload, flow, seed } = job.task.clone();
-    let run = Run {
-        paths,
-        out: std::path::PathBuf::new(),
-        seed,
-        jobs: None,
-        network,
-        case,
-        recording,
-        format: Vec::new(),
-        payload,
-        flow,
-        trace: false,
-        fleet: cli::Fleet::default(),
-        corpora: arguments.corpora.clone(),
-    };
+    let corpora = arguments.corpora.clone();
+    let run =
+        Run { paths, seed, network, case, recording, payload, flow, corpora, ..Run::default() };
     let prepared = prepare(&run).map_err(|failure| told(&failure.into_error()))?;
     let Prepared { plan, deviations, .. } = prepared;
     if fleet::digest(&plan, seed, &deviations) != job.digest {

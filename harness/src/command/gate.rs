@@ -141,21 +141,8 @@ fn exactly(
 
 /// The corpora, as the baseline was made.
 fn run_now(arguments: &cli::Gate, baseline: &Report) -> Result<Report, Failure> {
-    run::found(&cli::Run {
-        paths: Vec::new(),
-        out: PathBuf::new(),
-        seed: baseline.seed,
-        jobs: None,
-        network: Vec::new(),
-        case: Vec::new(),
-        recording: Vec::new(),
-        format: Vec::new(),
-        payload: Vec::new(),
-        flow: Vec::new(),
-        trace: false,
-        fleet: cli::Fleet::default(),
-        corpora: arguments.corpora.clone(),
-    })
+    let corpora = arguments.corpora.clone();
+    run::found(&cli::Run { seed: baseline.seed, corpora, ..cli::Run::default() })
 }
 
 /// What each stage costs in the base's build and in this one.

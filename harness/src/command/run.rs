@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::anyhow;
 use callrig_corpora::manifest::Manifest;
-use callrig_reports::{Report, Verdict, report};
+use callrig_reports::{CaseResult, Report, Verdict, report};
 
 use super::load::{self, Loaded, Wanted};
 use super::report::{show, write};
@@ -212,7 +212,7 @@ fn perform(
     arguments: &Run,
     plan: &Plan,
     deviations: &Deviations,
-) -> Result<Vec<callrig_reports::CaseResult>, Failure> {
+) -> Result<Vec<CaseResult>, Failure> {
     let jobs = jobs(arguments.jobs);
     let progress = Progress::new(plan.performances.len(), "calls");
     let traces = arguments.trace.then(|| arguments.out.join("traces"));
@@ -220,15 +220,20 @@ fn perform(
         Some(folder) => keep_trace(folder, arguments, planned, performance),
         None => Ok(()),
     };
-    let done = |planned: &Planned, results: &[callrig_reports::CaseResult]| {
-        let bad = results.iter().filter(|r| matches!(r.verdict, Verdict::Fail | Verdict::Error));
-        progress.done(planned.name(), bad.count());
+    let done = |planned: &Planned, results: &[CaseResult]| {
+        count(&progress, planned, results);
     };
     let seed = Seed::new(arguments.seed);
     let performing = Performing { seed, jobs, deviations, keep: &keep, done: &done };
     let results = plan::perform(plan, &performing)?;
     progress.finish();
     Ok(results)
+}
+
+/// One more is done, and so much of it came out badly.
+pub(super) fn count(progress: &Progress, planned: &Planned, results: &[CaseResult]) {
+    let bad = results.iter().filter(|r| matches!(r.verdict, Verdict::Fail | Verdict::Error));
+    progress.done(planned.name(), bad.count());
 }
 
 /// So many at once; as many as there are cores unless stated.

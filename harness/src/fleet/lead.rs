@@ -18,8 +18,6 @@ pub struct Gathered {
     whole: BTreeMap<usize, Vec<CaseResult>>,
     /// How many performances each worker did.
     pub workers: BTreeMap<String, usize>,
-    /// Who does not take part, and why.
-    pub refused: BTreeMap<String, String>,
 }
 
 impl Gathered {
@@ -31,10 +29,7 @@ impl Gathered {
                 self.workers.entry(worker).or_insert(0);
                 return None;
             }
-            Told::Refused { worker, reason } => {
-                self.refused.insert(worker, reason);
-                return None;
-            }
+            Told::Refused { .. } => return None,
             Told::Results { worker, performance, part, parts, results } => {
                 (worker, performance, part, parts, results)
             }
@@ -132,10 +127,7 @@ impl<'a> Lead<'a> {
                 };
                 heard = Instant::now();
                 match serde_json::from_slice::<Told>(taken.payload()) {
-                    Ok(Told::Refused { worker, reason }) => {
-                        refused(&worker, &reason);
-                        gathered.refused.insert(worker, reason);
-                    }
+                    Ok(Told::Refused { worker, reason }) => refused(&worker, &reason),
                     Ok(told) => {
                         if let Some(index) = gathered.take(self.plan, told) {
                             let results = gathered.whole.get(&index).map_or(&[][..], |r| r);

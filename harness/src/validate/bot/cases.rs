@@ -25,6 +25,7 @@ use callrig_media::time::Instant;
 use super::case::Case;
 use super::profile::{Profile, READY};
 use super::transcript::{Told, Transcript};
+use crate::case::rule::Rule;
 
 /// Every case of every usual kind of bot, each once.
 #[must_use]
@@ -76,6 +77,14 @@ pub(super) fn recorded() -> super::script::Script {
 /// respected, and the next call is answered.
 pub(super) fn whatever_happens(seen: &super::case::Seen<'_>) -> super::case::Outcome {
     endings::hung_up(seen)
+}
+
+/// A bot that is asked to begin a call asks the platform for one.
+fn asks_for_a_call(seen: &super::case::Seen<'_>, rule: &Rule) -> super::case::Outcome {
+    let end = seen.transcript.entries.last().map(|entry| entry.at).unwrap_or_default();
+    let asked = seen.transcript.asks_for("create").next().is_some();
+    let broken = || seen.broken(rule, end, "a new call", "none was asked for");
+    super::case::judged((!asked).then(broken))
 }
 
 /// What a bot did in a call, by what it asked for: looks at tokens, keys and the like, and

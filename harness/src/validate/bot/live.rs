@@ -354,8 +354,8 @@ impl Sockets {
         Ok(sockets)
     }
 
-    fn addresses(&self) -> impl Iterator<Item = SocketAddr> + use<> {
-        self.0.iter().map(|(address, _)| *address).collect::<Vec<_>>().into_iter()
+    fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.0.iter().map(|(address, _)| *address)
     }
 
     /// The next datagram, from where and to where; never, where there is no socket.

@@ -10,6 +10,16 @@ use callrig_media::video::{DropCause, Frame};
 /// How much of each list is kept; more is counted.
 pub const KEPT_MAX: usize = 20_000;
 
+/// Sound is heard from this level on (root mean square of 16 bits): -55 dB.
+pub const AUDIBLE: u16 = 60;
+
+/// Root mean square.
+#[must_use]
+pub fn level_of(samples: &[i16]) -> u16 {
+    let energy: u64 = samples.iter().map(|s| u64::from(s.unsigned_abs()).pow(2)).sum();
+    (energy / samples.len().max(1) as u64).isqrt() as u16
+}
+
 /// A packet of the bot's.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {

@@ -8,7 +8,7 @@ use super::super::case::{Case, Outcome, Seen, judged};
 use super::super::profile::{Joins, Profile};
 use super::super::script::{Act, Script, When, cue};
 use super::super::transcript::{Ask, Kind, Person, What, kinds_of};
-use super::{CALL_STANDS, seconds};
+use super::{CALL_STANDS, asks_for_a_call, seconds};
 use crate::case::rule::Rule;
 
 const JOINS: Rule = Rule::must(
@@ -102,7 +102,7 @@ pub(super) fn cases(profile: &Profile) -> Vec<Case> {
         "a bot that is asked into a meeting does something about it",
         &[ASKS],
         meeting.clone(),
-        asks,
+        |seen| asks_for_a_call(seen, &ASKS),
     );
     let first =
         Case::new(FIRST, "a bot that is asked into a meeting joins it", &[JOINS], meeting, joins);
@@ -119,12 +119,6 @@ pub(super) fn cases(profile: &Profile) -> Vec<Case> {
 
 fn end(seen: &Seen<'_>) -> Instant {
     seen.transcript.entries.last().map(|entry| entry.at).unwrap_or_default()
-}
-
-fn asks(seen: &Seen<'_>) -> Outcome {
-    let asked = seen.transcript.asks_for("create").next().is_some();
-    let broken = || seen.broken(&ASKS, end(seen), "a new call", "none was asked for");
-    judged((!asked).then(broken))
 }
 
 /// Whether the bot was told that Ann is where it is.
@@ -209,9 +203,14 @@ fn turned_away(seen: &Seen<'_>) -> Outcome {
     let Some(over) = over else {
         return Outcome::NotJudged("the bot was not turned away".to_owned());
     };
-    let after = over.at + seconds(1) + seen.slack;
+    nothing_more(seen, &TURNED_AWAY, over.at)
+}
+
+/// It was over then, and nothing was asked of it afterwards.
+fn nothing_more(seen: &Seen<'_>, rule: &Rule, over: Instant) -> Outcome {
+    let after = over + seconds(1) + seen.slack;
     let late = seen.transcript.calls_asks().find(|ask| ask.at > after);
-    judged(late.map(|ask| seen.broken(&TURNED_AWAY, ask.at, "nothing more", ask.asked.action)))
+    judged(late.map(|ask| seen.broken(rule, ask.at, "nothing more", ask.asked.action)))
 }
 
 fn left(seen: &Seen<'_>) -> Outcome {
@@ -221,7 +220,5 @@ fn left(seen: &Seen<'_>) -> Outcome {
     let Some(over) = seen.transcript.first_told(&Kind::Terminated) else {
         return Outcome::NotJudged("the meeting did not end".to_owned());
     };
-    let after = over.at + seconds(1) + seen.slack;
-    let late = seen.transcript.calls_asks().find(|ask| ask.at > after);
-    judged(late.map(|ask| seen.broken(&ENDED, ask.at, "nothing more", ask.asked.action)))
+    nothing_more(seen, &ENDED, over.at)
 }

@@ -4,7 +4,7 @@ use super::super::case::{Case, Outcome, Seen, judged};
 use super::super::profile::Profile;
 use super::super::script::Script;
 use super::super::transcript::{Ask, Kind, Person};
-use super::{CALL_STANDS, seconds};
+use super::{CALL_STANDS, asks_for_a_call, seconds};
 use crate::case::rule::Rule;
 
 const CALLS: Rule = Rule::must(
@@ -101,7 +101,7 @@ pub(super) fn cases(profile: &Profile) -> Vec<Case> {
         "a bot that is asked to call somebody does something about it",
         &[ASKS],
         asked(),
-        asks,
+        |seen| asks_for_a_call(seen, &ASKS),
     );
     let needs = [CALL_STANDS, &["bot/outgoing/calls"]].concat();
     let first = first.after(&[
@@ -112,12 +112,6 @@ pub(super) fn cases(profile: &Profile) -> Vec<Case> {
     ]);
     let others = cases.into_iter().map(|case| case.after(&needs));
     [asks, first].into_iter().chain(others).collect()
-}
-
-fn asks(seen: &Seen<'_>) -> Outcome {
-    let end = seen.transcript.entries.last().map(|entry| entry.at).unwrap_or_default();
-    let asked = seen.transcript.asks_for("create").next().is_some();
-    judged((!asked).then(|| seen.broken(&ASKS, end, "a new call", "none was asked for")))
 }
 
 fn calls(seen: &Seen<'_>) -> Outcome {

@@ -15,7 +15,7 @@ use callrig_media::video::{DropCause, Frame};
 use callrig_signaling::id::LegId;
 
 use super::super::transcript::Sound;
-use super::super::wire::Level;
+use super::super::wire::{AUDIBLE, Level, level_of};
 use super::camera::Camera;
 
 /// Samples per second of G.711.
@@ -23,8 +23,6 @@ const RATE: u32 = 8_000;
 /// Samples of a frame of 20 ms.
 const FRAME: usize = RATE as usize / 50;
 const FRAME_LENGTH: Duration = Duration::from_millis(20);
-/// A frame is heard from this level on (RMS of 16 bits): -55 dB.
-const AUDIBLE: u32 = 60;
 /// Whoever is so late begins anew.
 const LATE_MAX: Duration = Duration::from_millis(200);
 /// So long without sound, and it is over.
@@ -363,12 +361,6 @@ impl Hearing {
         *self = Self::default();
         Some(sound)
     }
-}
-
-/// Root mean square.
-fn level_of(samples: &[i16]) -> u16 {
-    let energy: u64 = samples.iter().map(|s| u64::from(s.unsigned_abs()).pow(2)).sum();
-    (energy / samples.len().max(1) as u64).isqrt() as u16
 }
 
 /// 20 ms of something that sounds like talking: a buzz of 150 Hz in syllables of 0.2 s.

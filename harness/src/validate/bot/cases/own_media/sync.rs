@@ -18,7 +18,7 @@ use super::super::super::case::{Case, Outcome, Seen, judged};
 use super::super::super::profile::{Profile, Sends};
 use super::super::super::script::{Act, When, cue};
 use super::super::super::transcript::Kind;
-use super::super::super::wire::Packet;
+use super::super::super::wire::{AUDIBLE, Packet, level_of};
 use super::super::seconds;
 use super::{FLOWS, Play, Scripts, own};
 use crate::case::rule::Rule;
@@ -37,8 +37,6 @@ const SPEAKS_FOR: Duration = Duration::from_secs(1);
 /// Sound may be so much ahead of its picture, or behind it.
 const AHEAD_MAX: f64 = 0.090;
 const BEHIND_MAX: f64 = 0.185;
-/// So loud (root mean square of 16 bits), and somebody speaks.
-const AUDIBLE: u64 = 60;
 /// A pause in the pictures that is no accident.
 const PAUSE_MIN: Duration = Duration::from_millis(350);
 
@@ -195,20 +193,15 @@ impl Ear {
     }
 
     fn hears(&mut self, payload: &Bytes) -> bool {
-        let level = |samples: &mut dyn Iterator<Item = i16>| {
-            let (mut energy, mut count) = (0_u64, 0_u64);
-            for sample in samples {
-                energy += u64::from(sample.unsigned_abs()).pow(2);
-                count += 1;
-            }
-            (energy / count.max(1)).isqrt()
-        };
         let level = match self {
             Self::Opus(decoder, samples) => {
                 let count = decoder.decode(payload, samples).unwrap_or(0);
-                level(&mut samples.iter().take(count).copied())
+                level_of(samples.get(..count).unwrap_or_default())
             }
-            Self::Law(law) => level(&mut payload.iter().map(|byte| law.decode(*byte))),
+            Self::Law(law) => {
+                let samples: Vec<i16> = payload.iter().map(|byte| law.decode(*byte)).collect();
+                level_of(&samples)
+            }
         };
         level >= AUDIBLE
     }
