@@ -38,6 +38,7 @@ use crate::world::live::Time;
 use crate::world::live::people::{Habits, People};
 use crate::world::live::platform::Platform;
 use crate::world::live::shard::{self, Handle, Inbox, Unavailable};
+use crate::world::live::sockets;
 use client::Client;
 use gauges::Gauges;
 use guard::Guard;
@@ -385,6 +386,7 @@ fn service_config(
         shard: number as u16,
         media_address: settings.media.address,
         media_ports: ports,
+        is_free: sockets::is_free,
         directory: settings.directory(),
         limits: (&settings.limits).into(),
         delivery: service::Delivery {

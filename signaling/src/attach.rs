@@ -59,6 +59,9 @@ pub(crate) enum Purpose {
     Terminate,
 }
 
+/// How many ports of others are passed over for one place.
+const PASSED_OVER_MAX: usize = 256;
+
 /// Every port is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("every port for media is taken")]
@@ -262,6 +265,7 @@ impl Open {
 pub(crate) struct Attachments {
     address: IpAddr,
     ports: RangeInclusive<u16>,
+    is_free: fn(SocketAddr) -> bool,
     next_port: u16,
     legs: IdMap<LegId, Attached>,
     by_port: IdMap<u16, LegId>,
@@ -290,6 +294,7 @@ impl Attachments {
         Self {
             address,
             ports,
+            is_free: |_| true,
             next_port,
             legs: IdMap::default(),
             by_port: IdMap::default(),
@@ -303,6 +308,11 @@ impl Attachments {
             sound_events,
             packet_events: false,
         }
+    }
+
+    /// The same, that asks whether nobody else has a port before it gives it away.
+    pub(crate) fn with_port_check(self, is_free: fn(SocketAddr) -> bool) -> Self {
+        Self { is_free, ..self }
     }
 
     /// The same, reached by WebRTC as well.
@@ -332,17 +342,17 @@ impl Attachments {
     /// packets of an old call do not meet a new one.
     pub(crate) fn allot(&mut self, leg: LegId) -> Result<Place, PortsExhausted> {
         let (first, last) = (*self.ports.start(), *self.ports.end());
-        if self.by_port.len() > usize::from(last - first) {
-            return Err(PortsExhausted);
-        }
         let after = |port: u16| if port == last { first } else { port + 1 };
-        while self.by_port.contains_key(&self.next_port) {
-            self.next_port = after(self.next_port);
-        }
-        let port = self.next_port;
-        self.next_port = after(port);
-        let place = Place::plain(SocketAddr::new(self.address, port));
-        self.by_port.insert(port, leg);
+        let address = core::iter::successors(Some(self.next_port), |port| Some(after(*port)))
+            .take(usize::from(last - first) + 1)
+            .filter(|port| !self.by_port.contains_key(port))
+            .map(|port| SocketAddr::new(self.address, port))
+            .take(PASSED_OVER_MAX)
+            .find(|address| (self.is_free)(*address))
+            .ok_or(PortsExhausted)?;
+        self.next_port = after(address.port());
+        let place = Place::plain(address);
+        self.by_port.insert(address.port(), leg);
         self.legs.insert(leg, Attached { place: place.clone(), open: None });
         self.addresses.push_back(AddressChange { leg, address: place.address, taken: true });
         Ok(place)
@@ -732,6 +742,12 @@ mod tests {
         assert_eq!(port(&mut attachments, 3), Ok(12));
         assert_eq!(port(&mut attachments, 4), Ok(10));
         assert_eq!(port(&mut attachments, 5), Err(PortsExhausted));
+        // Odd ports are somebody else's.
+        let attachments = Attachments::new(address, 10..=13, Epoch::default(), false);
+        let mut attachments = attachments.with_port_check(|address| address.port() % 2 == 0);
+        assert_eq!(port(&mut attachments, 1), Ok(10));
+        assert_eq!(port(&mut attachments, 2), Ok(12));
+        assert_eq!(port(&mut attachments, 3), Err(PortsExhausted));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! command methods. Delivery of notifications, which no document defines, is laid down
 //! in [`Delivery`].
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -205,6 +205,8 @@ pub struct Config {
     pub media_address: IpAddr,
     /// On which ports; one per leg that has media.
     pub media_ports: RangeInclusive<u16>,
+    /// Whether an address can be had: other programs of the machine have ports as well.
+    pub is_free: fn(SocketAddr) -> bool,
     /// How WebRTC peers reach it: browsers, and bots whose blob is an offer of WebRTC.
     pub webrtc: Option<WebRtc>,
     /// Who there is.
@@ -238,6 +240,7 @@ impl Default for Config {
             shard: 0,
             media_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             media_ports: 20_000..=59_999,
+            is_free: |_| true,
             webrtc: None,
             directory: Directory::default(),
             limits: Limits::default(),
@@ -374,6 +377,7 @@ impl Service {
         let media = {
             let ports = config.media_ports.clone();
             Attachments::new(config.media_address, ports, epoch, config.sound_events)
+                .with_port_check(config.is_free)
                 .with_webrtc(config.webrtc.clone())
                 .with_packet_events(config.packet_events)
         };

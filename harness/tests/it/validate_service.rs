@@ -19,7 +19,7 @@ const RIG: &str = r#"
     [[listeners]]
     address = "127.0.0.1:0"
     [media]
-    ports = "33000-33999"
+    ports = "24000-24999"
     [quirks]
     rosters_after_escalation = true
     [[tenants]]

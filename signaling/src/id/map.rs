@@ -37,10 +37,6 @@ impl<K: Eq + Hash, V> IdMap<K, V> {
         self.0.remove(key)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// How many values are like this.
     pub(crate) fn count(&self, like: impl Fn(&V) -> bool) -> usize {
         self.0.values().filter(|value| like(value)).count()

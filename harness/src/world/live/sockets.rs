@@ -85,6 +85,14 @@ impl Sleeper {
     }
 }
 
+/// Whether an address is nobody's yet. Any other trouble with it is left to [`Sockets::open`],
+/// which can say what it is.
+#[must_use]
+pub fn is_free(address: SocketAddr) -> bool {
+    let bound = std::net::UdpSocket::bind(address);
+    !bound.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+}
+
 /// Where datagrams are put.
 #[derive(Debug)]
 struct Taking {

@@ -141,6 +141,24 @@ async fn a_call_of_a_bot_rings_until_somebody_at_the_controls_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ports_that_other_programs_have_are_passed_over() {
+    let bot = Bot::start().await;
+    let others: Vec<_> =
+        (32_200..32_207).map(|port| std::net::UdpSocket::bind(("127.0.0.1", port))).collect();
+    let more = "server.shards = 1\n[media]\nports = \"32200-32207\"";
+    let rig = Rig::start(&bot, more).await;
+    let (call, leg) = rig.ring(&json!({ "user": "Ann" })).await;
+    bot.told_state("incoming").await;
+    rig.act(&call, "answer", &service_hosted()).await;
+    bot.told_state("established").await;
+    rig.act(&call, "subscribeToTone", &json!({})).await;
+    rig.post(&format!("/rig/legs/{leg}/press"), &json!({ "keys": "7" })).await;
+    bot.told("a key", |value| value["resourceData"]["toneInfo"]["tone"] == "tone7").await;
+    drop(others);
+    rig.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_the_server_stops_calls_end_and_bots_are_told() {
     let bot = Bot::start().await;
     let rig = Rig::start(&bot, "server.shards = 2").await;
