@@ -670,6 +670,9 @@ Examples:
   callrig load --find-capacity --rate 20 --duration 10s --slo 'setup.p(99)<50ms'
       The highest rate within the objectives.
   callrig load --http http://127.0.0.1:8080/ --rate 1000 --slo 'p(99)<1.2*twin' --twin a/load.json
+  callrig load --fleet nats://queue:4222 --workers 4 --url http://rig:9440 --rate 2000
+      Every fourth call is made by this process, the others by three of `callrig worker`. A load
+      in which one of them is lost is begun again: calls cannot be made up for later.
 
 Objectives: [STEP.]QUANTITY COMPARISON LIMIT [@ CONFIDENCE%] [min SAMPLES]
   STEP        ring, notified, answer, setup, hangup, ended; the whole call without one
@@ -714,6 +717,9 @@ pub struct Load {
     /// The bot's token, where the service asks for one.
     #[arg(long, value_name = "TOKEN", env = "CALLRIG_LOAD_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
+    /// The token of the service's control API, where it asks for one.
+    #[arg(long, value_name = "TOKEN", env = "CALLRIG_RIG_TOKEN", hide_env_values = true)]
+    pub rig_token: Option<String>,
     /// GET this URL instead of calling.
     #[arg(long, value_name = "URL")]
     pub http: Option<String>,
@@ -744,6 +750,13 @@ pub struct Load {
     /// Write load.json, load.html, load.md, load-junit.xml and load.hlog here.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Who else makes a part of the load.
+    #[command(flatten)]
+    pub fleet: Fleet,
+    /// Begin once so many take part, this process among them; otherwise three seconds after the
+    /// last has come.
+    #[arg(long, value_name = "N", requires = "fleet", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub workers: Option<u64>,
 }
 
 const WORKER_EXAMPLES: &str = "\
@@ -758,6 +771,8 @@ Examples:
       without --fleet.
   callrig worker --fleet nats://queue:4222 --once
       In CI: does its part of one run, and ends.
+  callrig worker --fleet nats://queue:4222 --bot-listen 10.0.0.7:0
+      Where load is made: its bot is reached by the service at this address (`callrig load --fleet`).
 
 A worker with another build or other recordings does not take part, and the run says so. One that
 is lost costs time, and nothing else. Whoever may publish on the server decides what is run:
@@ -773,9 +788,12 @@ pub struct Worker {
     /// How many shares at once; as many as there are cores unless stated.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), requires = "fleet")]
     pub jobs: Option<u16>,
-    /// End when one run is over.
+    /// End when one run or load is over.
     #[arg(long, requires = "fleet")]
     pub once: bool,
+    /// Where our bot listens when it takes part in a load: an address that the service reaches.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0", requires = "fleet")]
+    pub bot_listen: SocketAddr,
     /// Where the corpora are.
     #[command(flatten)]
     pub corpora: CorporaDir,

@@ -1,12 +1,14 @@
-//! A run that is split over several machines. Who leads it cuts the plan into shares and puts
+//! A run or a load that is split over several machines. Who leads a run cuts the plan into shares and puts
 //! them into a queue of NATS with `JetStream`; [workers](work) take one after the other, and put
 //! what comes of it into a second queue, from which the [lead] puts the report together in
 //! the order of the plan. A share stays in the queue until its results are kept there: that of a
-//! worker that is lost is taken by another, and what comes twice counts once. All that is known
-//! of NATS is in [`engine`].
+//! worker that is lost is taken by another, and what comes twice counts once. Load
+//! is dealt out in [lanes]. All that is known of NATS is in [`engine`].
 
 pub mod engine;
+pub mod lanes;
 pub mod lead;
+pub mod share;
 pub mod work;
 
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::deviation::Deviations;
+use crate::load::target::Aim;
 use crate::plan::Plan;
 
 /// How many shares a plan is cut into: enough that none takes long, few enough to be counted.
@@ -30,16 +33,26 @@ pub struct Job {
     pub id: String,
     /// Of callrig: whoever has another build would find something else.
     pub version: String,
-    /// Of all that is to be done, see [`digest`]: who finds another one has other files.
-    pub digest: String,
-    /// What the plan is made from.
+    /// What it is.
     pub task: Task,
+}
+
+/// What a fleet can do together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Task {
+    /// A run of recorded calls.
+    Run(Run),
+    /// Load.
+    Load(Aim),
 }
 
 /// What a plan is made from: the options of `callrig run`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Task {
+pub struct Run {
+    /// Of all that is to be done, see [`digest`]: who finds another one has other files.
+    pub digest: String,
     /// Files that every worker has under these names; the corpora without any.
     pub paths: Vec<PathBuf>,
     /// Recordings of the corpora.
@@ -109,10 +122,10 @@ pub enum FleetError {
         /// What went wrong.
         reason: String,
     },
-    /// What a worker found is larger than a message may be.
-    #[error("the results of {name} have {bytes} bytes, and NATS takes {limit} at once")]
+    /// Something is larger than a message may be.
+    #[error("{name}: {bytes} bytes are more than the {limit} that NATS takes at once")]
     TooLarge {
-        /// Of which performance.
+        /// What it is.
         name: String,
         /// How many they are.
         bytes: usize,

@@ -17,3 +17,11 @@ pub fn choose_cryptography() {
     // An error where one is chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
+
+/// A GUID of random bits.
+#[must_use]
+pub fn guid() -> String {
+    let hex = format!("{:032x}", rand::random::<u128>());
+    let [a, b, c, d, e] = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    format!("{a}-{b}-{c}-{d}-{e}")
+}

@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 use std::fs;
-use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
@@ -15,13 +14,16 @@ use callrig_reports::load::samples::Samples;
 use callrig_reports::render;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Failure, say};
+use super::{Failure, fleet, say};
 use crate::cli::{self, ExitCode};
+use crate::fleet::FleetError;
+use crate::fleet::lanes::Lead;
 use crate::load::histogram_log;
 use crate::load::knee::{Found, Knee};
-use crate::load::live::{self, Limits, Watch};
+use crate::load::live::{self, Limits, Measured, Watch};
+use crate::load::pace::Part;
 use crate::load::schedule::Schedule;
-use crate::load::target::{Manner, Plain, Platform, Started, Target, start_platform};
+use crate::load::target::{Aim, Manner, Plain, Platform, Target};
 use crate::{environment, output};
 
 /// A file of arrivals or of a twin larger than this is refused.
@@ -37,6 +39,15 @@ pub(super) fn load(arguments: &cli::Load) -> Result<ExitCode, Failure> {
         arguments.objective.iter().map(parse).collect::<Result<_, _>>()?;
     let twin = twin(arguments)?;
     let schedule = schedule(arguments, None)?;
+    let aim = aim(arguments);
+    if let Some(url) = &aim.http {
+        Plain::new(url).map_err(|why| Failure::usage(anyhow!("--http {why}")))?;
+    }
+    if arguments.fleet.fleet.is_some() && aim.http.is_none() && aim.url.is_none() {
+        return Err(Failure::usage(anyhow!(
+            "--fleet calls a service that every worker can reach: name it with --url or --http"
+        )));
+    }
     if let Some(folder) = &arguments.out {
         output::make(folder)?;
     }
@@ -45,15 +56,17 @@ pub(super) fn load(arguments: &cli::Load) -> Result<ExitCode, Failure> {
         .build()
         .context("cannot start the threads that call")?;
     runtime.block_on(async {
-        let (target, words, started) = target(arguments).await?;
-        let session = Session { arguments, objectives, twin, target: Arc::new(target), words };
-        let ended = if arguments.find_capacity {
-            session.capacity().await
-        } else {
-            session.once(schedule).await
-        };
-        drop(started);
-        ended
+        let words = aim.words();
+        if let Some(url) = &arguments.fleet.fleet {
+            return fleet::load::led(arguments, url, &aim, async |lead: &mut Lead| {
+                let maker = Maker::Fleet(lead);
+                Session { arguments, objectives, twin, maker, words }.run(schedule).await
+            })
+            .await;
+        }
+        let (target, _started) = aim.take(arguments.bot_listen, false).await?;
+        let maker = Maker::Own(Arc::new(target));
+        Session { arguments, objectives, twin, maker, words }.run(schedule).await
     })
 }
 
@@ -97,47 +110,47 @@ fn schedule(arguments: &cli::Load, rate: Option<f64>) -> Result<Schedule, Failur
     schedule.map_err(Failure::usage)
 }
 
-/// What is called, in words too, and the platform that was started for it.
-async fn target(arguments: &cli::Load) -> Result<(Target, String, Option<Started>), Failure> {
-    if let Some(url) = &arguments.http {
-        let plain = Plain::new(url).map_err(|why| Failure::usage(anyhow!("--http {why}")))?;
-        return Ok((Target::Plain(plain), format!("GET {url}"), None));
-    }
+/// What is called, and how.
+fn aim(arguments: &cli::Load) -> Aim {
     let usual = Manner::default();
-    let manner = Manner {
-        media: arguments.media,
-        play: arguments.play.clone(),
-        hold: arguments.hold,
-        token: arguments.token.clone().unwrap_or(usual.token),
-    };
-    let platform = Platform::listen(arguments.bot_listen, manner).await?;
-    let (base, started) = match &arguments.url {
-        Some(url) => (url.clone(), None),
-        None => {
-            let bot = platform.bot;
-            let started = tokio::task::spawn_blocking(move || start_platform(bot)).await??;
-            (started.base.clone(), Some(started))
-        }
-    };
-    let words = match started {
-        Some(_) => "calls of a `callrig serve` of its own".to_owned(),
-        None => format!("calls of {base}"),
-    };
-    Ok((Target::Platform(platform.at(&base)), words, started))
+    Aim {
+        http: arguments.http.clone(),
+        url: arguments.url.clone(),
+        rig_token: arguments.rig_token.clone(),
+        manner: Manner {
+            media: arguments.media,
+            play: arguments.play.clone(),
+            hold: arguments.hold,
+            token: arguments.token.clone().unwrap_or(usual.token),
+        },
+        timeout: arguments.timeout,
+    }
+}
+
+/// Who makes the load.
+enum Maker<'a> {
+    /// This process.
+    Own(Arc<Target>),
+    /// Every worker.
+    Fleet(&'a mut Lead),
 }
 
 struct Session<'a> {
     arguments: &'a cli::Load,
     objectives: Vec<Objective>,
     twin: Option<Load>,
-    target: Arc<Target>,
+    maker: Maker<'a>,
     words: String,
 }
 
 impl Session<'_> {
-    async fn once(&self, schedule: Schedule) -> Result<ExitCode, Failure> {
+    async fn run(mut self, schedule: Schedule) -> Result<ExitCode, Failure> {
+        if self.arguments.find_capacity { self.capacity().await } else { self.once(schedule).await }
+    }
+
+    async fn once(&mut self, schedule: Schedule) -> Result<ExitCode, Failure> {
         let began = SystemTime::now();
-        let (load, samples) = self.measured(schedule, None).await;
+        let (load, samples) = self.measured(schedule, None).await?;
         self.tell(&load, &samples, began)?;
         Ok(match load.outcome {
             Outcome::Clear => ExitCode::Ok,
@@ -147,40 +160,24 @@ impl Session<'_> {
     }
 
     /// One load, judged.
-    async fn measured(&self, schedule: Schedule, rate: Option<f64>) -> (Load, Samples) {
+    async fn measured(
+        &mut self,
+        schedule: Schedule,
+        rate: Option<f64>,
+    ) -> Result<(Load, Samples), Failure> {
         let started_at = environment::now();
         let arrivals = self.arrivals(rate);
-        let (began, before) = (Instant::now(), environment::cpu_time());
-        let watch = Arc::new(Watch::default());
-        let show = tokio::spawn(show(Arc::clone(&watch), schedule.length()));
-        let stop = {
-            let watch = Arc::clone(&watch);
-            tokio::spawn(async move {
-                // Ctrl-C begins no more calls, and judges those that were.
-                if tokio::signal::ctrl_c().await.is_ok() {
-                    watch.stop.store(true, Ordering::Relaxed);
-                }
-            })
+        let (Measured { samples, own_cpu }, mut notes) = match &mut self.maker {
+            Maker::Own(target) => own(Arc::clone(target), schedule, self.arguments.timeout).await,
+            Maker::Fleet(lead) => shared(lead, &schedule).await?,
         };
-        let limits = Limits { call: self.arguments.timeout, ..Limits::default() };
-        let target = Arc::clone(&self.target);
-        let samples = live::run(schedule, target, limits, Arc::clone(&watch)).await;
-        show.abort();
-        let mut notes = Vec::new();
-        if watch.stop.load(Ordering::Relaxed) {
-            notes.push("stopped before its end".to_owned());
-        }
-        stop.abort();
         if samples.never_begun > 0 {
             notes.push(format!(
                 "{} calls never began: {} were under way at once",
-                samples.never_begun, limits.in_flight
+                samples.never_begun,
+                live::IN_FLIGHT_MAX
             ));
         }
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as f64;
-        let own_cpu = before.zip(environment::cpu_time()).map(|(before, after)| {
-            (after - before).as_secs_f64() / began.elapsed().as_secs_f64() / cores
-        });
         let about = About {
             started_at,
             environment: environment::current(),
@@ -191,7 +188,7 @@ impl Session<'_> {
             notes,
         };
         let load = outcome::conclude(about, &samples, &self.objectives, self.twin.as_ref());
-        (load, samples)
+        Ok((load, samples))
     }
 
     fn arrivals(&self, rate: Option<f64>) -> String {
@@ -206,7 +203,7 @@ impl Session<'_> {
     }
 
     /// The highest rate within the objectives.
-    async fn capacity(&self) -> Result<ExitCode, Failure> {
+    async fn capacity(&mut self) -> Result<ExitCode, Failure> {
         let first: f64 = self.arguments.rate.parse().map_err(|_| {
             let rate = &self.arguments.rate;
             Failure::usage(anyhow!("--find-capacity begins at one --rate, not at {rate:?}"))
@@ -220,7 +217,7 @@ impl Session<'_> {
         while let Found::Try(rate) = knee.poll() {
             let began = SystemTime::now();
             let schedule = schedule(self.arguments, Some(rate))?;
-            let (load, samples) = self.measured(schedule, Some(rate)).await;
+            let (load, samples) = self.measured(schedule, Some(rate)).await?;
             eprintln!("callrig: {rate:.1}/s: {}", render::load::headline(&load));
             knee.tried(load.outcome);
             if load.outcome == Outcome::Clear || best.is_none() {
@@ -266,8 +263,46 @@ impl Session<'_> {
     }
 }
 
+/// A load of this process, with what is to be said of it.
+async fn own(
+    target: Arc<Target>,
+    schedule: Schedule,
+    timeout: Duration,
+) -> (Measured, Vec<String>) {
+    let watch = Arc::new(Watch::default());
+    let show = tokio::spawn(show(Arc::clone(&watch), schedule.length()));
+    let stop = {
+        let watch = Arc::clone(&watch);
+        tokio::spawn(async move {
+            // Ctrl-C begins no more calls, and judges those that were.
+            if tokio::signal::ctrl_c().await.is_ok() {
+                watch.stop.store(true, Ordering::Relaxed);
+            }
+        })
+    };
+    let limits = Limits { call: timeout, ..Limits::default() };
+    let began = Instant::now();
+    let made = live::run((schedule, Part::WHOLE, began), target, limits, Arc::clone(&watch)).await;
+    show.abort();
+    stop.abort();
+    let stopped = watch.stop.load(Ordering::Relaxed);
+    (made, stopped.then(|| "stopped before its end".to_owned()).into_iter().collect())
+}
+
+/// A load of every worker, with what is to be said of it.
+async fn shared(
+    lead: &mut Lead,
+    schedule: &Schedule,
+) -> Result<(Measured, Vec<String>), FleetError> {
+    let merged = lead.load(schedule).await?;
+    let calls = merged.workers.iter().map(|(name, calls)| format!("{name} {calls}"));
+    let mut notes = vec![format!("calls by worker: {}", calls.collect::<Vec<_>>().join(", "))];
+    notes.extend(merged.void.iter().map(|why| format!("begun again: {why}")));
+    Ok((Measured { samples: merged.samples, own_cpu: merged.own_cpu }, notes))
+}
+
 /// A line that lives, on a terminal.
-async fn show(watch: Arc<Watch>, length: Duration) {
+pub(super) async fn show(watch: Arc<Watch>, length: Duration) {
     let bar =
         ProgressBar::with_draw_target(Some(length.as_secs().max(1)), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{bar:20} {elapsed}  {wide_msg}") {

@@ -48,7 +48,7 @@ pub(super) fn found(arguments: &Run) -> Result<Report, Failure> {
         say(&flows(&loaded.subjects))?;
     }
     let results = match &arguments.fleet.fleet {
-        Some(url) => fleet::lead(arguments, url, &plan, &deviations)?,
+        Some(url) => fleet::run::lead(arguments, url, &plan, &deviations)?,
         None => perform(arguments, &plan, &deviations)?,
     };
     let mut report = Report::new(env!("CARGO_PKG_VERSION"), started_at, arguments.seed);

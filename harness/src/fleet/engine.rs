@@ -278,6 +278,17 @@ impl Taken {
         let _ = self.message.ack_with(AckKind::Progress).await;
     }
 
+    /// Waits for what is done with it, and says every now and then that it takes its time.
+    pub async fn during<T>(&self, every: Duration, work: impl Future<Output = T>) -> T {
+        let mut work = core::pin::pin!(work);
+        loop {
+            tokio::select! {
+                finished = &mut work => return finished,
+                () = tokio::time::sleep(every) => self.takes_time().await,
+            }
+        }
+    }
+
     /// It is done: nobody will take it again. If the server does not hear that, somebody may.
     pub async fn done(&self) {
         let _ = self.message.double_ack().await;

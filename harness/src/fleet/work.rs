@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use callrig_reports::CaseResult;
 
-use super::engine::{Engine, Queue, Taken};
-use super::{FleetError, Told};
+use super::engine::{Engine, Taken};
+use super::{FleetError, Told, share};
 use crate::plan::Plan;
 
 /// How a performance of the plan is done, whatever it takes.
@@ -57,35 +57,11 @@ impl Worker {
 
     /// One share after the other.
     async fn hand(&self, done: &AtomicUsize) -> Result<(), FleetError> {
-        'queues: loop {
-            let queue = self.engine.queue("share", &self.job).await?;
-            let Some(queue) = queue else { return Ok(()) };
-            loop {
-                match self.next(&queue).await {
-                    Next::Share(taken) => self.share(&taken, done).await?,
-                    Next::Nothing => {}
-                    Next::Away => continue 'queues,
-                    Next::Over => return Ok(()),
-                }
-            }
-        }
-    }
-
-    async fn next(&self, queue: &Queue) -> Next {
-        match queue.take().await {
-            Ok(Some(taken)) => return Next::Share(Box::new(taken)),
-            Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "no share"),
-        }
-        match self.engine.is_over(&self.job).await {
-            Some(true) => Next::Over,
-            Some(false) => Next::Nothing,
-            None => Next::Away,
-        }
+        share::each(&self.engine, &self.job, |taken| self.share(taken, done)).await
     }
 
     /// Does a share, tells what came of it, and only then lets go of it.
-    async fn share(&self, taken: &Taken, done: &AtomicUsize) -> Result<(), FleetError> {
+    async fn share(&self, taken: Taken, done: &AtomicUsize) -> Result<(), FleetError> {
         let indices: Vec<usize> = match serde_json::from_slice(taken.payload()) {
             Ok(indices) => indices,
             Err(error) => {
@@ -98,13 +74,7 @@ impl Worker {
         for index in indices.into_iter().filter(there) {
             let perform = Arc::clone(&self.perform);
             let work = tokio::task::spawn_blocking(move || perform(index));
-            let mut work = core::pin::pin!(work);
-            let results = loop {
-                tokio::select! {
-                    finished = &mut work => break finished,
-                    () = tokio::time::sleep(self.heartbeat) => taken.takes_time().await,
-                }
-            };
+            let results = taken.during(self.heartbeat, work).await;
             let results = results.map_err(|error| FleetError::Engine {
                 what: "keep a worker going",
                 reason: error.to_string(),
@@ -120,7 +90,7 @@ impl Worker {
     /// Tells results, in as many parts as a message's size asks for.
     async fn give(&self, performance: usize, results: Vec<CaseResult>) -> Result<(), FleetError> {
         let limit = self.engine.payload_max();
-        let name = self.plan.performances[performance].name();
+        let name = format!("what came of {}", self.plan.performances[performance].name());
         let mut pieces: Vec<(usize, Vec<CaseResult>)> = vec![(0, Vec::new())];
         for result in results {
             let bytes = serde_json::to_vec(&result).map_or(0, |text| text.len() + 1);
@@ -171,12 +141,4 @@ impl Worker {
         };
         self.engine.put("result", &self.job, &id, Bytes::from(text)).await
     }
-}
-
-enum Next {
-    Share(Box<Taken>),
-    Nothing,
-    /// The server is away, or has forgotten the queue.
-    Away,
-    Over,
 }

@@ -1,6 +1,7 @@
 //! The generator with a clock: a thread of its own sleeps until the next call is due and hands it
 //! to the runtime. It waits for nothing else, so what the target does cannot hold it up.
 
+use core::num::NonZero;
 use core::time::Duration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,9 +11,10 @@ use callrig_reports::load::samples::{Sample, Samples};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::pace::Pace;
+use super::pace::{Pace, Part};
 use super::schedule::Schedule;
 use super::target::{Call, Target};
+use crate::environment;
 
 /// Calls that may be under way at once; what would begin beyond is counted as never begun.
 pub const IN_FLIGHT_MAX: u64 = 50_000;
@@ -57,21 +59,22 @@ impl Default for Limits {
     }
 }
 
-/// Runs a whole schedule against a target.
+/// Runs a schedule, or a part of it, against a target; the schedule's times count from `began`.
 pub async fn run(
-    schedule: Schedule,
+    (schedule, part, began): (Schedule, Part, Instant),
     target: Arc<Target>,
     limits: Limits,
     watch: Arc<Watch>,
-) -> Samples {
+) -> Measured {
+    let before = environment::cpu_time();
     let (sender, mut samples) = mpsc::unbounded_channel();
     let steps = target.steps();
     let handle = Handle::current();
     let pacer = {
         let watch = Arc::clone(&watch);
         std::thread::Builder::new().name("load-pace".into()).spawn(move || {
-            let one = One { target, limits, watch, sender, began: Instant::now() };
-            pace(&schedule, &Arc::new(one), &handle);
+            let one = One { target, limits, watch, sender, began };
+            pace(Pace::new(&schedule, part), &Arc::new(one), &handle);
         })
     };
     let mut calls = Vec::new();
@@ -83,7 +86,20 @@ pub async fn run(
         let _ = tokio::task::spawn_blocking(move || pacer.join()).await;
     }
     let never_begun = watch.never_begun.load(Ordering::Relaxed);
-    Samples { steps, calls, never_begun }
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get) as f64;
+    let own_cpu = before.zip(environment::cpu_time()).map(|(before, after)| {
+        (after - before).as_secs_f64() / began.elapsed().as_secs_f64() / cores
+    });
+    Measured { samples: Samples { steps, calls, never_begun }, own_cpu }
+}
+
+/// What came of a load.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// All calls.
+    pub samples: Samples,
+    /// The generator's own share of the machine's processors, where it can be known.
+    pub own_cpu: Option<f64>,
 }
 
 /// What each call needs.
@@ -95,8 +111,7 @@ struct One {
     began: Instant,
 }
 
-fn pace(schedule: &Schedule, one: &Arc<One>, handle: &Handle) {
-    let mut pace = Pace::new(schedule);
+fn pace(mut pace: Pace<'_>, one: &Arc<One>, handle: &Handle) {
     while let Some(next) = pace.poll_timeout() {
         if one.watch.stop.load(Ordering::Relaxed) {
             return;

@@ -9,6 +9,7 @@ use core::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// The most calls of one load.
@@ -19,7 +20,7 @@ pub const LENGTH_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
 const PIECES_MAX: usize = 1_000;
 
 /// A stretch of time in which the rate goes from one value to another.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Piece {
     /// Calls per second at its begin.
     pub from: f64,
@@ -48,7 +49,8 @@ impl Piece {
 }
 
 /// When calls are meant to begin.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Schedule {
     /// By rate.
     Rated {

@@ -3,11 +3,71 @@
 mod calls;
 mod http;
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::time::Instant;
 
-pub use calls::{Manner, Platform, PlatformError, Started, start_platform};
+pub use calls::{Manner, Platform, PlatformError, Started};
 pub use http::Plain;
+use serde::{Deserialize, Serialize};
+
+use calls::start_platform;
+
+/// What is to be called, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Aim {
+    /// This, by GET.
+    pub http: Option<String>,
+    /// Otherwise calls of the service there; without it, of one that is started.
+    pub url: Option<String>,
+    /// The token of its control API.
+    pub rig_token: Option<String>,
+    /// How the calls are.
+    pub manner: Manner,
+    /// How long one of them may take.
+    pub timeout: Duration,
+}
+
+impl Aim {
+    /// Gets ready: what is called, and the platform that was started for it. `own` are those who
+    /// call for an app of their own, which they take into the service: one app has one webhook,
+    /// and where several make load, each has a bot.
+    ///
+    /// # Errors
+    /// There is nothing to call.
+    pub async fn take(
+        &self,
+        listen: SocketAddr,
+        own: bool,
+    ) -> Result<(Target, Option<Started>), PlatformError> {
+        if let Some(url) = &self.http {
+            return Ok((Target::Plain(Plain::new(url).map_err(PlatformError::Url)?), None));
+        }
+        let platform = Platform::listen(listen, self.manner.clone()).await?;
+        let Some(base) = &self.url else {
+            let bot = platform.bot;
+            let started = tokio::task::spawn_blocking(move || start_platform(bot)).await;
+            let started = started.map_err(|error| PlatformError::Serve(error.to_string()))??;
+            return Ok((Target::Platform(platform.at(&started.base, None)), Some(started)));
+        };
+        let mut platform = platform.at(base, self.rig_token.as_deref());
+        if own {
+            platform.hire().await.map_err(PlatformError::Hire)?;
+        }
+        Ok((Target::Platform(platform), None))
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match (&self.http, &self.url) {
+            (Some(url), _) => format!("GET {url}"),
+            (None, Some(base)) => format!("calls of {base}"),
+            (None, None) => "calls of a `callrig serve` of its own".to_owned(),
+        }
+    }
+}
 
 /// A call under way: its steps as they end.
 pub struct Call {
@@ -52,6 +112,13 @@ impl Target {
             Self::Platform(_) => Platform::STEPS,
         };
         steps.iter().map(|step| (*step).to_owned()).collect()
+    }
+
+    /// Leaves the service as it was.
+    pub async fn leave(&self) {
+        if let Self::Platform(platform) = self {
+            platform.dismiss().await;
+        }
     }
 
     /// One call, from begin to end.

@@ -1,14 +1,19 @@
 //! A run that several processes share finds what one process finds, to the byte, also where a
-//! worker is killed and the server goes away. These need `nats-server`; where there is none they
+//! worker is killed and the server goes away; a load that they share is every call once. These need `nats-server`; where there is none they
 //! say so (`make test` installs it where it can).
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use callrig::load::schedule::Schedule;
 use callrig_reports::metric::Repeatability;
 use callrig_reports::render;
+use serde_json::Value;
 
 use crate::corpora;
 
@@ -54,7 +59,7 @@ impl Nats {
             eprintln!("skipped: there is no nats-server on this machine");
             return None;
         };
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there are ports");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
         let port = listener.local_addr().expect("it is bound").port();
         drop(listener);
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -247,6 +252,127 @@ fn who_would_find_something_else_does_not_take_part() {
     foreign.says("not taking part");
     assert_eq!(lead.ends(), Some(0), "{}", lead.said());
     assert!(lead.said().contains("does not take part"), "{}", lead.said());
+}
+
+/// A server that counts what it is asked, and answers at once.
+fn counting() -> (String, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
+    let url = format!("http://{}/", listener.local_addr().expect("it is bound"));
+    let count = Arc::new(AtomicU64::new(0));
+    let asked = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let asked = Arc::clone(&asked);
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                while lines.by_ref().any(|line| line.is_empty()) {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                    if (&stream).write_all(answer).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, count)
+}
+
+/// Load that three make; what they found, once it is over, and how it went.
+fn loaded(
+    server: &Nats,
+    folder: &Path,
+    arguments: &[&str],
+    during: impl FnOnce(&mut [Process; 2]),
+) -> (Value, String) {
+    let (out, url) = (folder.join("load"), server.url());
+    let out = out.to_str().expect("a path");
+    let worker = |name: &str| Process::worker(server, folder.join(name), &[]);
+    let mut workers = [worker("one.txt"), worker("other.txt")];
+    workers.iter().for_each(|worker| worker.says("is ready"));
+    let fleet = ["load", "--fleet", &url, "--fleet-patience", "3s", "--workers", "3", "--out", out];
+    let mut lead =
+        Process::start(callrig(&[&fleet[..], arguments].concat()), folder.join("lead.txt"));
+    during(&mut workers);
+    assert_eq!(lead.ends(), Some(0), "{}", lead.said());
+    let text = std::fs::read_to_string(folder.join("load/load.json")).expect("it was written");
+    (serde_json::from_str(&text).expect("JSON"), lead.said())
+}
+
+#[test]
+fn every_call_of_a_load_that_a_fleet_makes_is_made_once() {
+    let Some(server) = Nats::start() else { return };
+    let (folder, (url, asked)) = (tempfile::tempdir().expect("a temporary folder"), counting());
+    let arguments = ["--http", &url, "--rate", "150", "--duration", "2s", "--poisson"];
+    let (load, said) = loaded(&server, folder.path(), &arguments, |_| {});
+    let wanted = Schedule::parse("150", Duration::from_secs(2), Some(1)).expect("it is sound");
+    let wanted = wanted.times().count() as u64;
+    assert_eq!((&load["intended"], &load["succeeded"]), (&wanted.into(), &wanted.into()), "{load}");
+    assert_eq!(asked.load(Ordering::SeqCst), wanted, "{said}");
+    let notes = load["notes"][0].as_str().expect("who made it");
+    assert_eq!(notes.matches(',').count(), 2, "three made it: {notes}");
+}
+
+#[test]
+fn a_load_in_which_a_worker_is_lost_is_begun_again() {
+    let Some(server) = Nats::start() else { return };
+    let (folder, (url, asked)) = (tempfile::tempdir().expect("a temporary folder"), counting());
+    let arguments = ["--http", &url, "--rate", "60", "--duration", "3s"];
+    let (load, _) = loaded(&server, folder.path(), &arguments, |[one, _]| {
+        let began = Instant::now();
+        while asked.load(Ordering::SeqCst) < 20 {
+            assert!(began.elapsed() < LONGEST, "nobody is called");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        one.kill();
+    });
+    assert_eq!((&load["intended"], &load["succeeded"]), (&180.into(), &180.into()), "{load}");
+    let notes = load["notes"].to_string();
+    assert!(notes.contains("begun again") && notes.contains("a worker was lost"), "{notes}");
+    assert_eq!(load["notes"][0].as_str().expect("who made it").matches(',').count(), 1, "{notes}");
+    // What the round before had called counts for nothing.
+    assert!(asked.load(Ordering::SeqCst) > 200);
+}
+
+#[test]
+fn the_bots_of_a_fleet_have_an_app_each() {
+    let Some(server) = Nats::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = folder.path().join("rig.toml");
+    let text = r#"
+        listeners = [{ address = "127.0.0.1:0" }]
+        rig.token = "hush"
+        [[tenants]]
+        id = "33333333-3333-4333-8333-333333333333"
+        users = [{ id = "22222222-2222-4222-8222-222222222222", name = "Ann" }]
+    "#;
+    std::fs::write(&settings, text).expect("it can be written");
+    let mut serve = callrig(&["serve", settings.to_str().expect("a path"), "--log", "warn"]);
+    let child = serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("callrig runs");
+    let mut serve = Process { child, said: folder.path().join("serve.txt") };
+    let out = serve.child.stdout.take().expect("it is piped");
+    let line = BufReader::new(out).lines().next().expect("it says where").expect("text");
+    let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
+    let arguments = ["--url", &url, "--rig-token", "hush", "--rate", "12", "--duration", "2s"];
+    let (load, said) = loaded(&server, folder.path(), &arguments, |_| {});
+    assert_eq!((&load["intended"], &load["succeeded"]), (&24.into(), &24.into()), "{load} {said}");
+    // Nothing of it stays in the service.
+    callrig::web::choose_cryptography();
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let directory: Value = runtime.block_on(async {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.get(format!("{url}/rig/directory")).bearer_auth("hush");
+        request.send().await.expect("an answer").json().await.expect("JSON")
+    });
+    assert_eq!(directory["apps"], serde_json::json!([]), "{directory}");
+}
+
+#[test]
+fn a_fleet_calls_no_service_of_its_own() {
+    let output = callrig(&["load", "--fleet", "nats://127.0.0.1:9"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("--url or --http"), "{said}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use callrig::load::live::{self, Limits, Watch};
-use callrig::load::pace::Pace;
+use callrig::load::pace::{Pace, Part};
 use callrig::load::schedule::Schedule;
 use callrig::load::target::{Plain, Target};
 use callrig_reports::load::objective::Objective;
@@ -134,7 +134,7 @@ const STALLS: &[Stall] = &[
 fn simulated(stall: &Stall) -> Samples {
     let length = Duration::from_secs_f64(LENGTH);
     let schedule = Schedule::parse(&RATE.to_string(), length, None).expect("it makes sense");
-    let mut pace = Pace::new(&schedule);
+    let mut pace = Pace::new(&schedule, Part::WHOLE);
     let mut samples = Samples::default();
     while let Some(next) = pace.poll_timeout() {
         let now = Duration::from_secs_f64((stall.generator)(next.as_secs_f64()));
@@ -244,7 +244,8 @@ fn a_live_stall_is_not_omitted() {
         let schedule =
             Schedule::parse("100", Duration::from_secs(4), None).expect("it makes sense");
         let watch = Arc::<Watch>::default();
-        let samples = live::run(schedule, target, Limits::default(), watch).await;
+        let load = (schedule, Part::WHOLE, Instant::now());
+        let samples = live::run(load, target, Limits::default(), watch).await.samples;
         assert_eq!(samples.calls.len(), 400, "none is left out");
         assert_eq!(samples.failed().0, 0, "{:?}", samples.failures());
         let latencies = samples.latencies(None, &samples.windows(), u64::MAX).histogram;

@@ -14,12 +14,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::post;
 use bytes::Bytes;
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
 use super::Call;
 use super::http::{client, failure};
+use crate::web;
 
 const APP: &str = "11111111-1111-4111-8111-111111111111";
 const ANN: &str = "22222222-2222-4222-8222-222222222222";
@@ -38,6 +41,12 @@ pub enum PlatformError {
     /// No client.
     #[error("{0}")]
     Client(String),
+    /// There is no such URL.
+    #[error("--http {0}")]
+    Url(String),
+    /// The service does not take us in.
+    #[error("the service takes no app for this load: {0}")]
+    Hire(String),
     /// Our own platform does not start.
     #[error("`callrig serve` cannot be started: {0}")]
     Serve(String),
@@ -75,7 +84,8 @@ impl Book {
 }
 
 /// How the calls are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manner {
     /// Whether the person has a phone that sends and receives.
     pub media: bool,
@@ -93,11 +103,20 @@ impl Default for Manner {
     }
 }
 
+/// Who was taken into the service for a load.
+struct Hired {
+    app: String,
+    person: String,
+}
+
 /// A platform, its people, and a bot of ours.
 pub struct Platform {
     client: reqwest::Client,
     base: String,
+    rig_token: Option<String>,
     manner: Manner,
+    /// Who calls whom, where both were taken into the service for it.
+    hired: Option<Hired>,
     book: Arc<Book>,
     /// Where the bot listens.
     pub bot: SocketAddr,
@@ -125,14 +144,84 @@ impl Platform {
             .with_state(Arc::clone(&book));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let client = client().map_err(PlatformError::Client)?;
-        Ok(Self { client, base: String::new(), manner, book, bot })
+        let (base, rig_token, hired) = (String::new(), None, None);
+        Ok(Self { client, base, rig_token, manner, hired, book, bot })
     }
 
-    /// Where the platform is.
+    /// Where the platform is, and the token of its control API.
     #[must_use]
-    pub fn at(mut self, base: &str) -> Self {
-        base.trim_end_matches('/').clone_into(&mut self.base);
-        self
+    pub fn at(self, base: &str, rig_token: Option<&str>) -> Self {
+        let base = base.trim_end_matches('/').to_owned();
+        Self { base, rig_token: rig_token.map(ToOwned::to_owned), ..self }
+    }
+
+    /// Takes an app with our bot and a person who calls it into the service.
+    ///
+    /// # Errors
+    /// What the service said.
+    pub async fn hire(&mut self) -> Result<(), String> {
+        let directory = self.control(Method::GET, "/rig/directory", &Value::Null).await?;
+        let tenant = directory["tenants"][0]["id"].as_str();
+        let tenant = tenant.ok_or("it has no organisation with anybody in it")?.to_owned();
+        let hired = Hired { app: web::guid(), person: web::guid() };
+        let (app, person, secret) = (&hired.app, &hired.person, web::guid());
+        let bot = json!({
+            "name": "load", "webhook": format!("http://{}/", self.bot), "secret": secret,
+        });
+        self.control(Method::PUT, &format!("/rig/apps/{app}"), &bot).await?;
+        let who = json!({ "name": "load", "tenant": tenant });
+        self.control(Method::PUT, &format!("/rig/users/{person}"), &who).await?;
+        self.manner.token = self.token(&tenant, app, &secret).await;
+        self.hired = Some(hired);
+        Ok(())
+    }
+
+    /// The bot's token: its name, where the service asks for none.
+    async fn token(&self, tenant: &str, app: &str, secret: &str) -> String {
+        // Ids and secrets of ours are made of letters, digits and hyphens.
+        let form = format!(
+            "grant_type=client_credentials&client_id={app}&client_secret={secret}\
+             &scope=https%3A%2F%2Fgraph.microsoft.com%2F.default"
+        );
+        let url = format!("{}/{tenant}/oauth2/v2.0/token", self.base);
+        let token = async {
+            let request = self.client.post(url).body(form);
+            let request = request.header("Content-Type", "application/x-www-form-urlencoded");
+            let answer = request.send().await.ok()?;
+            let body: Value = answer.json().await.ok()?;
+            body["access_token"].as_str().map(ToOwned::to_owned)
+        };
+        token.await.unwrap_or_else(|| app.to_owned())
+    }
+
+    /// Whoever was taken in leaves.
+    pub async fn dismiss(&self) {
+        let Some(Hired { app, person }) = &self.hired else { return };
+        for path in [format!("/rig/users/{person}"), format!("/rig/apps/{app}")] {
+            if let Err(why) = self.control(Method::DELETE, &path, &Value::Null).await {
+                tracing::warn!(why, "the service keeps what was taken in for a load");
+            }
+        }
+    }
+
+    /// A command to the control API.
+    async fn control(&self, method: Method, path: &str, body: &Value) -> Result<Value, String> {
+        let what = format!("{method} {path}");
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.rig_token {
+            request = request.bearer_auth(token);
+        }
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(|error| failure(&error))?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|error| failure(&error))?;
+        if !status.is_success() {
+            let body: String = String::from_utf8_lossy(&body).chars().take(200).collect();
+            return Err(format!("{what} was answered {}: {body}", status.as_u16()));
+        }
+        Ok(serde_json::from_slice(&body).unwrap_or(Value::Null))
     }
 
     pub(super) async fn call(&self, call: &mut Call) -> Result<(), String> {
@@ -147,7 +236,14 @@ impl Platform {
         if let Some(play) = &self.manner.play {
             body["play"] = play.as_str().into();
         }
-        let request = self.client.post(format!("{}/rig/calls", self.base)).json(&body);
+        if let Some(Hired { app, person }) = &self.hired {
+            body["app"] = app.as_str().into();
+            body["user"] = person.as_str().into();
+        }
+        let mut request = self.client.post(format!("{}/rig/calls", self.base)).json(&body);
+        if let Some(token) = &self.rig_token {
+            request = request.bearer_auth(token);
+        }
         let answer = request.send().await.map_err(|error| failure(&error))?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(|error| failure(&error))?;
@@ -256,7 +352,7 @@ impl Drop for Started {
 ///
 /// # Errors
 /// It does not start.
-pub fn start_platform(bot: SocketAddr) -> Result<Started, PlatformError> {
+pub(super) fn start_platform(bot: SocketAddr) -> Result<Started, PlatformError> {
     let refuse = |error: std::io::Error| PlatformError::Serve(error.to_string());
     let settings = tempfile::Builder::new().suffix(".toml").tempfile().map_err(refuse)?;
     let text = format!(

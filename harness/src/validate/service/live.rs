@@ -16,8 +16,9 @@ use thiserror::Error;
 use tokio::runtime::{self, Runtime};
 
 use super::ground::{Answer, Ask, Conduct, Ground, PeopleError, Told};
-use super::rig::{Crew, guid};
+use super::rig::Crew;
 use super::webhook::{Mailbox, Webhook, json};
+use crate::web::guid;
 
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);

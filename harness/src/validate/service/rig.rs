@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::ground::{Answer, Ask, PeopleError};
 use super::people::{Act, PEOPLE, Verb};
+use crate::web::guid;
 
 /// How long a person waits for a telephone to ring.
 const RINGING: Duration = Duration::from_secs(5);
@@ -56,13 +57,6 @@ fn command(
         200..=299 => Ok(answer.body),
         status => Err(format!("{method} {} was answered {status}: {}", ask.path, answer.body)),
     }
-}
-
-/// A GUID of random bits.
-pub(super) fn guid() -> String {
-    let hex = format!("{:032x}", rand::random::<u128>());
-    let [a, b, c, d, e] = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
-    format!("{a}-{b}-{c}-{d}-{e}")
 }
 
 impl Crew {
