@@ -95,8 +95,10 @@ STUDY_MINUTES ?= 60
 .PHONY: gate-study
 gate-study: needs ## How often the gate errs and what it finds; the last line is the figure
 	@.ci/needs gate
+	$(CARGO) build --release --locked --bin callrig
 	$(CARGO) test --workspace --all-features --locked --no-run --test gate_study
-	STUDY_MINUTES=$(STUDY_MINUTES) $(CARGO) test --workspace --all-features --locked --quiet \
+	STUDY_BINARY=$(abspath $(TARGET))/release/callrig STUDY_PROFILE=release \
+		STUDY_MINUTES=$(STUDY_MINUTES) $(CARGO) test --workspace --all-features --locked --quiet \
 		--test gate_study -- --full
 
 deny: ## Licences, sources and duplicates of what we depend on (needs cargo-deny)

@@ -41,8 +41,10 @@ impl Study {
     }
 }
 
+/// What is studied: `STUDY_BINARY`, such as a release build, or the build of the tests.
 fn binary() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_callrig"))
+    let built = || PathBuf::from(env!("CARGO_BIN_EXE_callrig"));
+    std::env::var_os("STUDY_BINARY").map_or_else(built, PathBuf::from)
 }
 
 /// This build against itself over these stages, as a gate of 200 metrics would.
@@ -93,7 +95,7 @@ fn main() -> ExitCode {
         now.cpu_model.unwrap_or_default(),
         now.cores.unwrap_or_default(),
         now.rustc.unwrap_or_default(),
-        now.profile.unwrap_or_default(),
+        std::env::var("STUDY_PROFILE").ok().or(now.profile).unwrap_or_default(),
         now.commit.unwrap_or_default().get(..10).unwrap_or_default(),
         if now.dirty == Some(true) { " with changes" } else { "" },
         std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
