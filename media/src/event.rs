@@ -12,6 +12,8 @@ use crate::audio::Audio;
 use crate::datagram::Datagram;
 use crate::description::{Codec, MediaKind};
 use crate::dtmf::ToneEvent;
+use crate::rtcp::Application;
+use crate::rtp::Csrcs;
 use crate::time::Instant;
 use crate::transport::webrtc::Profile;
 use crate::video::{DropCause, Frame, Picture};
@@ -31,6 +33,17 @@ pub enum Event {
     },
     /// An RTP packet arrived; only with `packet_events` in the configuration.
     Packet(PacketEvent),
+    /// Others contribute to what a source sends than before, by the list in its packets
+    /// (RFC 3550 section 7.1): said when a packet with the new list arrives, which is before its
+    /// sound is played out.
+    Contributors {
+        /// The synchronisation source.
+        ssrc: u32,
+        /// Who contributes.
+        csrcs: Csrcs,
+    },
+    /// The peer's application says something to ours (RFC 3550 section 6.7).
+    Application(Application),
     /// 20 ms of sound, at each tick of the playout of a stream.
     Audio(Box<Audio>),
     /// A key was pressed; once for each press.

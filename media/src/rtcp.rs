@@ -14,7 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub use feedback::{
     FullIntraRequest, Nack, NackPair, PictureLoss, ReceiverEstimate, TransportFeedback,
 };
-pub use report::{Bye, ReceiverReport, ReportBlock, SenderReport, SourceDescription};
+pub use report::{Application, Bye, ReceiverReport, ReportBlock, SenderReport, SourceDescription};
 
 /// Packet types (IANA).
 pub(crate) mod packet_type {
@@ -22,6 +22,7 @@ pub(crate) mod packet_type {
     pub(crate) const RECEIVER_REPORT: u8 = 201;
     pub(crate) const SOURCE_DESCRIPTION: u8 = 202;
     pub(crate) const BYE: u8 = 203;
+    pub(crate) const APPLICATION: u8 = 204;
     pub(crate) const TRANSPORT_FEEDBACK: u8 = 205;
     pub(crate) const PAYLOAD_FEEDBACK: u8 = 206;
 }
@@ -37,6 +38,8 @@ pub enum Packet {
     SourceDescription(SourceDescription),
     /// Who leaves (type 203).
     Bye(Bye),
+    /// What an application says to another (type 204).
+    Application(Application),
     /// Packets to send again (type 205, format 1).
     Nack(Nack),
     /// When packets arrived (type 205, format 15).
@@ -67,6 +70,7 @@ impl Packet {
             Self::ReceiverReport(_) => "RR",
             Self::SourceDescription(_) => "SDES",
             Self::Bye(_) => "BYE",
+            Self::Application(_) => "APP",
             Self::Nack(_) => "NACK",
             Self::TransportFeedback(_) => "TWCC",
             Self::PictureLoss(_) => "PLI",
@@ -170,6 +174,7 @@ impl Packet {
                 Self::SourceDescription(SourceDescription::parse(count, body)?)
             }
             (packet_type::BYE, _) => Self::Bye(Bye::parse(count, body)?),
+            (packet_type::APPLICATION, _) => Self::Application(Application::parse(count, body)?),
             (packet_type::TRANSPORT_FEEDBACK, feedback::NACK) => Self::Nack(Nack::parse(body)?),
             (packet_type::TRANSPORT_FEEDBACK, feedback::TRANSPORT_CC) => {
                 Self::TransportFeedback(TransportFeedback::parse(body)?)
@@ -199,6 +204,7 @@ impl Packet {
             Self::ReceiverReport(report) => (packet_type::RECEIVER_REPORT, report.write(out)),
             Self::SourceDescription(sdes) => (packet_type::SOURCE_DESCRIPTION, sdes.write(out)),
             Self::Bye(bye) => (packet_type::BYE, bye.write(out)),
+            Self::Application(application) => (packet_type::APPLICATION, application.write(out)),
             Self::Nack(nack) => {
                 nack.write(out);
                 (packet_type::TRANSPORT_FEEDBACK, feedback::NACK)

@@ -7,6 +7,7 @@ pub mod extension;
 pub mod sequence;
 
 use core::ops::Deref;
+use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -40,10 +41,10 @@ pub struct Header {
     pub padding: u8,
 }
 
-/// Contributing sources. Few packets name any, and all are passed from hand to hand many
-/// times: here is only what leads to them.
+/// Contributing sources. Few packets name any, all are passed from hand to hand many times, and
+/// many may name the same: here is only what leads to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Csrcs(Option<Box<ArrayVec<u32, CSRCS_MAX>>>);
+pub struct Csrcs(Option<Arc<ArrayVec<u32, CSRCS_MAX>>>);
 
 impl Deref for Csrcs {
     type Target = [u32];
@@ -59,7 +60,7 @@ impl FromIterator<u32> for Csrcs {
     fn from_iter<I: IntoIterator<Item = u32>>(sources: I) -> Self {
         let mut sources = sources.into_iter().take(CSRCS_MAX).peekable();
         let any = sources.peek().is_some();
-        Self(any.then(|| Box::new(sources.collect())))
+        Self(any.then(|| Arc::new(sources.collect())))
     }
 }
 

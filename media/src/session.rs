@@ -45,7 +45,8 @@ use crate::dtmf::Tone;
 use crate::event::{DropReason, Event};
 use crate::fault::{self, Fault};
 use crate::payload::h264::PacketizeError;
-use crate::rtp::{self, Demultiplexed, demultiplex};
+use crate::rtcp::Application;
+use crate::rtp::{self, Csrcs, Demultiplexed, demultiplex};
 use crate::stats::Stats;
 use crate::time::{Epoch, Instant, earlier};
 use crate::transport::webrtc;
@@ -328,7 +329,21 @@ impl Session {
         broadcast: &mut Broadcast,
     ) -> Result<(), SendError> {
         self.open(now)?;
-        self.sender.send_broadcast(now, broadcast, &self.lines, &mut self.out)
+        self.sender.send_broadcast(now, None, broadcast, &self.lines, &mut self.out)
+    }
+
+    /// The same on the media line with this index, where there are several of sound.
+    ///
+    /// # Errors
+    /// No such line of sound, one we may not send on, no encoder for its codec, a closed session.
+    pub fn send_broadcast_on(
+        &mut self,
+        now: Instant,
+        media: usize,
+        broadcast: &mut Broadcast,
+    ) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.send_broadcast(now, Some(media), broadcast, &self.lines, &mut self.out)
     }
 
     /// Sends a payload in the codec that the peer likes best, encoded elsewhere, which
@@ -394,6 +409,22 @@ impl Session {
         self.open(now)?;
         let (control, mut parts) = self.split();
         control.request_key_frame(now, ssrc, &mut parts)
+    }
+
+    /// Says something to the peer's application (RFC 3550 section 6.7), once: it may be lost.
+    ///
+    /// # Errors
+    /// A closed session.
+    pub fn send_application(&mut self, now: Instant, said: Application) -> Result<(), SendError> {
+        self.open(now)?;
+        let (control, mut parts) = self.split();
+        control.say(now, said, &mut parts);
+        Ok(())
+    }
+
+    /// Whose contributions are sent on a media line from now on (RFC 3550 section 7.1).
+    pub fn set_contributors(&mut self, media: usize, csrcs: &Csrcs) {
+        self.sender.set_contributors(media, csrcs);
     }
 
     /// Tells the peer that there is room for so many bits per second of its pictures, where

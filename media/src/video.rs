@@ -59,6 +59,31 @@ pub struct Picture {
     pub timestamp: u32,
 }
 
+impl Picture {
+    /// The same as NV12: luma, then both chroma planes with their samples in turns (Cb, Cr).
+    #[must_use]
+    pub fn to_nv12(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.y.len() + self.u.len() + self.v.len());
+        bytes.extend_from_slice(&self.y);
+        bytes.extend(self.u.iter().zip(&self.v).flat_map(|(u, v)| [*u, *v]));
+        bytes
+    }
+
+    /// From NV12; `None` unless width and height are even, and there are as many bytes as they
+    /// ask for.
+    #[must_use]
+    pub fn from_nv12(width: u16, height: u16, bytes: &[u8], timestamp: u32) -> Option<Self> {
+        let luma = usize::from(width) * usize::from(height);
+        let even = width.is_multiple_of(2) && height.is_multiple_of(2);
+        if !even || bytes.len() != luma + luma / 2 {
+            return None;
+        }
+        let (y, chroma) = bytes.split_at(luma);
+        let plane = |first: usize| chroma.iter().skip(first).step_by(2).copied().collect();
+        Some(Self { width, height, y: y.to_vec(), u: plane(0), v: plane(1), timestamp })
+    }
+}
+
 /// Why an access unit that had begun to come in was not handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -170,6 +170,17 @@ pub(crate) fn mixed(offer: &Description) -> Vec<MediaDescription> {
     offer.media.iter().filter_map(line).collect()
 }
 
+/// The id of a participant's source, as rosters have it (`sourceId`) and the media of a
+/// conference names who contributes to it: three for each participant.
+pub(crate) const fn source_id(number: u64, kind: MediaKind) -> u32 {
+    let offset = match kind {
+        MediaKind::Audio | MediaKind::Data => 1,
+        MediaKind::Video => 2,
+        MediaKind::ScreenSharing => 3,
+    };
+    (number * 3 + offset) as u32
+}
+
 /// What the mixer offers to somebody who is asked in: sound, and what else is wanted.
 pub(crate) fn offered(modalities: &[Modality]) -> Vec<MediaDescription> {
     let mut media = service_hosted();
@@ -417,6 +428,7 @@ impl Attachments {
             room,
             told: None,
         }));
+        self.furnish(leg);
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! Media that a bot handles itself, as sockets with types: [`SoundSocket`] gives and takes
 //! 16 kHz sound in frames of 20 ms, as the real platform's library does; [`VideoSocket`]s give
-//! and take H.264 access units or raw pictures; [`StatusSocket`] says what becomes of the call's
-//! media. Below is [`Session`](callrig_media::session::Session) for codecs, jitter, loss and
+//! and take H.264 access units or raw pictures, of whoever speaks or of whom they are
+//! [asked for](VideoSocket::subscribe); [`SpeakerSocket`]s give up to four speakers of a
+//! conference, each apart; [`StatusSocket`] says what becomes of the call's media, and who speaks.
+//! People are known by the `sourceId`s of rosters. Below is [`Session`](callrig_media::session::Session) for codecs, jitter, loss and
 //! reports, and below that the `webrtc` crate for ICE, DTLS and SRTP, or plain RTP in a simulated
 //! world: a bot's source is the same in both. Every queue has a maximum; what is dropped is
 //! counted, and said.
@@ -18,12 +20,12 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::sync::atomic::{AtomicU16, Ordering};
 use std::sync::Arc;
 
-use callrig_media::description::{Description, MediaDescription};
+use callrig_media::description::{Description, Direction, MediaDescription};
 use callrig_signaling::bot::AnswerMedia;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-pub use sound::{Encoded, SAMPLE_RATE, SoundSocket};
+pub use sound::{Encoded, SAMPLE_RATE, SoundSocket, SpeakerSocket, Spoken};
 pub use status::{Quality, Status, StatusSocket};
 pub use video::VideoSocket;
 
@@ -31,6 +33,8 @@ pub(crate) use desk::Desk;
 
 /// How many videos a bot may have, beside a shared screen: as the real platform has it.
 pub const VIDEOS_MAX: usize = 10;
+/// How many speakers are heard apart from each other: as the real platform has it.
+pub const SPEAKERS_MAX: usize = 4;
 
 /// Where bots of simulated worlds receive media: each call at a port of its own.
 pub(crate) const SIMULATED: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 2, 1));
@@ -54,13 +58,21 @@ pub struct Lines {
     pub videos: usize,
     /// Whether there is a shared screen.
     pub screen: bool,
+    /// How many speakers of a conference are heard apart from each other, beside the mix of all:
+    /// at most [`SPEAKERS_MAX`].
+    pub speakers: usize,
 }
 
 impl Lines {
     /// Sound alone.
-    pub const SOUND: Self = Self { videos: 0, screen: false };
+    pub const SOUND: Self = Self { videos: 0, screen: false, speakers: 0 };
     /// Sound and one video.
-    pub const VIDEO: Self = Self { videos: 1, screen: false };
+    pub const VIDEO: Self = Self { videos: 1, screen: false, speakers: 0 };
+
+    /// The line of the first speaker.
+    const fn first_speaker(self) -> usize {
+        1 + self.videos + self.screen as usize
+    }
 
     fn describe(self) -> Vec<MediaDescription> {
         let mut media = vec![MediaDescription::audio("0")];
@@ -69,6 +81,10 @@ impl Lines {
         if self.screen {
             media.push(MediaDescription::screen_sharing(media.len().to_string()));
         }
+        media.extend((0..self.speakers).map(|speaker| MediaDescription {
+            direction: Direction::ReceiveOnly,
+            ..MediaDescription::audio((self.first_speaker() + speaker).to_string())
+        }));
         media
     }
 }
@@ -79,6 +95,9 @@ pub enum MediaError {
     /// More videos than a call has.
     #[error("{0} videos; a call has at most {VIDEOS_MAX}")]
     TooManyVideos(usize),
+    /// More speakers than are heard apart.
+    #[error("{0} speakers apart; a call has at most {SPEAKERS_MAX}")]
+    TooManySpeakers(usize),
     /// The `webrtc` crate refuses.
     #[error("WebRTC: {0}")]
     WebRtc(String),
@@ -100,6 +119,8 @@ pub struct Media {
     pub videos: Vec<VideoSocket>,
     /// Its shared screen.
     pub screen: Option<VideoSocket>,
+    /// Speakers of a conference, each apart.
+    pub speakers: Vec<SpeakerSocket>,
     /// What becomes of them.
     pub status: StatusSocket,
 }
@@ -137,6 +158,9 @@ impl Host {
     pub(super) async fn open(&self, lines: Lines) -> Result<Opened, MediaError> {
         if lines.videos > VIDEOS_MAX {
             return Err(MediaError::TooManyVideos(lines.videos));
+        }
+        if lines.speakers > SPEAKERS_MAX {
+            return Err(MediaError::TooManySpeakers(lines.speakers));
         }
         match self {
             Self::Real(address) => connection::open(*address, lines).await,

@@ -323,6 +323,9 @@ fn media_value(event: &MediaEvent) -> Value {
         MediaEvent::Tone(tone) => {
             json!({ "tone": { "tone": tone.tone, "inBand": tone.in_band } })
         }
+        MediaEvent::Contributors { ssrc, csrcs } => {
+            json!({ "contributors": { "ssrc": ssrc, "csrcs": &**csrcs } })
+        }
         MediaEvent::BandwidthEstimated { bits_per_second } => {
             json!({ "bandwidthEstimated": { "bitsPerSecond": bits_per_second } })
         }

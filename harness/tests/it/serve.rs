@@ -1,6 +1,7 @@
 //! `callrig serve` over real sockets: a bot written with a plain web framework, people at
 //! the controls, and clients that do not behave.
 
+mod apart;
 mod calls;
 mod command;
 mod control;

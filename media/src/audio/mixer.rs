@@ -183,6 +183,12 @@ impl Mixer {
         self.order.iter().filter_map(|&index| self.participants.get(index)).map(|who| who.key)
     }
 
+    /// Those of the [speakers](Self::speakers) who were louder, of late, than this mean square.
+    pub fn speakers_above(&self, power: f64) -> impl Iterator<Item = u64> + '_ {
+        let heard = self.order.iter().filter_map(|&index| self.participants.get(index));
+        heard.filter(move |who| who.loudness > power).map(|who| who.key)
+    }
+
     /// What all hear who do not speak.
     #[must_use]
     pub fn shared(&self) -> &[i16] {

@@ -279,6 +279,54 @@ impl Bye {
     }
 }
 
+/// What an application says to another (RFC 3550 section 6.7).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Application {
+    /// Who says it.
+    pub ssrc: u32,
+    /// 0 to 31: what it means is between the two.
+    pub subtype: u8,
+    /// Whose kind of packet it is.
+    pub name: [u8; 4],
+    /// Whole words.
+    pub data: Bytes,
+}
+
+impl Application {
+    /// Asks for somebody's pictures: the subtype is the index of the media line on which they are
+    /// wanted, the data the id of their source (32 bits), as those who contribute are named; 0
+    /// stands for whoever speaks.
+    pub const VIEW: [u8; 4] = *b"VIEW";
+
+    /// Asks for somebody's pictures on a line, of which there are 32 at most.
+    #[must_use]
+    pub fn view(line: usize, source: u32) -> Self {
+        let data = Bytes::copy_from_slice(&source.to_be_bytes());
+        Self { ssrc: 0, subtype: line as u8 & 0x1f, name: Self::VIEW, data }
+    }
+
+    /// On which line whose pictures are asked for, if that is what this does.
+    #[must_use]
+    pub fn as_view(&self) -> Option<(usize, u32)> {
+        let source = self.data.first_chunk().filter(|_| self.name == Self::VIEW)?;
+        Some((usize::from(self.subtype), u32::from_be_bytes(*source)))
+    }
+
+    pub(super) fn parse(subtype: u8, body: &Bytes) -> Result<Self, BodyError> {
+        let mut reader = Reader(body);
+        let (ssrc, name) = (reader.u32()?, reader.take()?);
+        let data = body.slice(body.len() - reader.0.len()..);
+        Ok(Self { ssrc, subtype, name, data })
+    }
+
+    pub(super) fn write(&self, out: &mut BytesMut) -> u8 {
+        out.put_u32(self.ssrc);
+        out.put_slice(&self.name);
+        out.put_slice(&self.data);
+        self.subtype
+    }
+}
+
 fn excess(rest: &Bytes) -> BodyError {
     BodyError::Excess { length: rest.len() }
 }

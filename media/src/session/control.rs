@@ -20,8 +20,8 @@ use crate::rtcp::interval::{Conditions, Expiry, Interval};
 use crate::rtcp::report::{COUNT_MAX, Chunk, Item};
 use crate::rtcp::source::round_trip_time;
 use crate::rtcp::{
-    self, Bye, FullIntraRequest, Nack, Packet, PictureLoss, ReceiverEstimate, ReceiverReport,
-    ReportBlock, Rules, SenderReport, SourceDescription,
+    self, Application, Bye, FullIntraRequest, Nack, Packet, PictureLoss, ReceiverEstimate,
+    ReceiverReport, ReportBlock, Rules, SenderReport, SourceDescription,
 };
 use crate::time::{Epoch, Instant, NtpTime};
 
@@ -192,6 +192,12 @@ impl Control {
         (!estimate.sources.is_empty()).then_some(Packet::ReceiverEstimate(estimate))
     }
 
+    /// Says something to the peer's application.
+    pub(super) fn say(&mut self, now: Instant, said: Application, parts: &mut Parts<'_>) {
+        let ssrc = parts.sender.reporting_ssrc();
+        self.send_compound(now, parts, vec![Packet::Application(Application { ssrc, ..said })]);
+    }
+
     /// Says that all our streams end.
     pub(super) fn send_bye(&mut self, now: Instant, parts: &mut Parts<'_>) {
         if fault::is(Fault::GoodbyeForgotten) {
@@ -303,6 +309,9 @@ impl Control {
                     self.receive_blocks(now, report.ssrc, &report.reports, parts);
                 }
                 Packet::Bye(bye) => self.receive_bye(now, &bye, parts),
+                Packet::Application(application) => {
+                    parts.out.event(Event::Application(application));
+                }
                 Packet::Nack(nack) => receive_nack(now, &nack, parts),
                 Packet::PictureLoss(pli) => receive_picture_loss(now, pli, parts),
                 Packet::FullIntraRequest(fir) => receive_full_intra(now, &fir, parts),

@@ -14,7 +14,7 @@ use super::send::ticks;
 use super::thin::Thinner;
 use crate::description::{Codec, MediaKind};
 use crate::event::RemoteReport;
-use crate::rtp;
+use crate::rtp::{self, Csrcs};
 use crate::time::Instant;
 
 /// The same packet is not sent again within this time, however often it is asked for.
@@ -65,6 +65,8 @@ pub(super) struct Outbound {
     pub(super) remote: Option<RemoteReport>,
     pub(super) send_delay: Duration,
     pub(super) thinner: Thinner,
+    /// Whose contributions it carries.
+    pub(super) contributors: Csrcs,
     cache: Vec<Option<Sent>>,
     cache_max: usize,
     pub(super) again: Option<Again>,
@@ -124,6 +126,7 @@ impl Outbound {
             remote: None,
             send_delay: Duration::ZERO,
             thinner: Thinner::default(),
+            contributors: Csrcs::default(),
             cache: Vec::new(),
             cache_max: if of.nack { cache_max } else { 0 },
             again: None,

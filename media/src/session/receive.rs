@@ -13,7 +13,7 @@ use crate::event::{DropReason, EndReason, Event, Order, PacketEvent, StreamStart
 use crate::fault::{self, Fault};
 use crate::jitter::{self, Playout};
 use crate::rtcp::source::{Reception, Refusal, Source};
-use crate::rtp;
+use crate::rtp::{self, Csrcs};
 use crate::stats;
 use crate::time::{Instant, earlier};
 use crate::video::assembly;
@@ -32,6 +32,8 @@ pub(super) struct Inbound {
     pub(super) kind: MediaKind,
     pub(super) payload_type: u8,
     pub(super) codec: Codec,
+    /// Who contributes to it, by its last packet.
+    csrcs: Csrcs,
     pub(super) track: Track,
     pub(super) last_arrival: Instant,
     pub(super) ended: Option<EndReason>,
@@ -191,6 +193,11 @@ impl Receiver {
         };
         let nack = lines.get(stream.line).is_some_and(|line| line.nack);
         stream.begin(codec, header, nack, &self.config, out);
+        if stream.csrcs != header.csrcs {
+            stream.csrcs = header.csrcs.clone();
+            let (ssrc, csrcs) = (header.ssrc, header.csrcs.clone());
+            out.event(Event::Contributors { ssrc, csrcs });
+        }
         if self.config.packet_events {
             out.event(Event::Packet(packet_event(&packet, &reception, stream.line, lines)));
         }
@@ -266,6 +273,7 @@ impl Receiver {
             kind,
             payload_type: header.payload_type,
             codec,
+            csrcs: Csrcs::default(),
             track: Track::Pending,
             last_arrival: now,
             ended: None,

@@ -23,7 +23,7 @@ use crate::dtmf::send::Report;
 use crate::event::Event;
 use crate::payload::h264::{Fragment, PacketizationMode, Packetizer};
 use crate::rtp::extension::AudioLevel;
-use crate::rtp::{self, Extensions, FIXED_HEADER_LENGTH};
+use crate::rtp::{self, Csrcs, Extensions, FIXED_HEADER_LENGTH};
 use crate::time::{Instant, earlier};
 
 /// A pause of so long between two calls moves the timestamps by the clock.
@@ -34,7 +34,7 @@ pub(super) fn ticks(duration: Duration, rate: u64) -> u32 {
     duration.as_secs().wrapping_mul(rate).wrapping_add(fraction) as u32
 }
 
-/// Our sound: one clock for samples, prompts and tones.
+/// Our sound on one line: one clock for samples, prompts and tones.
 #[derive(Debug)]
 struct Sound {
     stream: usize,
@@ -49,11 +49,45 @@ struct Sound {
     scratch: BytesMut,
 }
 
+impl Sound {
+    /// Moves our clock on by what is being sent; its timestamp, and whether a pause ended.
+    fn advance_clock(&mut self, now: Instant, ticks: u32) -> (u32, bool) {
+        let rate = u64::from(self.payload.codec.clock_rate());
+        let pause = match self.expected {
+            None => true,
+            Some(expected) if now.since(expected) >= PAUSE => {
+                self.clock = self.clock.wrapping_add(self::ticks(now.since(expected), rate));
+                true
+            }
+            Some(_) => false,
+        };
+        let start = match self.expected {
+            Some(expected) if !pause => expected,
+            _ => now,
+        };
+        // The first packet after a pause is marked (RFC 3551 section 4.1).
+        let pause = pause || core::mem::take(&mut self.silent);
+        let timestamp = self.clock;
+        self.clock = timestamp.wrapping_add(ticks);
+        self.expected = Some(start + Duration::from_nanos(u64::from(ticks) * 1_000_000_000 / rate));
+        (timestamp, pause)
+    }
+}
+
+/// Encoded sound that is to be sent, and how long it is in ticks of its clock.
+struct Piece {
+    body: Bytes,
+    ticks: u32,
+    marker: bool,
+    level: Option<AudioLevel>,
+}
+
 /// All streams of ours.
 #[derive(Debug)]
 pub(super) struct Sender {
     pub(super) streams: Vec<Outbound>,
-    sound: Option<Sound>,
+    /// By line; the first has the tones.
+    sounds: Vec<Sound>,
     tones: Tones,
     /// By media line.
     packetizers: Vec<Option<Packetizer>>,
@@ -68,7 +102,7 @@ impl Sender {
     pub(super) fn new(config: &Config, lines: &Lines, random: &mut Pcg64Mcg) -> Self {
         let mut sender = Self {
             streams: Vec::new(),
-            sound: None,
+            sounds: Vec::new(),
             tones: Tones::default(),
             packetizers: Vec::new(),
             fragments: Vec::new(),
@@ -88,10 +122,8 @@ impl Sender {
             sender.streams.push(stream);
             sender.packetizers.push(packetizer(line, config.mtu));
             let clock = random.random();
-            if let (None, MediaKind::Audio, Some(payload)) =
-                (&sender.sound, line.kind, line.preferred())
-            {
-                sender.sound = Some(Sound {
+            if let (MediaKind::Audio, Some(payload)) = (line.kind, line.preferred()) {
+                sender.sounds.push(Sound {
                     stream: index,
                     payload: payload.clone(),
                     encoder: None,
@@ -187,50 +219,69 @@ impl Sender {
             return Err(SendError::FrameSize { samples: samples.len(), wanted });
         }
         let rate = self.output_rate;
-        let sound = self.sound.as_mut().ok_or(SendError::NotNegotiated)?;
+        let sound = self.sounds.first_mut().ok_or(SendError::NotNegotiated)?;
         let Sound { encoder, payload, .. } = sound;
         let encoder = match encoder {
             Some(encoder) => encoder,
             None => encoder.insert(Encoder::new(payload, rate)?),
         };
         let body = encoder.encode(samples, &mut out.arena)?;
-        self.send_encoded(now, body, samples, lines, out)
+        self.send_encoded(now, 0, body, samples, lines, out)
     }
 
-    /// Sends 20 ms that are encoded once for everybody who gets them.
+    /// Sends 20 ms that are encoded once for everybody who gets them; on the first line of
+    /// sound, or this one.
     pub(super) fn send_broadcast(
         &mut self,
         now: Instant,
+        media: Option<usize>,
         broadcast: &mut Broadcast,
         lines: &Lines,
         out: &mut Outbox,
     ) -> Result<(), SendError> {
-        let sound = self.sound.as_ref().ok_or(SendError::NotNegotiated)?;
+        let place = match media {
+            None => 0,
+            Some(media) => {
+                let place = self.sounds.iter().position(|sound| sound.stream == media);
+                place.ok_or(SendError::NoSuchMedia { media })?
+            }
+        };
+        let sound = self.sounds.get(place).ok_or(SendError::NotNegotiated)?;
         let body = broadcast.encoded(&sound.payload)?;
-        self.send_encoded(now, body, broadcast.samples(), lines, out)
+        self.send_encoded(now, place, body, broadcast.samples(), lines, out)
     }
 
     fn send_encoded(
         &mut self,
         now: Instant,
+        place: usize,
         body: Option<Bytes>,
         samples: &[i16],
         lines: &Lines,
         out: &mut Outbox,
     ) -> Result<(), SendError> {
-        let sound = self.sound.as_ref().ok_or(SendError::NotNegotiated)?;
+        let sound = self.sounds.get_mut(place).ok_or(SendError::NotNegotiated)?;
         let ticks = sound.payload.codec.clock_rate() / 50;
         let level = Some(AudioLevel { level: Level::of(samples).minus_dbov(), voice: false });
         match body {
-            Some(body) => self.send_sound(now, &body, ticks, false, level, lines, out),
+            Some(body) => {
+                self.send_sound(now, place, Piece { body, ticks, marker: false, level }, lines, out)
+            }
             // Nothing need be sent, but time goes on.
             None => {
-                self.advance_clock(now, ticks);
-                if let Some(sound) = &mut self.sound {
-                    sound.silent = true;
-                }
+                sound.advance_clock(now, ticks);
+                sound.silent = true;
                 Ok(())
             }
+        }
+    }
+
+    /// Whose contributions are sent on a media line from now on.
+    pub(super) fn set_contributors(&mut self, media: usize, csrcs: &Csrcs) {
+        if let Some(stream) = self.streams.get_mut(media)
+            && stream.contributors != *csrcs
+        {
+            stream.contributors = csrcs.clone();
         }
     }
 
@@ -244,46 +295,20 @@ impl Sender {
         lines: &Lines,
         out: &mut Outbox,
     ) -> Result<(), SendError> {
-        self.send_sound(now, payload, ticks, marker, None, lines, out)
+        let piece = Piece { body: payload.clone(), ticks, marker, level: None };
+        self.send_sound(now, 0, piece, lines, out)
     }
 
-    /// Moves our clock on by what is being sent; its timestamp, and whether a pause ended.
-    fn advance_clock(&mut self, now: Instant, ticks: u32) -> (u32, bool) {
-        let Some(sound) = &mut self.sound else { return (0, false) };
-        let rate = u64::from(sound.payload.codec.clock_rate());
-        let pause = match sound.expected {
-            None => true,
-            Some(expected) if now.since(expected) >= PAUSE => {
-                sound.clock = sound.clock.wrapping_add(self::ticks(now.since(expected), rate));
-                true
-            }
-            Some(_) => false,
-        };
-        let start = match sound.expected {
-            Some(expected) if !pause => expected,
-            _ => now,
-        };
-        // The first packet after a pause is marked (RFC 3551 section 4.1).
-        let pause = pause || core::mem::take(&mut sound.silent);
-        let timestamp = sound.clock;
-        sound.clock = timestamp.wrapping_add(ticks);
-        sound.expected =
-            Some(start + Duration::from_nanos(u64::from(ticks) * 1_000_000_000 / rate));
-        (timestamp, pause)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of a packet and where it goes")]
     fn send_sound(
         &mut self,
         now: Instant,
-        body: &Bytes,
-        ticks: u32,
-        marker: bool,
-        level: Option<AudioLevel>,
+        place: usize,
+        piece: Piece,
         lines: &Lines,
         out: &mut Outbox,
     ) -> Result<(), SendError> {
-        let sound = self.sound.as_mut().ok_or(SendError::NotNegotiated)?;
+        let Piece { body, ticks, marker, level } = piece;
+        let sound = self.sounds.get_mut(place).ok_or(SendError::NotNegotiated)?;
         let line = lines.get(sound.stream).filter(|line| line.sends);
         let line = line.ok_or(SendError::NotNegotiated)?;
         let extensions = match (line.level_extension, level) {
@@ -294,7 +319,7 @@ impl Sender {
             _ => Extensions::default(),
         };
         let (payload_type, index) = (sound.payload.payload_type, sound.stream);
-        let (timestamp, pause) = self.advance_clock(now, ticks);
+        let (timestamp, pause) = sound.advance_clock(now, ticks);
         let stream = &mut self.streams[index];
         let header = rtp::Header {
             marker: marker || pause,
@@ -302,10 +327,11 @@ impl Sender {
             sequence_number: stream.take_number(),
             timestamp,
             ssrc: stream.ssrc,
+            csrcs: stream.contributors.clone(),
             extensions,
             ..rtp::Header::default()
         };
-        stream.send(now, header, &[], body, &mut self.path, out);
+        stream.send(now, header, &[], &body, &mut self.path, out);
         Ok(())
     }
 
@@ -318,7 +344,7 @@ impl Sender {
         lines: &Lines,
         out: &mut Outbox,
     ) -> Result<(), SendError> {
-        if let Some(sound) = self.sound.as_mut().filter(|sound| sound.expected.is_none()) {
+        if let Some(sound) = self.sounds.first_mut().filter(|sound| sound.expected.is_none()) {
             // The clock runs from the first thing that is heard.
             sound.expected = Some(now);
             sound.silent = true;
@@ -373,7 +399,7 @@ impl Sender {
     }
 
     fn send_report(&mut self, now: Instant, payload_type: u8, report: Report, out: &mut Outbox) {
-        let Some(sound) = &self.sound else { return };
+        let Some(sound) = self.sounds.first() else { return };
         let payload = report.event.to_bytes();
         let body = out.write(payload.len(), |bytes| bytes.put_slice(&payload));
         let stream = &mut self.streams[sound.stream];
@@ -393,7 +419,7 @@ impl Sender {
 
     /// How a tone that begins now is to be sent.
     fn tone_start(&self, now: Instant, lines: &Lines) -> Option<Start> {
-        let sound = self.sound.as_ref()?;
+        let sound = self.sounds.first()?;
         let line = lines.get(sound.stream).filter(|line| line.sends)?;
         let rate = sound.payload.codec.clock_rate();
         let event = line.telephone_event(rate)?;
@@ -440,6 +466,7 @@ impl Sender {
                 sequence_number: stream.take_number(),
                 timestamp,
                 ssrc: stream.ssrc,
+                csrcs: stream.contributors.clone(),
                 ..rtp::Header::default()
             };
             stream.send(now, header, fragment.head(), fragment.body(), &mut self.path, out);

@@ -1,8 +1,9 @@
 //! Rooms: where the media of a conference meets. The sound of every seat is decoded once,
-//! added up every 20 ms, and everybody hears all but themselves (N−1). Pictures are passed on
-//! ([`pictures`]). A bot with service-hosted media has a seat without a session: what it
+//! added up every 20 ms, and everybody hears all but themselves (N−1), or speakers [`apart`].
+//! Pictures are passed on ([`pictures`]). A bot with service-hosted media has a seat without a session: what it
 //! plays goes into the mix, what it records comes out of it.
 
+mod apart;
 mod pictures;
 
 use core::time::Duration;
@@ -11,12 +12,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use callrig_media::audio::mixer::{Config, Mixer};
 use callrig_media::audio::{Audio, FRAME, Kind, frame_samples};
 use callrig_media::prompt::{Player, Wav};
+use callrig_media::rtp::Csrcs;
 use callrig_media::session::Broadcast;
 use callrig_media::time::Instant;
 
 use super::sound::{Doing, RATE, Tick};
 use super::{Attachments, Event, Output};
 use crate::id::{ConversationId, LegId};
+use apart::{Apart, Voices, sound_lines};
 pub(super) use pictures::is_about_pictures;
 
 /// How many are heard at once.
@@ -76,11 +79,22 @@ impl Routing {
     }
 }
 
+/// What one in a room says in 20 ms.
+#[derive(Debug)]
+struct Frame {
+    leg: LegId,
+    /// In the mixer.
+    key: u64,
+    samples: Vec<i16>,
+}
+
 /// One who is in a room.
 #[derive(Debug)]
 pub(super) struct Seat {
-    /// In the mixer.
+    /// In the mixer: the number of the participant.
     key: u64,
+    /// The lines of sound that it listens on.
+    sounds: Vec<usize>,
     /// Heard, and not mixed yet.
     heard: VecDeque<Vec<i16>>,
     /// What a service-hosted bot plays or records.
@@ -101,12 +115,15 @@ pub(super) struct Room {
     stages: [pictures::Stage; 2],
     next_tick: Option<Instant>,
     routing: Option<Box<Routing>>,
-    /// What was mixed last, by whom; only where not everybody hears everybody.
-    mixed: Vec<(LegId, u64, Vec<i16>)>,
+    /// What was mixed last; only where not everybody hears the same.
+    mixed: Vec<Frame>,
     /// Memory of frames that were mixed.
     spare: Vec<Vec<i16>>,
     /// What all hear who do not speak.
     broadcast: Broadcast,
+    voices: Voices,
+    /// The speakers apart from each other, where anybody wants that.
+    apart: Option<Box<Apart>>,
 }
 
 impl Room {
@@ -120,6 +137,8 @@ impl Room {
             mixed: Vec::new(),
             spare: Vec::new(),
             broadcast: Broadcast::new(RATE),
+            voices: Voices::default(),
+            apart: None,
         }
     }
 
@@ -154,7 +173,7 @@ impl Room {
     /// there is anything that somebody could hear.
     fn gather(&mut self, now: Instant, outputs: &mut VecDeque<Output>) -> bool {
         let mut anything = false;
-        self.spare.extend(self.mixed.drain(..).map(|(_, _, frame)| frame));
+        self.spare.extend(self.mixed.drain(..).map(|frame| frame.samples));
         for (leg, seat) in &mut self.seats {
             anything |= seat.music.is_some();
             if let Some(done) = seat.go_on(now, &mut self.spare) {
@@ -167,8 +186,8 @@ impl Room {
             if !seat.silenced && seat.music.is_none() {
                 // Its size is the mixer's, and it is the seat's only frame.
                 let _ = self.mixer.push(seat.key, &frame);
-                if self.routing.is_some() {
-                    self.mixed.push((*leg, seat.key, frame));
+                if self.routing.is_some() || self.apart.is_some() {
+                    self.mixed.push(Frame { leg: *leg, key: seat.key, samples: frame });
                     continue;
                 }
             }
@@ -181,17 +200,46 @@ impl Room {
     /// that are routed to it.
     fn routed(&self, routing: &Routing, listener: LegId) -> Vec<i16> {
         let mut sum = vec![0_i32; SAMPLES];
-        for (source, key, frame) in &self.mixed {
-            if *source == listener || !self.mixer.speakers().any(|speaker| speaker == *key) {
+        for Frame { leg, key, samples } in &self.mixed {
+            if *leg == listener || !self.mixer.speakers().any(|speaker| speaker == *key) {
                 continue;
             }
-            let gain = routing.gain(listener, *source) as i32;
-            for (sum, sample) in sum.iter_mut().zip(frame) {
+            let gain = routing.gain(listener, *leg) as i32;
+            for (sum, sample) in sum.iter_mut().zip(samples) {
                 *sum += i32::from(*sample) * gain / 100;
             }
         }
         let clip = |sum: i32| sum.clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
         sum.into_iter().map(clip).collect()
+    }
+
+    /// Whose voices a listener is told of where not everybody hears everybody.
+    fn routed_voices(&self, routing: &Routing, listener: LegId) -> Csrcs {
+        self.voices.routed(|key| {
+            let mixed = self.mixed.iter().find(|frame| frame.key == key);
+            mixed
+                .is_some_and(|frame| frame.leg != listener && routing.gain(listener, frame.leg) > 0)
+        })
+    }
+
+    /// Adds up what was gathered.
+    fn mix(&mut self) {
+        self.mixer.mix();
+        self.broadcast.set(self.mixer.shared());
+        self.voices.listen(&self.mixer);
+        if let Some(apart) = &mut self.apart {
+            apart.listen(&self.voices, &self.mixed);
+        }
+    }
+
+    /// Whether anybody wants to hear speakers apart from each other.
+    fn look_for_apart(&mut self) {
+        let wanted = self.seats.values().any(|seat| seat.sounds.len() > 1);
+        match (wanted, &self.apart) {
+            (true, None) => self.apart = Some(Box::default()),
+            (false, Some(_)) => self.apart = None,
+            _ => {}
+        }
     }
 }
 
@@ -199,6 +247,7 @@ impl Seat {
     fn new(key: u64) -> Self {
         Self {
             key,
+            sounds: Vec::new(),
             heard: VecDeque::new(),
             doing: None,
             silenced: false,
@@ -244,8 +293,21 @@ impl Attachments {
         let held = self.rooms.entry(room).or_insert_with(Room::new);
         held.seats.insert(leg, Seat::new(key));
         self.seated.insert(leg, room);
+        self.furnish(leg);
         self.look_around(now, room);
         Ok(())
+    }
+
+    /// Looks at what somebody in a room listens on and sees.
+    pub(super) fn furnish(&mut self, leg: LegId) {
+        let Some(id) = self.seated.get(&leg) else { return };
+        let local = self.legs.get(&leg).and_then(|held| Some(&held.open.as_ref()?.sides.0));
+        let Some(room) = self.rooms.get_mut(id) else { return };
+        if let (Some(seat), Some(local)) = (room.seats.get_mut(&leg), local) {
+            seat.sounds = sound_lines(local);
+            seat.pictures.see_on(local);
+        }
+        room.look_for_apart();
     }
 
     /// What a person's leg was played or recorded by a bot goes on in the bot's seat.
@@ -267,6 +329,7 @@ impl Attachments {
             room.mixer.remove(seat.key);
         }
         room.forget_pictures(leg);
+        room.look_for_apart();
         if room.seats.is_empty() {
             self.rooms.remove(&id);
         }
@@ -343,17 +406,18 @@ impl Attachments {
             room.next_tick = None;
             return;
         }
-        room.mixer.mix();
-        room.broadcast.set(room.mixer.shared());
+        room.mix();
         let mut routed = BTreeMap::new();
         if let Some(routing) = room.routing.as_deref() {
-            routed.extend(room.seats.keys().map(|leg| (*leg, room.routed(routing, *leg))));
+            let hears =
+                |leg: &LegId| (room.routed(routing, *leg), room.routed_voices(routing, *leg));
+            routed.extend(room.seats.keys().map(|leg| (*leg, hears(leg))));
         }
         let mut moved = Vec::new();
         for (leg, seat) in &mut room.seats {
             let open = self.legs.get_mut(leg).and_then(|attached| attached.open.as_deref_mut());
             let own = match routed.get(leg) {
-                Some(sound) => Some(sound.as_slice()),
+                Some((sound, _)) => Some(sound.as_slice()),
                 None => room.mixer.without(seat.key),
             };
             let sound = own.unwrap_or_else(|| room.mixer.shared());
@@ -367,6 +431,14 @@ impl Attachments {
                 });
             }
             let Some(open) = open else { continue };
+            if let Some(line) = seat.sounds.first() {
+                let voices = match (&seat.music, routed.get(leg)) {
+                    (Some(_), _) => Csrcs::default(),
+                    (None, Some((_, voices))) => voices.clone(),
+                    (None, None) => room.voices.heard_by(seat.key),
+                };
+                open.session.set_contributors(*line, &voices);
+            }
             // Nothing can be sent where the peer does not listen; time goes on.
             let _ = match seat.music.as_mut() {
                 Some(player) => {
@@ -377,6 +449,10 @@ impl Attachments {
                 None if own.is_some() => open.session.send_audio(now, sound),
                 None => open.session.send_broadcast(now, &mut room.broadcast),
             };
+            if let Some(apart) = room.apart.as_deref_mut().filter(|_| seat.music.is_none()) {
+                let lines = seat.sounds.get(1..).unwrap_or_default();
+                apart.tell(now, (*leg, lines), room.routing.as_deref(), &mut open.session);
+            }
             moved.push(*leg);
         }
         if room.direct() {

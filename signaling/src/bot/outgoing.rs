@@ -373,11 +373,16 @@ impl Bot {
             self.say(Event::Refused { action, call: None, status: response.status, code, message });
             return;
         };
+        let config = details.media_config.clone();
         self.begin_call(now, call, details);
         if let Some(held) = self.calls.get_mut(&call) {
             held.own = own;
         }
         self.say(Event::Created { action, call });
+        // The notification that brings it as well may come later than others, and be stale.
+        if let Some(config) = config {
+            self.take_media_answer(now, call, &config);
+        }
     }
 }
 

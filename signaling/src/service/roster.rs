@@ -6,12 +6,14 @@
 
 use std::collections::BTreeSet;
 
+use callrig_media::description::MediaKind;
 use callrig_media::time::Instant;
 use serde_json::Value;
 
 use super::Service;
 use super::conference::{Leg, Party, Standing};
 use super::people::modalities_of;
+use crate::attach::source_id;
 use crate::graph::{
     self, ChangeType, DeltaParticipants, MediaDirection, MediaStream, Modality, Number,
 };
@@ -26,9 +28,6 @@ pub(crate) struct Roster {
     /// As they were shown last, with the reason.
     removed: Vec<graph::Participant>,
 }
-
-/// Streams of one leg: sound, camera, screen. A leg's numbers follow from its own.
-const STREAMS: u64 = 3;
 
 impl Service {
     /// Something about a leg changed that rosters show.
@@ -160,24 +159,26 @@ fn streams(leg: &Leg) -> Vec<MediaStream> {
     if leg.place.sharing.is_some() && !modalities.contains(&screen) {
         modalities.push(screen);
     }
-    let first = leg.place.number * STREAMS + 1;
     let stream = |modality: Modality| {
-        let (offset, label, direction) = match modality {
-            Modality::Video => (1, "main-video", MediaDirection::SendReceive),
+        let screen = "applicationsharing-video";
+        let (kind, label, direction) = match modality {
+            Modality::Video => (MediaKind::Video, "main-video", MediaDirection::SendReceive),
             Modality::VideoBasedScreenSharing if leg.place.sharing.is_some() => {
-                (2, "applicationsharing-video", MediaDirection::SendOnly)
+                (MediaKind::ScreenSharing, screen, MediaDirection::SendOnly)
             }
             Modality::VideoBasedScreenSharing => {
-                (2, "applicationsharing-video", MediaDirection::ReceiveOnly)
+                (MediaKind::ScreenSharing, screen, MediaDirection::ReceiveOnly)
             }
-            _ if leg.party == Party::Gallery => (0, "main-audio", MediaDirection::ReceiveOnly),
-            _ => (0, "main-audio", MediaDirection::SendReceive),
+            _ if leg.party == Party::Gallery => {
+                (MediaKind::Audio, "main-audio", MediaDirection::ReceiveOnly)
+            }
+            _ => (MediaKind::Audio, "main-audio", MediaDirection::SendReceive),
         };
         MediaStream {
             label: Some(label.to_owned()),
-            source_id: Some((first + offset).to_string()),
+            source_id: Some(source_id(leg.place.number, kind).to_string()),
             direction: Some(direction),
-            server_muted: Some(offset == 0 && leg.place.server_muted),
+            server_muted: Some(kind == MediaKind::Audio && leg.place.server_muted),
             media_type: Some(modality),
             ..MediaStream::typed()
         }

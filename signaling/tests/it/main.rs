@@ -7,6 +7,7 @@ mod delivery;
 mod determinism;
 mod examples;
 mod fuzz;
+mod gallery;
 mod groups;
 mod input;
 mod media;

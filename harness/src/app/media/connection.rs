@@ -180,9 +180,8 @@ async fn add_lines(
     peer: &dyn PeerConnection,
     lines: Lines,
 ) -> Result<Vec<(u32, Arc<TrackLocalStaticRTP>)>, MediaError> {
-    let videos = lines.videos + usize::from(lines.screen);
     let mut tracks = Vec::new();
-    for line in 0..=videos {
+    for line in 0..lines.first_speaker() {
         let (kind, codec) = match line {
             0 => (RtpCodecKind::Audio, &codecs()[0]),
             _ => (RtpCodecKind::Video, &codecs()[5]),
@@ -207,6 +206,14 @@ async fn add_lines(
         let shared: Arc<dyn webrtc::media_stream::track_local::TrackLocal> = track.clone();
         peer.add_transceiver_from_track(shared, Some(init)).await.map_err(webrtc_error)?;
         tracks.push((ssrc, track));
+    }
+    for _ in 0..lines.speakers {
+        let init = RTCRtpTransceiverInit {
+            direction: RTCRtpTransceiverDirection::Recvonly,
+            ..RTCRtpTransceiverInit::default()
+        };
+        let added = peer.add_transceiver_from_kind(RtpCodecKind::Audio, Some(init)).await;
+        added.map_err(webrtc_error)?;
     }
     Ok(tracks)
 }
@@ -405,17 +412,35 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use callrig_media::rtcp::Application;
+
     use super::*;
 
     #[tokio::test]
     async fn an_offer_has_every_line_in_its_place_and_the_screen_is_marked() {
-        let lines = Lines { videos: 2, screen: true };
+        let lines = Lines { videos: 2, screen: true, speakers: 1 };
         let opened = open(IpAddr::V4(Ipv4Addr::LOCALHOST), lines).await.expect("it opens");
         assert!(matches!(opened.offer, AnswerMedia::Offered(_)));
         let Backing::Elsewhere(control) = opened.backing else { panic!("it is a connection") };
         let mut media = opened.media;
         control.send(Control::Close).await.expect("it lives");
         assert!(media.sound.receive().await.is_none());
+    }
+
+    #[test]
+    fn what_an_application_says_goes_through_the_crate_unchanged() {
+        let said = Application { ssrc: 7, ..Application::view(2, 41) };
+        let report = callrig_media::rtcp::ReceiverReport { ssrc: 7, ..Default::default() };
+        let packets = [
+            callrig_media::rtcp::Packet::ReceiverReport(report),
+            callrig_media::rtcp::Packet::Application(said),
+        ];
+        let mut bytes = bytes::BytesMut::new();
+        callrig_media::rtcp::write(&packets, &mut bytes);
+        let before = bytes.freeze();
+        let read = rtc::rtcp::packet::unmarshal(&mut before.clone()).expect("it reads it");
+        let after = rtc::rtcp::packet::marshal(&read).expect("it writes it");
+        assert_eq!(after.freeze(), before);
     }
 
     #[test]

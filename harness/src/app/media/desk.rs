@@ -11,6 +11,7 @@ use bytes::Bytes;
 use callrig_media::audio::{Audio, FRAME};
 use callrig_media::description::Codec;
 use callrig_media::event::{Event, TransportEvent};
+use callrig_media::rtcp::Application;
 use callrig_media::rtp::{Demultiplexed, Packet, demultiplex};
 use callrig_media::session::Session;
 use callrig_media::stats::Stats;
@@ -18,7 +19,9 @@ use callrig_media::time::Instant;
 use tokio::sync::Notify;
 
 use super::lane::Lane;
-use super::sound::{self, Encoded, FRAME_SAMPLES, HEARD_MAX, SAID_MAX, Said, SoundSocket};
+use super::sound::{
+    self, Encoded, FRAME_SAMPLES, HEARD_MAX, SAID_MAX, Said, SoundSocket, SpeakerSocket, Spoken,
+};
 use super::status::{Quality, STATUS_MAX, Status, StatusSocket};
 use super::video::{self, Shown, VideoSocket};
 use super::{Lines, Media};
@@ -27,12 +30,8 @@ use super::{Lines, Media};
 const QUALITY_EVERY: Duration = Duration::from_secs(1);
 /// Later than this, frames of sound are left out instead of being sent in a burst.
 const BEHIND_MAX: Duration = Duration::from_millis(200);
-/// Who speaks loudest is found out over so many frames: 0.4 s.
-const SPEAKER_FRAMES: u32 = 20;
 /// How many sources are told apart at once.
 const SOURCES_MAX: usize = 32;
-/// A source that is quieter than this mean square does not speak: -50 dB.
-const SPEAKS_FROM: u64 = 10_737;
 
 /// The desk of a call.
 pub(crate) struct Desk {
@@ -43,21 +42,15 @@ pub(crate) struct Desk {
     paces: Vec<Option<(u32, Instant)>>,
     status: Arc<Lane<Status>>,
     pub(super) work: Arc<Notify>,
-    /// Which line a source sends on.
-    sources: BTreeMap<u32, usize>,
+    /// The speakers who are heard apart, and the line of the first.
+    speakers: Vec<Arc<Lane<Spoken>>>,
+    first_speaker: usize,
+    /// Which line a source sends on, and who contributes most to it.
+    sources: BTreeMap<u32, (usize, Option<u32>)>,
     /// When the next 20 ms leave; none before media flows.
     tick: Option<Instant>,
-    speakers: Speakers,
     quality: Option<Instant>,
     counted: BTreeMap<usize, (u64, u64)>,
-}
-
-/// Who speaks.
-#[derive(Default)]
-struct Speakers {
-    loudness: BTreeMap<u32, u64>,
-    frames: u32,
-    loudest: Option<u32>,
 }
 
 /// A desk, and the sockets in front of it.
@@ -80,10 +73,12 @@ pub(super) fn lay(lines: Lines) -> (Desk, Media) {
         .map(|(index, shared)| VideoSocket::new(Arc::clone(shared), index >= lines.videos))
         .collect();
     let screen = if lines.screen { sockets.pop() } else { None };
+    let speakers: Vec<_> = (0..lines.speakers).map(|_| Arc::new(Lane::new(HEARD_MAX))).collect();
     let media = Media {
         sound: SoundSocket::new(Arc::clone(&sound)),
         videos: sockets,
         screen,
+        speakers: speakers.iter().map(|lane| SpeakerSocket { lane: Arc::clone(lane) }).collect(),
         status: StatusSocket::new(Arc::clone(&status)),
     };
     let desk = Desk {
@@ -92,9 +87,10 @@ pub(super) fn lay(lines: Lines) -> (Desk, Media) {
         videos,
         status,
         work,
+        speakers,
+        first_speaker: lines.first_speaker(),
         sources: BTreeMap::new(),
         tick: None,
-        speakers: Speakers::default(),
         quality: None,
         counted: BTreeMap::new(),
     };
@@ -116,7 +112,7 @@ impl Desk {
         match event {
             Event::Audio(audio) => self.hear_audio(audio),
             Event::Frame(frame) => {
-                let line = self.sources.get(&frame.ssrc).copied().unwrap_or(1);
+                let line = self.sources.get(&frame.ssrc).map_or(1, |(line, _)| *line);
                 let Some(video) = self.video(line) else { return };
                 if video.seen.offer(frame) {
                     // What follows refers to what was lost.
@@ -131,13 +127,14 @@ impl Desk {
                     return;
                 }
                 let known = self.sources.len();
-                if known < SOURCES_MAX && self.sources.insert(source, line).is_none() {
+                if known < SOURCES_MAX && !self.sources.contains_key(&source) {
+                    self.sources.insert(source, (line, None));
                     self.say(Status::Began { line, source });
                 }
             }
+            Event::Contributors { ssrc, csrcs } => self.name(ssrc, csrcs.first().copied()),
             Event::StreamEnded { ssrc, reason } => {
-                if let Some(line) = self.sources.remove(&ssrc) {
-                    self.speakers.loudness.remove(&ssrc);
+                if let Some((line, _)) = self.sources.remove(&ssrc) {
                     self.say(Status::Stopped { line, source: ssrc, reason });
                 }
             }
@@ -156,6 +153,19 @@ impl Desk {
         }
     }
 
+    /// Somebody else contributes most to a source, or nobody does.
+    fn name(&mut self, ssrc: u32, who: Option<u32>) {
+        let Some((line, named)) = self.sources.get_mut(&ssrc) else { return };
+        // Who spoke last counts as the speaker until somebody else does.
+        let Some(who) = who.filter(|who| *named != Some(*who)) else { return };
+        *named = Some(who);
+        match *line {
+            0 => self.say(Status::Speaker { source: who }),
+            line if line < self.first_speaker => self.say(Status::Shown { line, source: who }),
+            _ => {}
+        }
+    }
+
     /// A packet on its way to the session: for who wants sound as it came.
     pub(crate) fn look_at(&self, packet: &Bytes) {
         let looks = self.sound.looks.load(Ordering::Relaxed);
@@ -163,7 +173,7 @@ impl Desk {
             return;
         }
         let Ok(Packet { header, payload }) = Packet::parse(packet.clone()) else { return };
-        if self.sources.get(&header.ssrc) == Some(&0) {
+        if self.sources.get(&header.ssrc).is_some_and(|(line, _)| *line == 0) {
             let packet = Encoded {
                 source: header.ssrc,
                 number: header.sequence_number,
@@ -187,8 +197,14 @@ impl Desk {
             audio.samples = audio.samples.chunks_exact(2).map(middle).collect();
             audio.channels = 1;
         }
-        if let Some(source) = self.speakers.hear(audio.ssrc, &audio.samples) {
-            self.say(Status::Speaker { source });
+        let (line, source) = self.sources.get(&audio.ssrc).copied().unwrap_or_default();
+        if let Some(speaker) = line.checked_sub(self.first_speaker) {
+            let Some(lane) = self.speakers.get(speaker) else { return };
+            if lane.offer(Spoken { source, audio }) {
+                let all = lane.dropped();
+                self.say(Status::Dropped { line, all });
+            }
+            return;
         }
         if self.sound.heard.offer(audio) {
             let all = self.sound.heard.dropped();
@@ -220,12 +236,24 @@ impl Desk {
             }
             if video.asks.swap(false, Ordering::Relaxed) {
                 moved = true;
-                for (source, _) in self.sources.iter().filter(|(_, on)| **on == line) {
+                for (source, _) in self.sources.iter().filter(|(_, (on, _))| *on == line) {
                     let _ = session.request_key_frame(now, *source);
                 }
             }
         }
-        if self.quality.is_some_and(|at| at <= now) {
+        let is_due = self.quality.is_some_and(|at| at <= now);
+        for (video, line) in self.videos.iter().zip(1..) {
+            let (anew, wanted) = (
+                video.wants_anew.swap(false, Ordering::Acquire),
+                video.wanted.load(Ordering::Relaxed),
+            );
+            // What is asked for may be lost: it is asked for again as long as it is wanted.
+            if anew || is_due && wanted != 0 {
+                moved = true;
+                let _ = session.send_application(now, Application::view(line, wanted));
+            }
+        }
+        if is_due {
             self.quality = Some(now + QUALITY_EVERY);
             self.tell_quality(&session.stats());
         }
@@ -245,7 +273,7 @@ impl Desk {
     }
 
     fn tell_quality(&mut self, stats: &Stats) {
-        for line in 0..=self.videos.len() {
+        for line in 0..self.first_speaker + self.speakers.len() {
             let received: u64 = stats
                 .inbound
                 .iter()
@@ -297,6 +325,9 @@ impl Desk {
         for video in &self.videos {
             video.close();
         }
+        for speaker in &self.speakers {
+            speaker.close();
+        }
         self.status.close();
     }
 
@@ -313,28 +344,6 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl Speakers {
-    /// Takes in what a source says; who is the loudest, if that is another one now.
-    fn hear(&mut self, source: u32, samples: &[i16]) -> Option<u32> {
-        let energy: u64 = samples.iter().map(|s| u64::from(s.unsigned_abs()).pow(2)).sum();
-        if self.loudness.len() < SOURCES_MAX || self.loudness.contains_key(&source) {
-            *self.loudness.entry(source).or_insert(0) += energy / samples.len().max(1) as u64;
-        }
-        self.frames += 1;
-        let due = SPEAKER_FRAMES * u32::try_from(self.loudness.len()).unwrap_or(1);
-        if self.frames < due {
-            return None;
-        }
-        self.frames = 0;
-        let loudest = self.loudness.iter().max_by_key(|(_, loudness)| **loudness);
-        let loudest = loudest.map(|(source, loudness)| (*source, *loudness));
-        self.loudness.values_mut().for_each(|loudness| *loudness = 0);
-        let (source, loudness) = loudest?;
-        let speaks = loudness / u64::from(SPEAKER_FRAMES) >= SPEAKS_FROM;
-        (speaks && self.loudest.replace(source) != Some(source)).then_some(source)
     }
 }
 
@@ -383,22 +392,5 @@ mod tests {
         assert_eq!(due(&shown(36_000), &mut pace, late), late + Duration::from_millis(100));
         let at_once = Shown { paced: false, ..shown(0) };
         assert_eq!(due(&at_once, &mut pace, begin), begin);
-    }
-
-    #[test]
-    fn whoever_is_loudest_speaks_and_silence_changes_nothing() {
-        let (loud, quiet) = ([8_000_i16; FRAME_SAMPLES], [300_i16; FRAME_SAMPLES]);
-        let mut speakers = Speakers::default();
-        let mut said = Vec::new();
-        for frame in 0..200 {
-            let (one, other) = if frame < 100 { (&loud, &quiet) } else { (&quiet, &loud) };
-            said.extend(speakers.hear(1, one));
-            said.extend(speakers.hear(2, other));
-        }
-        for _ in 0..100 {
-            said.extend(speakers.hear(1, &[0; FRAME_SAMPLES]));
-            said.extend(speakers.hear(2, &[0; FRAME_SAMPLES]));
-        }
-        assert_eq!(said, [1, 2]);
     }
 }

@@ -43,6 +43,42 @@ pub struct Encoded {
     pub payload: Bytes,
 }
 
+/// 20 ms of one speaker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spoken {
+    /// Who speaks: the `sourceId` of their sound in rosters, if the platform says so.
+    pub source: Option<u32>,
+    /// 320 samples at [`SAMPLE_RATE`].
+    pub audio: Box<Audio>,
+}
+
+/// One speaker of a conference, apart from the others and from the mix: at any time somebody
+/// else may be the speaker, who keeps the socket for as long as nobody who speaks needs it.
+/// Nothing comes while nobody speaks on it, but what bridges a short pause.
+pub struct SpeakerSocket {
+    pub(super) lane: Arc<Lane<Spoken>>,
+}
+
+impl core::fmt::Debug for SpeakerSocket {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("SpeakerSocket").field("dropped", &self.dropped()).finish_non_exhaustive()
+    }
+}
+
+impl SpeakerSocket {
+    /// The next 20 ms; `None` once the call is over. Half a second waits for a bot that is slow;
+    /// beyond that the oldest goes.
+    pub async fn receive(&mut self) -> Option<Spoken> {
+        self.lane.pop().await
+    }
+
+    /// How many frames were never looked at, since the bot was slow.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.lane.dropped()
+    }
+}
+
 /// What a sound socket shares with the desk.
 pub(super) struct Shared {
     pub(super) heard: Lane<Box<Audio>>,

@@ -25,7 +25,7 @@ pub struct Quality {
 }
 
 /// What has happened. Lines are counted as in the offer: sound is 0, then come the videos,
-/// then the screen.
+/// then the screen, then the speakers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Status {
     /// Media flows from now on.
@@ -46,9 +46,16 @@ pub enum Status {
         /// Why.
         reason: EndReason,
     },
-    /// Of the sources that are heard, another one is the loudest.
+    /// Of those in a conference somebody else speaks loudest now.
     Speaker {
-        /// The source.
+        /// The `sourceId` of their sound in rosters.
+        source: u32,
+    },
+    /// Somebody else is seen on a line of a conference now.
+    Shown {
+        /// Which line.
+        line: usize,
+        /// The `sourceId` of their video, or screen, in rosters.
         source: u32,
     },
     /// The other side wants a key frame.

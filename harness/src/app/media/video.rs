@@ -1,6 +1,6 @@
 //! A video of a call, or a screen.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -38,6 +38,10 @@ pub(super) struct Shared {
     pub(super) asked: AtomicBool,
     /// Said when it does.
     pub(super) asking: Notify,
+    /// Whose pictures the bot wants here: a `sourceId`, or 0 for whoever speaks.
+    pub(super) wanted: AtomicU32,
+    /// Whether that has changed.
+    pub(super) wants_anew: AtomicBool,
 }
 
 impl Shared {
@@ -49,6 +53,8 @@ impl Shared {
             asks: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             asking: Notify::new(),
+            wanted: AtomicU32::new(0),
+            wants_anew: AtomicBool::new(false),
         }
     }
 
@@ -59,7 +65,8 @@ impl Shared {
     }
 }
 
-/// A video of a call: H.264 access units, or raw pictures (I420) which are encoded and decoded
+/// A video of a call: H.264 access units, or raw pictures (I420; [NV12](Picture::to_nv12) as
+/// well) which are encoded and decoded
 /// in the task of whoever asks, so that nobody's sound waits for them. Key frames that the other
 /// side asks for are made by [`send_picture`](Self::send_picture) itself; whoever sends access
 /// units of his own looks at [`key_frame_asked`](Self::key_frame_asked).
@@ -161,6 +168,16 @@ impl VideoSocket {
             Some(encoded) => self.send(encoded.data, picture.timestamp).await,
             None => Ok(()),
         }
+    }
+
+    /// Wants to see somebody of a conference on this line from now on: the `sourceId` of their
+    /// video in rosters. Without one it shows whoever speaks, and of several such lines each one
+    /// of those who spoke last. [`Status::Shown`](super::Status::Shown) says who is seen; whoever
+    /// shows nothing is not, and one who is not there any more is forgotten.
+    pub fn subscribe(&self, source: Option<u32>) {
+        self.shared.wanted.store(source.unwrap_or(0), Ordering::Relaxed);
+        self.shared.wants_anew.store(true, Ordering::Release);
+        self.shared.work.notify_one();
     }
 
     /// Asks the other side for a key frame.

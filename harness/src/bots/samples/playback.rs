@@ -52,7 +52,7 @@ async fn run(mut app: App) {
 }
 
 async fn play(mut call: Call) -> Result<(), CallError> {
-    let lines = Lines { videos: 1, screen: true };
+    let lines = Lines { screen: true, ..Lines::VIDEO };
     let Media { sound, mut videos, screen, .. } = call.answer_with(lines).await?;
     let camera = async {
         match videos.pop() {

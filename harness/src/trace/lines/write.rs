@@ -225,6 +225,8 @@ fn media(event: &Event) -> Option<MediaEvent> {
         | Event::Picture(_)
         | Event::Transport(_)
         // What crosses is in the trace anyway.
+        | Event::Contributors { .. }
+        | Event::Application(_)
         | Event::Passed { .. } => return None,
     })
 }

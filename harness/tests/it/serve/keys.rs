@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::{APP, Bot, Rig, TENANT, service_hosted};
 
 impl Rig {
-    /// A token of the app, from the login service.
-    async fn token(&self) -> String {
+    /// A token of an app, from the login service.
+    pub(super) async fn token(&self, app: &str, secret: &str) -> String {
         let form = format!(
-            "grant_type=client_credentials&client_id={APP}&client_secret=open%20sesame\
+            "grant_type=client_credentials&client_id={app}&client_secret={secret}\
              &scope=https%3A%2F%2Fgraph.microsoft.com%2F.default"
         );
         let url = format!("{}/{TENANT}/oauth2/v2.0/token", self.base);
@@ -53,12 +53,12 @@ async fn another_key_takes_over_on_every_shard_without_dropping_a_call() {
     let (call, _) = rig.ring(&json!({ "user": "Ann" })).await;
     bot.told_state("incoming").await;
     let path = format!("/v1.0/communications/calls/{call}");
-    let before = rig.token().await;
+    let before = rig.token(APP, "open%20sesame").await;
     assert_eq!(rig.status_as(&before, &path).await, 200);
 
     let (status, added) = rig.post("/rig/keys", &json!({})).await;
     assert_eq!((status, &added["signsInSeconds"]), (201, &json!(0)), "{added}");
-    let after = rig.token().await;
+    let after = rig.token(APP, "open%20sesame").await;
     assert_eq!(signer(&after), added["kid"].as_str().expect("a name"));
     assert_ne!(signer(&after), signer(&before));
     assert_eq!(rig.published().await, [signer(&before), signer(&after)]);

@@ -18,7 +18,7 @@ async fn open(bot: &Bot) -> Rig {
     rig
 }
 
-async fn allow(rig: &Rig, app: &str) {
+pub(super) async fn allow(rig: &Rig, app: &str) {
     let permissions = json!({ "permissions": [
         "Calls.Initiate.All", "Calls.InitiateGroupCall.All", "Calls.JoinGroupCall.All",
         "Calls.AccessMedia.All", "OnlineMeetings.ReadWrite.All",
@@ -36,7 +36,7 @@ async fn meeting(rig: &Rig, scope: &str) -> Value {
 }
 
 /// Somebody joins; the leg, and whether it waits.
-async fn join(rig: &Rig, how: &Value) -> (String, bool) {
+pub(super) async fn join(rig: &Rig, how: &Value) -> (String, bool) {
     let (status, joined) = rig.post("/rig/legs", how).await;
     assert_eq!(status, 201, "{joined}");
     let leg = joined["leg"].as_str().expect("an id").to_owned();

@@ -1,5 +1,9 @@
-//! Pictures in a room: everybody sees who speaks, and who speaks sees who spoke before;
-//! everybody sees the screen that was shared last. Access units are cut into packets anew
+//! Pictures in a room: on one line everybody sees who speaks, and who speaks sees who spoke
+//! before; on several lines those who spoke last, each on the same line for as long as it is one
+//! of them; and whoever was asked for on the line on which they were
+//! ([`view`](callrig_media::rtcp::Application::view)). Everybody sees the
+//! screen that was shared last. Whose pictures they are is named as the contributing source of
+//! the packets (RFC 3550 section 7.1). Access units are cut into packets anew
 //! for each viewer, under the viewer's own numbers and one clock, however often the source
 //! changes; a change waits for a key frame, which is asked for once for all viewers.
 
@@ -8,10 +12,11 @@ use core::time::Duration;
 use bytes::Bytes;
 use callrig_media::description::{Description, MediaKind};
 use callrig_media::event::Event as MediaEvent;
+use callrig_media::rtp::Csrcs;
 use callrig_media::time::Instant;
 use callrig_media::video::Frame;
 
-use super::super::{Attached, Attachments, Output};
+use super::super::{Attached, Attachments, Output, source_id};
 use super::Room;
 use crate::id::{ConversationId, LegId};
 
@@ -39,6 +44,7 @@ pub(in super::super) const fn is_about_pictures(event: &MediaEvent) -> bool {
             | MediaEvent::StreamEnded { .. }
             | MediaEvent::Frame(_)
             | MediaEvent::KeyFrameRequested { .. }
+            | MediaEvent::Application(_)
     )
 }
 
@@ -47,8 +53,8 @@ pub(in super::super) const fn is_about_pictures(event: &MediaEvent) -> bool {
 pub(super) struct Seat {
     /// Its streams: source and kind.
     streams: Vec<(u32, MediaKind)>,
-    /// What it sees, by kind.
-    views: [View; 2],
+    /// What it sees, line by line.
+    views: Vec<View>,
     /// When a key frame was last asked of it, by kind.
     asked: [Option<Instant>; 2],
 }
@@ -57,39 +63,74 @@ impl Seat {
     fn shows(&self, kind: MediaKind) -> bool {
         self.streams.iter().any(|(_, of)| *of == kind)
     }
+
+    /// Its peer sees pictures on these lines.
+    pub(super) fn see_on(&mut self, local: &Description) {
+        let lines = local.media.iter().enumerate();
+        let sees = lines.filter(|(_, line)| !line.rejected && line.direction.sends());
+        let views = sees.filter_map(|(line, of)| Some(View::new(line, index_of(of.kind)?)));
+        self.views = views.collect();
+    }
 }
 
-/// Whose pictures of one kind are to be seen.
+/// Who shows pictures of one kind.
 #[derive(Debug, Default)]
 pub(super) struct Stage {
-    /// By everybody else.
-    shown: Option<LegId>,
-    /// By who is shown.
-    before: Option<LegId>,
+    /// Who spoke last, or began to share last, first.
+    shown: Vec<LegId>,
 }
 
 impl Stage {
+    /// Whoever it is comes first.
     fn enter(&mut self, leg: LegId) {
-        if self.shown != Some(leg) {
-            self.before = self.shown.replace(leg);
+        self.leave(leg);
+        self.shown.insert(0, leg);
+    }
+
+    /// Whoever it is stands by.
+    fn wait(&mut self, leg: LegId) {
+        if !self.shown.contains(&leg) {
+            self.shown.push(leg);
         }
     }
 
     fn leave(&mut self, leg: LegId) {
-        self.before = self.before.filter(|before| *before != leg);
-        if self.shown == Some(leg) {
-            self.shown = self.before.take();
-        }
+        self.shown.retain(|shown| *shown != leg);
     }
 
-    fn seen_by(&self, viewer: LegId) -> Option<LegId> {
-        if self.shown == Some(viewer) { self.before } else { self.shown }
+    /// Turns the views of one kind to whom they are to show to `viewer`.
+    fn cast(&self, viewer: LegId, views: &mut [&mut View]) {
+        for view in views.iter_mut() {
+            if let Some(asked) = view.asked {
+                view.turn(self.shown.contains(&asked).then_some(asked));
+            }
+        }
+        let asked: Vec<LegId> = views.iter().filter_map(|view| view.asked).collect();
+        let free = views.iter().filter(|view| view.asked.is_none()).count();
+        let others = self.shown.iter().filter(|leg| **leg != viewer && !asked.contains(leg));
+        let mut wanted: Vec<LegId> = others.copied().take(free).collect();
+        let mut vacant = Vec::new();
+        for view in views.iter_mut().filter(|view| view.asked.is_none()) {
+            match wanted.iter().position(|leg| view.shows() == Some(*leg)) {
+                Some(place) => drop(wanted.remove(place)),
+                None => vacant.push(view),
+            }
+        }
+        let mut wanted = wanted.into_iter();
+        for view in vacant {
+            view.turn(wanted.next());
+        }
     }
 }
 
-/// What one sees of one kind.
-#[derive(Debug, Default)]
+/// What one sees on one line.
+#[derive(Debug)]
 struct View {
+    line: usize,
+    /// Of the kind.
+    kind: usize,
+    /// Whom it shows whatever happens, if somebody asked for that.
+    asked: Option<LegId>,
     source: Option<LegId>,
     /// Is seen from its next key frame on.
     wanted: Option<LegId>,
@@ -100,13 +141,24 @@ struct View {
 }
 
 impl View {
+    const fn new(line: usize, kind: usize) -> Self {
+        let (asked, source, wanted, offset, last) = (None, None, None, 0, None);
+        Self { line, kind, asked, source, wanted, offset, last }
+    }
+
+    /// Who is seen, or will be from the next key frame on.
+    fn shows(&self) -> Option<LegId> {
+        self.wanted.or(self.source)
+    }
+
     /// Turns to another source.
     fn turn(&mut self, to: Option<LegId>) {
         self.wanted = to.filter(|to| self.source != Some(*to));
     }
 
-    /// The timestamp under which a frame of a source goes out, if it is seen.
-    fn take(&mut self, now: Instant, source: LegId, frame: &Frame) -> Option<u32> {
+    /// The timestamp under which a frame of a source goes out, if it is seen, and whether that
+    /// source is seen from now on.
+    fn take(&mut self, now: Instant, source: LegId, frame: &Frame) -> Option<(u32, bool)> {
         let begins = self.wanted == Some(source) && frame.key_frame;
         if begins {
             (self.source, self.wanted) = (Some(source), None);
@@ -121,7 +173,7 @@ impl View {
         }
         let stamped = frame.timestamp.wrapping_add(self.offset);
         self.last = Some((stamped, now));
-        Some(stamped)
+        Some((stamped, begins))
     }
 }
 
@@ -132,7 +184,8 @@ impl Room {
         let Some((leg, seat)) = self.seats.iter().find(|(_, seat)| seat.key == speaker) else {
             return false;
         };
-        let changes = self.stages[0].shown != Some(*leg) && seat.pictures.shows(MediaKind::Video);
+        let is_first = self.stages[0].shown.first() == Some(leg);
+        let changes = !is_first && seat.pictures.shows(MediaKind::Video);
         if changes {
             self.stages[0].enter(*leg);
         }
@@ -145,18 +198,11 @@ impl Room {
             stage.leave(leg);
         }
         for view in self.seats.values_mut().flat_map(|seat| &mut seat.pictures.views) {
-            view.source = view.source.filter(|source| *source != leg);
-            view.wanted = view.wanted.filter(|wanted| *wanted != leg);
+            for place in [&mut view.source, &mut view.wanted, &mut view.asked] {
+                *place = place.filter(|held| *held != leg);
+            }
         }
     }
-}
-
-/// The line of a description on which pictures of a kind can be sent to its peer.
-fn line_for(local: &Description, kind: MediaKind) -> Option<usize> {
-    local
-        .media
-        .iter()
-        .position(|line| line.kind == kind && !line.rejected && line.direction.sends())
 }
 
 impl Attachments {
@@ -184,12 +230,13 @@ impl Attachments {
         let mut wanted = Vec::new();
         for (viewer, seat) in &mut room.seats {
             for (index, kind) in PICTURES.into_iter().enumerate() {
-                let view = &mut seat.pictures.views[index];
-                view.turn(room.stages[index].seen_by(*viewer));
-                if let Some(source) =
-                    view.wanted.filter(|source| !wanted.contains(&(*source, kind)))
-                {
-                    wanted.push((source, kind));
+                let views = seat.pictures.views.iter_mut().filter(|view| view.kind == index);
+                let mut views: Vec<&mut View> = views.collect();
+                room.stages[index].cast(*viewer, &mut views);
+                for source in views.iter().filter_map(|view| view.wanted) {
+                    if !wanted.contains(&(source, kind)) {
+                        wanted.push((source, kind));
+                    }
                 }
             }
         }
@@ -209,12 +256,9 @@ impl Attachments {
                 seat.pictures.streams.retain(|(ssrc, _)| *ssrc != stream.ssrc);
                 seat.pictures.streams.push((stream.ssrc, stream.kind));
                 // The newest screen is shown, and the first camera; a second one stands by.
-                let stage = &mut room.stages[index];
-                match (stream.kind, stage.shown) {
-                    (MediaKind::Video, Some(shown)) if shown != leg => {
-                        stage.before.get_or_insert(leg);
-                    }
-                    _ => stage.enter(leg),
+                match stream.kind {
+                    MediaKind::Video => room.stages[index].wait(leg),
+                    _ => room.stages[index].enter(leg),
                 }
                 self.look_around(now, id);
             }
@@ -230,15 +274,31 @@ impl Attachments {
                 }
             }
             MediaEvent::Frame(frame) => self.show(now, id, leg, frame),
-            MediaEvent::KeyFrameRequested { .. } => {
-                let sources: Vec<_> = PICTURES
-                    .into_iter()
-                    .zip(&seat.pictures.views)
-                    .filter_map(|(kind, view)| Some((view.source?, kind)))
-                    .collect();
-                for (source, kind) in sources {
-                    self.ask_for_key_frame(now, source, kind);
+            MediaEvent::KeyFrameRequested { ssrc } => {
+                let open = self.legs.get(&leg).and_then(|held| held.open.as_deref());
+                let Some(open) = open else { return };
+                let of = |view: &&View| open.session.ssrc(view.line) == Some(*ssrc);
+                let view = seat.pictures.views.iter().find(of);
+                if let Some((source, kind)) = view.and_then(|view| Some((view.source?, view.kind)))
+                {
+                    self.ask_for_key_frame(now, source, PICTURES[kind]);
                 }
+            }
+            MediaEvent::Application(said) => {
+                let Some((line, id_of)) = said.as_view() else { return };
+                let Some(view) = seat.pictures.views.iter().find(|view| view.line == line) else {
+                    return;
+                };
+                let kind = PICTURES[view.kind];
+                let mut others = room.seats.iter().filter(|(other, _)| **other != leg);
+                let asked = others.find(|(_, other)| source_id(other.key, kind) == id_of);
+                let asked = asked.map(|(other, _)| *other);
+                let seat = room.seats.get_mut(&leg);
+                let views = seat.into_iter().flat_map(|seat| &mut seat.pictures.views);
+                for view in views.filter(|view| view.line == line) {
+                    view.asked = asked;
+                }
+                self.look_around(now, id);
             }
             _ => {}
         }
@@ -255,16 +315,21 @@ impl Attachments {
             return;
         }
         let asked = seat.pictures.asked[index];
+        let named: Csrcs = core::iter::once(source_id(seat.key, kind)).collect();
         let (mut seen, mut waits) = (Vec::new(), false);
         for (viewer, seat) in &mut room.seats {
-            let view = &mut seat.pictures.views[index];
-            if let Some(timestamp) = view.take(now, leg, frame) {
-                seen.push((*viewer, timestamp));
+            for view in seat.pictures.views.iter_mut().filter(|view| view.kind == index) {
+                if let Some((timestamp, begins)) = view.take(now, leg, frame) {
+                    seen.push((*viewer, view.line, timestamp, begins));
+                }
+                waits |= view.wanted == Some(leg);
             }
-            waits |= view.wanted == Some(leg);
         }
-        for (viewer, timestamp) in seen {
-            self.send_picture(now, viewer, kind, &frame.data, timestamp);
+        for (viewer, line, timestamp, begins) in seen {
+            if begins && let Some(open) = self.open_mut(viewer) {
+                open.session.set_contributors(line, &named);
+            }
+            self.send_picture(now, (viewer, line), &frame.data, timestamp);
         }
         // A request may be lost, and so may what answers it.
         if waits && asked.is_none_or(|asked| now.since(asked) >= REPEAT_INTERVAL) {
@@ -275,13 +340,11 @@ impl Attachments {
     fn send_picture(
         &mut self,
         now: Instant,
-        leg: LegId,
-        kind: MediaKind,
+        (leg, line): (LegId, usize),
         data: &Bytes,
         timestamp: u32,
     ) {
         let Some(Attached { open: Some(open), .. }) = self.legs.get_mut(&leg) else { return };
-        let Some(line) = line_for(&open.sides.0, kind) else { return };
         // A frame that cannot be cut into packets is lost to this one only.
         if open.session.send_frame(now, line, data, timestamp).is_ok() {
             self.pump_sent(leg);
@@ -306,5 +369,58 @@ impl Attachments {
             self.pump_sent(leg);
             self.outputs.push_back(Output::Moved(leg));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leg(number: u128) -> LegId {
+        LegId::from_u128(number)
+    }
+
+    fn cast(stage: &Stage, viewer: u128, views: &mut [View]) -> Vec<Option<LegId>> {
+        stage.cast(leg(viewer), &mut views.iter_mut().collect::<Vec<_>>());
+        // As if every key frame came at once.
+        for view in views.iter_mut() {
+            view.source = view.wanted.take().or(view.source);
+        }
+        views.iter().map(|view| view.source).collect()
+    }
+
+    #[test]
+    fn on_one_line_who_speaks_is_seen_and_sees_who_spoke_before() {
+        let (mut stage, mut one, mut two) =
+            (Stage::default(), [View::new(1, 0)], [View::new(1, 0)]);
+        stage.wait(leg(1));
+        stage.wait(leg(2));
+        assert_eq!(cast(&stage, 1, &mut one), [Some(leg(2))]);
+        assert_eq!(cast(&stage, 2, &mut two), [Some(leg(1))]);
+        stage.enter(leg(2));
+        stage.enter(leg(3));
+        assert_eq!(cast(&stage, 1, &mut one), [Some(leg(3))]);
+        stage.leave(leg(3));
+        assert_eq!(cast(&stage, 1, &mut one), [Some(leg(2))]);
+    }
+
+    #[test]
+    fn on_several_lines_those_who_spoke_last_keep_their_places() {
+        let mut stage = Stage::default();
+        let mut views = [View::new(1, 0), View::new(2, 0), View::new(3, 0)];
+        (1..=5).for_each(|number| stage.wait(leg(number)));
+        let seen = |numbers: [u128; 3]| numbers.map(|number| Some(leg(number)));
+        assert_eq!(cast(&stage, 9, &mut views), seen([1, 2, 3]));
+        // Who is seen already and speaks moves nobody; who is not takes the place of the one
+        // who has been silent longest.
+        stage.enter(leg(3));
+        assert_eq!(cast(&stage, 9, &mut views), seen([1, 2, 3]));
+        stage.enter(leg(5));
+        assert_eq!(cast(&stage, 9, &mut views), seen([1, 5, 3]));
+        // Who was asked for stays, on the line on which it was.
+        views[2].asked = Some(leg(4));
+        assert_eq!(cast(&stage, 9, &mut views), seen([3, 5, 4]));
+        (1..=3).for_each(|number| stage.enter(leg(number)));
+        assert_eq!(cast(&stage, 9, &mut views), seen([3, 2, 4]));
     }
 }
