@@ -392,11 +392,32 @@ mod tests {
     }
 
     #[test]
+    fn what_an_application_says_is_read_and_a_view_is_understood() {
+        let mut data = EMPTY_RR.to_vec();
+        data.extend([0x83, 204, 0, 3, 0, 0, 0, 1, b'V', b'I', b'E', b'W', 0, 0, 0, 41]);
+        let packets = parse_strictly(&data).expect("it is well formed");
+        let Packet::Application(said) = &packets[1] else { panic!("{packets:?}") };
+        assert_eq!((said.ssrc, said.as_view()), (1, Some((3, 41))));
+        assert_eq!(*said, Application { ssrc: 1, ..Application::view(3, 41) });
+        let mut out = BytesMut::new();
+        write(&packets, &mut out);
+        assert_eq!(out, data);
+        // Without a source it is no view, and without a name nothing.
+        let bare = [0x83, 204, 0, 2, 0, 0, 0, 1, b'V', b'I', b'E', b'W'];
+        let bare = parse(&Bytes::copy_from_slice(&bare), Rules::ReducedSize).expect("well formed");
+        let Packet::Application(said) = &bare[0] else { panic!("{bare:?}") };
+        assert_eq!(said.as_view(), None);
+        let error =
+            parse(&Bytes::copy_from_slice(&[0x83, 204, 0, 1, 0, 0, 0, 1]), Rules::ReducedSize);
+        assert!(matches!(error, Err(ParseError::Body { packet_type: 204, .. })), "{error:?}");
+    }
+
+    #[test]
     fn an_unknown_type_is_kept_as_it_came() {
         let mut data = EMPTY_RR.to_vec();
-        data.extend([0x85, 204, 0, 2, 0, 0, 0, 1, b't', b'e', b's', b't']);
+        data.extend([0x85, 207, 0, 2, 0, 0, 0, 1, b't', b'e', b's', b't']);
         let packets = parse_strictly(&data).expect("it is well formed");
-        assert!(matches!(packets[1], Packet::Other { packet_type: 204, count: 5, .. }));
+        assert!(matches!(packets[1], Packet::Other { packet_type: 207, count: 5, .. }));
         let mut out = BytesMut::new();
         write(&packets, &mut out);
         assert_eq!(out, data);

@@ -4,6 +4,7 @@
 //! is shared with other shards, and one lock is taken for all packets that came together.
 
 pub mod capture;
+pub mod path;
 pub mod people;
 pub mod phone;
 pub mod platform;

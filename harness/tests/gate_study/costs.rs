@@ -10,7 +10,7 @@ use callrig_reports::gate::bounds::Bounds;
 use callrig_reports::gate::{Finding, Findings, Tier};
 
 use crate::seeds::{COSTS, Seed};
-use crate::{Study, at_least, at_most, binary, race};
+use crate::{Study, at_least, at_most, faulty_binary, race};
 
 #[derive(Default)]
 pub(crate) struct Found {
@@ -18,6 +18,8 @@ pub(crate) struct Found {
     pub(crate) found: u64,
     pub(crate) attributed: u64,
     pub(crate) harmless: u64,
+    /// Races without any verdict: nothing was measured.
+    pub(crate) silent: u64,
     pub(crate) flagged: u64,
 }
 
@@ -42,7 +44,10 @@ pub(crate) fn run(study: &mut Study) -> Found {
             missed.push(format!("{} seeds were not tried: the time was up", seeds.len() - number));
             break;
         }
-        let (time, instructions, memory) = judge(seed, number as u64, counting);
+        let Some((time, instructions, memory)) = judge(seed, number as u64, counting) else {
+            found.silent += 1;
+            continue;
+        };
         let reds: Vec<&str> =
             [&time, &instructions, &memory].into_iter().flatten().map(|s| &**s).collect();
         let seen = !reds.is_empty();
@@ -91,16 +96,19 @@ pub(crate) fn run(study: &mut Study) -> Found {
 }
 
 /// Which stages are called worse by time, by instructions, by memory.
-fn judge(seed: &Seed, number: u64, counting: bool) -> (Vec<String>, Vec<String>, Vec<String>) {
+fn judge(
+    seed: &Seed,
+    number: u64,
+    counting: bool,
+) -> Option<(Vec<String>, Vec<String>, Vec<String>)> {
     let bounds = Bounds::default();
     let mut stages = vec![seed.stage];
     stages.extend(QUIET.iter().filter(|stage| **stage != seed.stage));
-    let of = Race { inject: Some((seed.stage.to_owned(), seed.inject)), ..race(&stages, number) };
-    let raced = timing::race(&of, &bounds, &mut |_, _| {});
+    let raced = raced(&stages, seed.stage, seed.inject, number)?;
     let own = |stages: Vec<&str>| stages.into_iter().map(ToOwned::to_owned).collect::<Vec<_>>();
     let time = own(red(&raced.findings, Tier::Time));
     let stage = [seed.stage.to_owned()];
-    let (base, inject) = (binary(), Some(seed.inject));
+    let (base, inject) = (faulty_binary(), Some(seed.inject));
     let instructions = if counting {
         let found = callgrind::judge(&base, &base, &stage, inject, &bounds);
         own(red(&found, Tier::Instructions))
@@ -112,7 +120,23 @@ fn judge(seed: &Seed, number: u64, counting: bool) -> (Vec<String>, Vec<String>,
     } else {
         Vec::new()
     };
-    (time, instructions, memory)
+    Some((time, instructions, memory))
+}
+
+/// One race in which this stage of the candidate is worse; nothing where nothing was measured.
+fn raced(stages: &[&str], at: &str, inject: Injection, seed: u64) -> Option<timing::Raced> {
+    let of = Race {
+        base: faulty_binary(),
+        candidate: faulty_binary(),
+        inject: Some((at.to_owned(), inject)),
+        ..race(stages, seed)
+    };
+    let raced = timing::race(&of, &Bounds::default(), &mut |_, _| {});
+    if raced.findings.checks.is_empty() {
+        println!("no verdict on {at}: {:?}", raced.findings.doubts);
+        return None;
+    }
+    Some(raced)
 }
 
 /// Changes that are none: a hook that does nothing, in other processes, in another order.
@@ -127,9 +151,11 @@ fn harmless(study: &mut Study, found: &mut Found) {
         }
         let kind = kinds[number as usize % kinds.len()];
         let inject = Injection { kind, amount: 0, every: 1_000 };
-        let at = stages[number as usize % stages.len()].to_owned();
-        let of = Race { inject: Some((at, inject)), ..race(&stages, 5_000 + number) };
-        let raced = timing::race(&of, &Bounds::default(), &mut |_, _| {});
+        let at = stages[number as usize % stages.len()];
+        let Some(raced) = raced(&stages, at, inject, 5_000 + number) else {
+            found.silent += 1;
+            continue;
+        };
         found.harmless += 1;
         found.flagged += u64::from(!red(&raced.findings, Tier::Time).is_empty());
     }

@@ -116,7 +116,7 @@ async fn call(
     let user = find_user(&directory, asked.user.as_deref())?.id.clone();
     let app = find_app(&directory, asked.app.as_deref())?.id.clone();
     let speech = Speech { play: asked.play, then: asked.then, listen: asked.listen };
-    let means = Means { media: asked.media, offer: asked.offer, speech };
+    let means = Means { user: user.clone(), media: asked.media, offer: asked.offer, speech };
     let home = api::home_of(&live, app.as_str());
     let (caller, callee) = (user.clone(), app.clone());
     let rung = begin(&live, home, means, move |service, now, offer| {
@@ -135,6 +135,8 @@ async fn call(
 
 /// By what means somebody comes into a call.
 pub(super) struct Means {
+    /// Who.
+    pub user: UserId,
     /// Whether there is anything that sends and receives.
     pub media: bool,
     /// What a browser offers, which is the phone then.
@@ -156,7 +158,7 @@ fn silence() -> Description {
 }
 
 async fn endpoint(live: &Arc<Live>, means: Means) -> Outcome<(Endpoint, Description)> {
-    let Means { media, offer, speech } = means;
+    let Means { user, media, offer, speech } = means;
     let acts = speech.play.is_some() || speech.listen;
     match offer {
         Some(_) if !media || acts => {
@@ -173,7 +175,7 @@ async fn endpoint(live: &Arc<Live>, means: Means) -> Outcome<(Endpoint, Descript
         None if media => {
             let program = program(live, &speech).await?;
             let listens = speech.listen;
-            let opened = live.people.ask(move |people| people.open_phone(program, listens));
+            let opened = live.people.ask(move |people| people.open_phone(user, program, listens));
             let (phone, offer) = opened.await??;
             Ok((Endpoint::Phone(phone), offer))
         }

@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::calls::{Speech, find_app, find_user, program, who};
 use super::{Operation, Outcome, bad, command, missing};
+use crate::network;
 use crate::serve::Live;
 use crate::world::live::people::Habit;
 use crate::world::live::phone::Then;
@@ -67,6 +68,13 @@ pub(super) fn operations() -> Vec<Operation> {
             put(set_presence),
         )
         .takes::<SetPresence>(),
+        Operation::new(
+            Method::PUT,
+            "/rig/users/{user}/network",
+            ("setNetwork", "What lies between a person's phones and the platform, at once."),
+            put(set_network),
+        )
+        .takes::<SetNetwork>(),
         Operation::new(
             Method::PUT,
             "/rig/users/{user}/recorder",
@@ -175,6 +183,14 @@ pub struct SetPresence {
     /// `available`, `doNotDisturb`, `offline` or `unreachable`.
     #[schemars(with = "String")]
     pub presence: Presence,
+}
+
+/// On which network a person is.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SetNetwork {
+    /// A preset (`callrig list` shows them), such as `lte` or `loss-5`; `clean` is none.
+    pub network: String,
 }
 
 /// Who records a person.
@@ -299,6 +315,18 @@ async fn set_presence(
     let set =
         move |inside: &mut Inside<'_, Platform>| inside.actor.service.set_presence(&user, presence);
     everywhere(&live, set).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_network(
+    State(live): State<Arc<Live>>,
+    Path(user): Path<String>,
+    request: Request,
+) -> Outcome<StatusCode> {
+    let asked: SetNetwork = command(request).await?;
+    let network = network::find(&asked.network).map_err(|error| bad(format!("{error}.")))?;
+    let user = find_user(&who(&live).await?, Some(&user))?.id.clone();
+    live.people.ask(move |people| people.actor.set_network(user, network)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -185,7 +185,7 @@ async fn join(
     };
     let user = find_user(&who(&live).await?, asked.user.as_deref())?.id.clone();
     let speech = Speech { play: asked.play, then: asked.then, listen: asked.listen };
-    let means = Means { media: asked.media, offer: asked.offer, speech };
+    let means = Means { user: user.clone(), media: asked.media, offer: asked.offer, speech };
     let comes = user.clone();
     let came = begin(&live, shard, means, move |service, now, offer| {
         let arrival = service.join(now, &comes, &destination, offer)?;

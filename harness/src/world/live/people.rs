@@ -16,10 +16,13 @@ use callrig_signaling::service::CommandError;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::path::{Path, PathLine, Travelling, Way};
 use super::phone::{self, Phone, PhoneError, Program};
 use super::platform::Platform;
 use super::shard::{Handle, Inside, Unavailable};
 use crate::actor::{Actor, Input, Output};
+use crate::network::Network;
+use crate::seed::Seed;
 
 /// How many phones there may be.
 pub const PHONES_MAX: usize = 20_000;
@@ -83,6 +86,8 @@ pub struct PhoneLine {
     pub heard_ms: usize,
     /// What its session counted.
     pub stats: Option<Stats>,
+    /// The network that it is on, if that is none of this machine's.
+    pub network: Option<PathLine>,
 }
 
 /// Why a person cannot do something with a phone.
@@ -135,6 +140,8 @@ pub struct People {
     by_address: HashMap<SocketAddr, PhoneId>,
     ringing: BTreeMap<LegId, Ringing>,
     habits: HashMap<UserId, Habit>,
+    networks: HashMap<UserId, &'static Network>,
+    travelling: Travelling,
     timers: BTreeSet<(Instant, Due)>,
     /// Legs whose call is over, oldest first.
     ended: VecDeque<LegId>,
@@ -146,7 +153,9 @@ pub struct People {
 
 struct Held {
     phone: Phone,
+    user: UserId,
     address: SocketAddr,
+    path: Option<Box<Path>>,
     /// Whether the socket is ours still: its port may be somebody else's afterwards.
     open: bool,
     leg: Option<LegId>,
@@ -169,6 +178,8 @@ impl People {
             by_address: HashMap::new(),
             ringing: BTreeMap::new(),
             habits: HashMap::new(),
+            networks: HashMap::new(),
+            travelling: Travelling::default(),
             timers: BTreeSet::new(),
             ended: VecDeque::new(),
             due: Vec::new(),
@@ -183,6 +194,15 @@ impl People {
             Habit::LetRing => self.habits.remove(&user),
             habit => self.habits.insert(user, habit),
         };
+    }
+
+    /// On which network the phones of a person are from now on, those of calls that stand
+    /// among them. Its drift aside: there is one clock here.
+    pub fn set_network(&mut self, user: UserId, network: &'static Network) {
+        for (id, held) in self.phones.iter_mut().filter(|(_, held)| held.user == user) {
+            held.path = Path::new(network, Seed::new(id.0)).map(Box::new);
+        }
+        self.networks.insert(user, network);
     }
 
     /// How many phones there are.
@@ -210,6 +230,7 @@ impl People {
             ended: self.ended.contains(&leg),
             heard_ms: held.phone.heard().len() * 1_000 / phone::HEARD_RATE as usize,
             stats: held.phone.stats(),
+            network: held.path.as_ref().map(|path| path.line()),
         })
     }
 
@@ -272,9 +293,10 @@ impl People {
         let mut hangs_up = false;
         while let Some(output) = held.phone.poll_output(now) {
             match (output, held.leg) {
-                (phone::Output::Datagram(datagram), _) => {
-                    self.outputs.push_back(Output::Datagram(datagram));
-                }
+                (phone::Output::Datagram(datagram), _) => match held.path.as_deref_mut() {
+                    Some(path) => self.travelling.depart(now, (id, path), Way::Outward, datagram),
+                    None => self.outputs.push_back(Output::Datagram(datagram)),
+                },
                 (phone::Output::Event(event), Some(leg)) => (self.ear)(leg, &event),
                 (phone::Output::HangUp, Some(_)) => hangs_up = true,
                 (_, None) => {}
@@ -321,12 +343,13 @@ impl People {
 
 /// What is done on the thread of the people, where their sockets are.
 pub trait Switchboard {
-    /// A new phone, and what it offers.
+    /// A new phone of a person's, and what it offers.
     ///
     /// # Errors
     /// There are too many, or no socket.
     fn open_phone(
         &mut self,
+        user: UserId,
         program: Option<Program>,
         listens: bool,
     ) -> Result<(PhoneId, Description), PeopleError>;
@@ -355,6 +378,7 @@ pub trait Switchboard {
 impl Switchboard for Inside<'_, People> {
     fn open_phone(
         &mut self,
+        user: UserId,
         program: Option<Program>,
         listens: bool,
     ) -> Result<(PhoneId, Description), PeopleError> {
@@ -367,7 +391,18 @@ impl Switchboard for Inside<'_, People> {
         let id = PhoneId(people.made);
         let phone = Phone::new(address, program, listens);
         let offer = phone.offer().clone();
-        let held = Held { phone, address, open: true, leg: None, deadline: None, answer: None };
+        let network = people.networks.get(&user);
+        let path = network.and_then(|network| Path::new(network, Seed::new(id.0)));
+        let held = Held {
+            phone,
+            user,
+            address,
+            path: path.map(Box::new),
+            open: true,
+            leg: None,
+            deadline: None,
+            answer: None,
+        };
         people.phones.insert(id, held);
         people.by_address.insert(address, id);
         Ok((id, offer))
@@ -407,7 +442,7 @@ impl Switchboard for Inside<'_, People> {
     ) -> Result<(), PeopleError> {
         let ringing = self.actor.ringing.get(&leg).ok_or(PeopleError::NotRinging)?.clone();
         let shard = self.actor.shard_of(leg.shard()).ok_or(Unavailable::Gone)?.clone();
-        let (phone, ours) = self.open_phone(program, listens)?;
+        let (phone, ours) = self.open_phone(ringing.user, program, listens)?;
         let answer = ours.answer(&ringing.offer);
         self.connect_phone(phone, leg);
         if let Some(held) = self.actor.phones.get_mut(&phone) {
@@ -503,10 +538,29 @@ impl Actor for People {
         if let Input::Datagram(datagram) = input
             && let Some(id) = self.by_address.get(&datagram.destination).copied()
         {
-            if let Some(held) = self.phones.get_mut(&id) {
-                held.phone.handle_datagram(now, datagram);
+            match self.phones.get_mut(&id) {
+                Some(Held { path: Some(path), .. }) => {
+                    self.travelling.depart(now, (id, path), Way::Inward, datagram);
+                }
+                Some(held) => {
+                    held.phone.handle_datagram(now, datagram);
+                    self.pump(now, id);
+                }
+                None => {}
             }
-            self.pump(now, id);
+        }
+        while let Some((id, way, datagram)) = self.travelling.arrive(now) {
+            // What is on its way to a phone whose call is over finds nobody, as on any network.
+            match (way, self.phones.get_mut(&id)) {
+                (Way::Inward, Some(held)) if held.open => {
+                    held.phone.handle_datagram(now, datagram);
+                    self.pump(now, id);
+                }
+                (Way::Outward, Some(held)) if held.open => {
+                    self.outputs.push_back(Output::Datagram(datagram));
+                }
+                _ => {}
+            }
         }
         while let Some((at, due)) = self.timers.first().copied()
             && at <= now
@@ -535,7 +589,8 @@ impl Actor for People {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        let timer = self.timers.first().map(|(at, _)| *at);
+        [timer, self.travelling.poll_timeout()].into_iter().flatten().min()
     }
 }
 

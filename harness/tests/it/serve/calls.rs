@@ -141,6 +141,44 @@ async fn a_call_of_a_bot_rings_until_somebody_at_the_controls_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_person_is_on_any_network_and_changes_it_in_mid_call() {
+    let bot = Bot::start().await;
+    let rig = Rig::start(&bot, "").await;
+    let network = |name: &str| {
+        let body = json!({ "network": name });
+        let rig = &rig;
+        async move { rig.send(reqwest::Method::PUT, "/rig/users/Ann/network", &body).await }
+    };
+    let (status, refusal) = network("loss-6").await;
+    assert_eq!(status, 400);
+    assert!(refusal.to_string().contains("did you mean"), "{refusal}");
+    assert_eq!(network("loss-5").await.0, 204);
+    let file = crate::corpora().join("recordings/audio/opus-20ms-32k-mono-en.pcap");
+    let file = std::fs::read(file).expect("recordings are in git");
+    let url = format!("{}/rig/recordings/mine.pcap", rig.base);
+    rig.client.put(url).body(file).send().await.expect("an answer");
+    let (call, leg) = rig.ring(&json!({ "user": "Ann", "play": "mine.pcap" })).await;
+    bot.told_state("incoming").await;
+    rig.act(&call, "answer", &service_hosted()).await;
+    bot.told_state("established").await;
+    let path = format!("/rig/legs/{leg}");
+    let count = |value: &serde_json::Value, of: &str| {
+        value["phone"]["network"]["outward"][of].as_u64().unwrap_or(0)
+    };
+    let line = rig.until(&path, "some is lost", |value| count(value, "lost") > 3).await;
+    let (sent, lost) = (count(&line, "sent"), count(&line, "lost"));
+    assert_eq!(line["phone"]["network"]["name"], "loss-5");
+    assert_eq!(sent, count(&line, "delivered") + lost);
+    // One in twenty, by a seed.
+    let share = lost as f64 / sent as f64;
+    assert!((0.005..0.25).contains(&share), "{lost} of {sent}");
+    assert_eq!(network("lan").await.0, 204);
+    let line = rig.until(&path, "it goes on", |value| count(value, "delivered") > 10).await;
+    assert_eq!((&line["phone"]["network"]["name"], count(&line, "lost")), (&json!("lan"), 0));
+    rig.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ports_that_other_programs_have_are_passed_over() {
     let bot = Bot::start().await;
     let others: Vec<_> =

@@ -106,8 +106,9 @@ impl Apart {
             if self.0.iter().any(has) {
                 continue;
             }
-            // There are as many of them as voices at most.
-            if let Some(slot) = self.0.iter_mut().find(|slot| !slot.speaks) {
+            // There are as many of them as voices at least; one that nobody has had comes first.
+            let free = self.0.iter_mut().filter(|slot| !slot.speaks);
+            if let Some(slot) = free.min_by_key(|slot| slot.speaker.is_some()) {
                 slot.speaker = Some((frame.leg, frame.key));
                 slot.named = named(core::iter::once(frame.key));
                 slot.say(frame);
