@@ -146,10 +146,13 @@ fn frame(datagram: &Bytes, at: usize) -> Result<(Framed, usize), ParseError> {
     }
     let mut end = at + length;
     if head[0] & 0x20 != 0 {
-        // Only the last packet of a compound may be padded (section 6.4.1).
+        // Only the last packet of a compound may be padded (section 6.4.1), by whole words; but
+        // libwebrtc and others fill the last word of transport feedback so, whose times are bytes.
         let padding = usize::from(datagram[end - 1]);
         let last = end == datagram.len();
-        if !last || padding == 0 || !padding.is_multiple_of(4) || padding > length - 4 {
+        let fills = head[1] == packet_type::TRANSPORT_FEEDBACK && last;
+        let whole = padding.is_multiple_of(4) || fills && padding < 4;
+        if !last || padding == 0 || !whole || padding > length - 4 {
             return Err(ParseError::Padding { offset: at, padding, last });
         }
         end -= padding;
@@ -389,6 +392,23 @@ mod tests {
         data.extend(EMPTY_RR);
         let error = ParseError::Padding { offset: 0, padding: 4, last: false };
         assert_eq!(parse_strictly(&data), Err(error));
+    }
+
+    #[test]
+    fn transport_feedback_may_fill_its_last_word_with_padding() {
+        // As str0m and libwebrtc write it: one packet, and one byte of padding.
+        let feedback =
+            [0xaf, 205, 0, 5, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0x20, 1, 0, 1];
+        let parsed = parse(&Bytes::copy_from_slice(&feedback), Rules::ReducedSize);
+        let Packet::TransportFeedback(parsed) = &parsed.expect("it is well formed")[0] else {
+            panic!("it is another one");
+        };
+        assert_eq!((parsed.packet_count, parsed.arrived.len()), (1, 1));
+        // Nothing else may.
+        let mut report = feedback;
+        report[1] = 201;
+        let error = parse(&Bytes::copy_from_slice(&report), Rules::ReducedSize);
+        assert!(matches!(error, Err(ParseError::Padding { padding: 1, .. })), "{error:?}");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The WebRTC transport against peers: itself turned around where nobody else is needed,
-//! and the `rtc` peer connection as somebody else. Time is made up.
+//! and the `rtc` peer connection and str0m as somebody else. Time is made up.
 
 mod hostile;
 mod offers;
 mod pair;
 mod rtc_peer;
+mod str0m_peer;
+mod world;
 
 use core::net::SocketAddr;
 use core::time::Duration;

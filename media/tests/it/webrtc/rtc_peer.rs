@@ -2,8 +2,6 @@
 //! SRTP and RTP are its own.
 
 use core::net::SocketAddr;
-use core::time::Duration;
-use std::collections::VecDeque;
 
 use bytes::BytesMut;
 use callrig_media::datagram::Datagram;
@@ -13,8 +11,6 @@ use callrig_media::session;
 use callrig_media::time::{Epoch, Instant};
 use callrig_media::transport::sdp;
 use callrig_media::transport::webrtc::{Certificate, Profile};
-use rand::{RngExt as _, SeedableRng as _};
-use rand_pcg::Pcg64Mcg;
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::configuration::media_engine::{
@@ -34,7 +30,8 @@ use rtc::rtp_transceiver::rtp_sender::{
 use rtc::sansio::Protocol;
 use rtc::shared::{TaggedBytesMut, TransportContext, TransportProtocol};
 
-use super::{MS, SERVER, Server, able};
+use super::world::Peer as _;
+use super::{MS, Server, able};
 
 const PEER: ([u8; 4], u16) = ([192, 0, 2, 77], 40_000);
 const AUDIO: u32 = 0x0a0a_0a0a;
@@ -116,7 +113,9 @@ impl Peer {
         let now = self.base + now.elapsed();
         self.connection.set_remote_description(now, answer).expect("it answers the offer");
     }
+}
 
+impl super::world::Peer for Peer {
     fn take(&mut self, now: Instant, datagram: Option<Datagram>) -> Vec<Datagram> {
         let now = self.base + now.elapsed();
         match datagram {
@@ -157,7 +156,9 @@ impl Peer {
         let at = self.connection.poll_timeout()?;
         Some(Instant::from_nanos(at.saturating_duration_since(self.base).as_nanos() as u64))
     }
+}
 
+impl Peer {
     fn speak(&mut self, now: Instant, number: u16) {
         let mut sender = self.connection.rtp_sender(self.audio).expect("its own");
         let codecs = &sender.get_parameters().rtp_parameters.codecs;
@@ -178,19 +179,25 @@ impl Peer {
     }
 }
 
-/// The two, and a network that loses some of what is sent.
 struct World {
-    now: Instant,
-    server: Server,
+    world: super::world::World<Peer>,
     sides: (Description, Description),
     certificate: Certificate,
-    peer: Peer,
-    flight: VecDeque<(Instant, Datagram)>,
-    loss: f64,
-    random: Pcg64Mcg,
 }
 
-const DELAY: Duration = Duration::from_millis(15);
+impl core::ops::Deref for World {
+    type Target = super::world::World<Peer>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.world
+    }
+}
+
+impl core::ops::DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.world
+    }
+}
 
 impl World {
     fn new(profiles: Vec<SrtpProtectionProfile>, loss: f64) -> Self {
@@ -202,67 +209,20 @@ impl World {
         peer.answered(Instant::ZERO, sdp::write(&answer, 1));
         let sides = (answer.clone(), offer.clone());
         let server = Server::new(&certificate, answer, offer);
-        let flight = VecDeque::new();
-        let random = Pcg64Mcg::seed_from_u64(1);
-        Self { now: Instant::ZERO, server, sides, certificate, peer, flight, loss, random }
-    }
-
-    fn send(&mut self, datagrams: Vec<Datagram>) {
-        for datagram in datagrams {
-            if !self.random.random_bool(self.loss) {
-                self.flight.push_back((self.now + DELAY, datagram));
-            }
-        }
-    }
-
-    fn run_until(&mut self, end: Instant) {
-        loop {
-            let due = [
-                self.flight.front().map(|(at, _)| *at),
-                self.server.session.poll_timeout(),
-                self.peer.poll_timeout(),
-            ];
-            let next = due.into_iter().flatten().min().unwrap_or(end).max(self.now);
-            if next >= end {
-                self.now = end;
-                return;
-            }
-            // A machine that names the same moment again must not stop the world.
-            self.now = if next == self.now { next + Duration::from_micros(100) } else { next };
-            if let Some((_, datagram)) = self.flight.pop_front_if(|(at, _)| *at <= self.now) {
-                let sent = match datagram.destination == SERVER {
-                    true => self.server.take(self.now, Some(datagram)),
-                    false => self.peer.take(self.now, Some(datagram)),
-                };
-                self.send(sent);
-                continue;
-            }
-            let sent = self.server.take(self.now, None);
-            self.send(sent);
-            let sent = self.peer.take(self.now, None);
-            self.send(sent);
-        }
+        Self { world: super::world::World::new(server, peer, loss), sides, certificate }
     }
 
     fn talk(&mut self, packets: u16) {
         let samples = vec![2_000; 960];
         for number in 0..packets {
-            self.peer.speak(self.now, number);
-            self.server.session.send_audio(self.now, &samples).expect("Opus is negotiated");
+            let now = self.now;
+            self.peer.speak(now, number);
+            self.server.session.send_audio(now, &samples).expect("Opus is negotiated");
             let sent = self.server.drain();
             self.send(sent);
-            let end = self.now + 20 * MS;
-            self.run_until(end);
+            self.run(20 * MS);
         }
-        let end = self.now + 200 * MS;
-        self.run_until(end);
-    }
-
-    fn connected(&self) -> Option<Profile> {
-        self.server.said().into_iter().find_map(|event| match event {
-            TransportEvent::Connected { profile } => Some(profile),
-            _ => None,
-        })
+        self.run(200 * MS);
     }
 }
 
@@ -302,12 +262,12 @@ fn a_relayed_session_is_taken_apart_later_without_a_new_handshake() {
     world.server.session.retarget(relayed, Epoch::default(), 8).expect("as before");
     let speak = |world: &mut World, numbers: core::ops::Range<u16>| {
         for number in numbers {
-            world.peer.speak(world.now, number);
+            let now = world.now;
+            world.peer.speak(now, number);
             // It is asked for what it has to send, since nothing else comes to wake it.
-            let sent = world.peer.take(world.now, None);
+            let sent = world.peer.take(now, None);
             world.send(sent);
-            let end = world.now + 20 * MS;
-            world.run_until(end);
+            world.run(20 * MS);
         }
     };
     speak(&mut world, 0..20);
@@ -338,9 +298,9 @@ fn loss_delays_the_handshake_and_does_not_stop_it() {
         let profiles = vec![SrtpProtectionProfile::Srtp_Aead_Aes_128_Gcm];
         let mut world = World::new(profiles, f64::from(percent) / 100.0);
         while world.connected().is_none() || !world.peer.connected {
-            let end = world.now + 10 * MS;
-            assert!(end < Instant::from_millis(15_000), "{percent} %: {:?}", world.server.said());
-            world.run_until(end);
+            let now = world.now;
+            assert!(now < Instant::from_millis(15_000), "{percent} %: {:?}", world.server.said());
+            world.run(10 * MS);
         }
         world.talk(100);
         let received = world.server.session.stats().inbound[0].source.packets_received;
