@@ -24,6 +24,10 @@ const KNOWN_FOR: Duration = Duration::from_secs(3_600);
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a share is handed out before it is given up: whoever took it was lost each time.
 const DELIVERIES_MAX: i64 = 5;
+/// What several make at once is there for all of them after a moment.
+const TOGETHER: Duration = Duration::from_millis(150);
+/// So often it is looked for.
+const TOGETHER_MAX: u32 = 4;
 /// While the server is away it is asked again, with pauses that grow to this.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// So long at most.
@@ -91,8 +95,16 @@ impl Engine {
             storage: StorageType::File,
             ..stream::Config::default()
         };
-        let made = self.context.get_or_create_stream(config).await;
-        made.map_err(|error| engine("keep announcements", error))
+        let mut tries = TOGETHER_MAX;
+        loop {
+            tries -= 1;
+            match self.context.get_or_create_stream(config.clone()).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) if tries == 0 => return Err(engine("keep announcements", error)),
+                // Whoever makes it in the same moment is the first, and then it is there.
+                Err(_) => tokio::time::sleep(TOGETHER).await,
+            }
+        }
     }
 
     /// Makes the queues of a job, puts its shares there, and announces it.
