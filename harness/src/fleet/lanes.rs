@@ -103,7 +103,10 @@ struct Gathered {
 impl Gathered {
     fn take(&mut self, told: Told, of: u32, lanes: u64) {
         match told {
-            Told::Void { round, lane, reason } if round == of && lane < lanes => {
+            // Whoever was told late that a lane is done may have handed it out again.
+            Told::Void { round, lane, reason }
+                if round == of && lane < lanes && !self.whole.contains_key(&lane) =>
+            {
                 self.void.insert(lane, reason);
             }
             Told::Calls { worker, round, lane, part, parts, seen }
@@ -432,6 +435,7 @@ mod tests {
         take(Told::Void { round: 3, lane: 0, reason: "late".to_owned() });
         assert!(!gathered.is_over(2));
         gathered.take(calls("a", 0, (0, 2), &[0]), 4, 2);
+        gathered.take(Told::Void { round: 4, lane: 0, reason: "late".to_owned() }, 4, 2);
         assert!(gathered.is_over(2) && gathered.void.is_empty());
         let merged = merge(gathered.whole);
         let intended: Vec<u64> = merged.samples.calls.iter().map(|call| call.intended).collect();

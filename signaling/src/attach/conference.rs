@@ -1,7 +1,7 @@
 //! Rooms: where the media of a conference meets. The sound of every seat is decoded once,
 //! added up every 20 ms, and everybody hears all but themselves (N−1), or speakers [`apart`].
-//! Pictures are passed on ([`pictures`]). A bot with service-hosted media has a seat without a session: what it
-//! plays goes into the mix, what it records comes out of it.
+//! Pictures are passed on ([`pictures`]). A bot with service-hosted media has a seat without a
+//! session: what it plays goes into the mix, what it records comes out of it.
 
 mod apart;
 mod pictures;

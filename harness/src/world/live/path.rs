@@ -36,7 +36,7 @@ pub struct PathLine {
 }
 
 impl Path {
-    /// A path as this network has it; `None` where it does nothing.
+    /// A path as this network has it; `None` if it asks for what no link can do.
     #[must_use]
     pub fn new(network: &'static Network, seed: Seed) -> Option<Self> {
         let link = |way| Link::new(network.link, seed.derive(way)).ok();
