@@ -342,16 +342,28 @@ pub(super) mod tests {
 
     const ANY: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
+    /// So often a test waits for something.
+    pub(in super::super) const TURNS_MAX: usize = 200;
+
+    /// Takes what comes within a moment.
+    pub(in super::super) fn turn(
+        sockets: &mut Sockets,
+        sleeper: &mut Sleeper,
+        into: &mut Vec<Datagram>,
+    ) {
+        let more = sockets.has_more().then_some(Duration::ZERO);
+        sleeper.sleep(more.or(Some(Duration::from_millis(50)))).expect("it polls");
+        sockets.receive(sleeper, into);
+    }
+
     pub(in super::super) fn receive(
         sockets: &mut Sockets,
         sleeper: &mut Sleeper,
         count: usize,
     ) -> Vec<Datagram> {
         let mut arrived = Vec::new();
-        for _ in 0..200 {
-            let more = sockets.has_more().then_some(Duration::ZERO);
-            sleeper.sleep(more.or(Some(Duration::from_millis(50)))).expect("it polls");
-            sockets.receive(sleeper, &mut arrived);
+        for _ in 0..TURNS_MAX {
+            turn(sockets, sleeper, &mut arrived);
             if arrived.len() >= count {
                 break;
             }
