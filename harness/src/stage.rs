@@ -34,8 +34,6 @@ use crate::world::simulated::{self, PlaceError, Stop, World};
 
 /// When simulated worlds begin: 2026-01-01 00:00 UTC, in nanoseconds since 1970.
 pub const EPOCH_NANOS: u64 = 1_767_225_600_000_000_000;
-/// Seconds from 1900 to 1970, as NTP counts.
-const NTP_OFFSET: u64 = 2_208_988_800;
 /// How long a world may run beyond its recording before it is stopped.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -280,9 +278,8 @@ fn set(
 
 /// What the wall clock says when a world begins.
 #[must_use]
-pub fn epoch() -> Epoch {
-    let seconds = EPOCH_NANOS / 1_000_000_000 + NTP_OFFSET;
-    Epoch { ntp: NtpTime::from_bits(seconds << 32) }
+pub const fn epoch() -> Epoch {
+    Epoch { ntp: NtpTime::from_unix(Duration::from_nanos(EPOCH_NANOS)) }
 }
 
 fn platform_config(venue: &Venue) -> service::Config {

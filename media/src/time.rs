@@ -87,6 +87,9 @@ impl Sub<Duration> for Instant {
     }
 }
 
+/// Seconds from 1900 to 1970.
+const UNIX_IN_NTP: u64 = 2_208_988_800;
+
 /// A wall-clock moment as RFC 3550 section 4 writes it: seconds since 1900 in the
 /// upper 32 bits, the fraction of a second in the lower 32.
 #[derive(
@@ -106,6 +109,21 @@ impl NtpTime {
     #[must_use]
     pub const fn to_bits(self) -> u64 {
         self.0
+    }
+
+    /// So long after the beginning of 1970, in the first era of NTP: before 2036.
+    #[must_use]
+    pub const fn from_unix(since: Duration) -> Self {
+        let fraction = ((since.subsec_nanos() as u64) << 32) / 1_000_000_000;
+        Self((since.as_secs().wrapping_add(UNIX_IN_NTP) << 32) | fraction)
+    }
+
+    /// How long after the beginning of 1970; nothing for what was before.
+    #[must_use]
+    pub const fn since_unix(self) -> Duration {
+        let Some(seconds) = (self.0 >> 32).checked_sub(UNIX_IN_NTP) else { return Duration::ZERO };
+        let nanos = ((self.0 & 0xffff_ffff) * 1_000_000_000) >> 32;
+        Duration::new(seconds, nanos as u32)
     }
 
     /// The middle 32 bits, as LSR and DLSR use them (units of 1/65536 s).
@@ -158,6 +176,15 @@ mod tests {
     fn the_compact_form_is_the_middle_of_the_ntp_time() {
         let time = NtpTime::from_bits(0x1122_3344_5566_7788);
         assert_eq!(time.compact(), 0x3344_5566);
+    }
+
+    #[test]
+    fn the_clocks_of_1900_and_of_1970_show_the_same_moment() {
+        let at = Duration::new(1_795_457_520, 500_000_000);
+        let time = NtpTime::from_unix(at);
+        assert_eq!(time.to_bits(), (4_004_446_320 << 32) | 0x8000_0000);
+        assert_eq!(time.since_unix(), at);
+        assert_eq!(NtpTime::from_bits(7 << 32).since_unix(), Duration::ZERO);
     }
 
     #[test]

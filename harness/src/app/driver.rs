@@ -15,9 +15,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::machine::{Does, Machine, Message};
 use super::{Arrival, Line, web};
 
-/// Seconds from 1900 to 1970, as NTP counts.
-const NTP_OFFSET: u64 = 2_208_988_800;
-
 /// The longest sleep: what comes wakes the task anyway.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
 
@@ -39,8 +36,7 @@ impl Driver {
         arrivals: mpsc::Sender<Arrival>,
     ) -> Result<Self, bot::ConfigError> {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let fraction = (u64::from(wall.subsec_nanos()) << 32) / 1_000_000_000;
-        let ntp = NtpTime::from_bits(((wall.as_secs() + NTP_OFFSET) << 32) | fraction);
+        let ntp = NtpTime::from_unix(wall);
         let seed = rand::rng().random();
         let machine = Machine::new(config, Epoch { ntp }, seed, line.clone(), arrivals)?;
         let began = Monotonic::now();

@@ -96,7 +96,7 @@ impl Busy {
                 false
             }
             Event::UserAnswered { leg, description, .. } => {
-                if let Some(answer) = inside.actor.browsers.get_mut(leg) {
+                if let Some(answer) = inside.actor.elsewhere.get_mut(leg) {
                     *answer = Some(description.clone());
                 }
                 if inside.actor.phones.contains(leg) {
@@ -111,7 +111,7 @@ impl Busy {
                 false
             }
             Event::LegEnded { leg, .. } => {
-                inside.actor.browsers.remove(leg);
+                inside.actor.elsewhere.remove(leg);
                 inside.actor.untap(*leg);
                 if inside.actor.phones.remove(leg) {
                     let leg = *leg;

@@ -17,9 +17,6 @@ use std::time::{Instant as Monotonic, SystemTime};
 
 use callrig_media::time::{Epoch, Instant, NtpTime};
 
-/// Seconds from 1900 to 1970, as NTP counts.
-const NTP_OFFSET: u64 = 2_208_988_800;
-
 /// The clock of a live world: the machine's monotonic one, counted from when the world
 /// began. Every thread of a world has a copy of it, so their times compare.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +30,7 @@ impl Time {
     #[must_use]
     pub fn begin() -> Self {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let fraction = (u64::from(wall.subsec_nanos()) << 32) / 1_000_000_000;
-        let ntp = NtpTime::from_bits(((wall.as_secs() + NTP_OFFSET) << 32) | fraction);
-        Self { began: Monotonic::now(), epoch: Epoch { ntp } }
+        Self { began: Monotonic::now(), epoch: Epoch { ntp: NtpTime::from_unix(wall) } }
     }
 
     /// Now.

@@ -48,7 +48,7 @@ impl Platform {
             ..service::Config::default()
         };
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-        let epoch = Epoch { ntp: NtpTime::from_bits((unix.as_secs() + 2_208_988_800) << 32) };
+        let epoch = Epoch { ntp: NtpTime::from_unix(unix) };
         let service = Service::new(config, epoch, 1).expect("the config is sound");
         let platform = Arc::new(Self {
             service: Mutex::new((service, BTreeMap::new(), 1 << 32)),

@@ -54,8 +54,7 @@ impl Echo {
         let text = sdp::write(&local, seed);
         let config = Config { certificate: Some(certificate), ..Config::new(local, offer) };
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let seconds = wall.expect("it is after 1970").as_secs() + 2_208_988_800;
-        let epoch = Epoch { ntp: NtpTime::from_bits(seconds << 32) };
+        let epoch = Epoch { ntp: NtpTime::from_unix(wall.expect("it is after 1970")) };
         let session = Session::new(config, epoch, seed).expect("the sides fit");
         (Self { socket, session, began: Clock::now(), heard: Heard::default() }, text)
     }

@@ -39,8 +39,6 @@ use super::sound::SAMPLE_RATE;
 use super::tap::Tap;
 use super::{Backing, Control, Lines, MediaError, Opened};
 
-/// Seconds from 1900 to 1970, as NTP counts.
-const NTP_OFFSET: u64 = 2_208_988_800;
 /// How long it may take to find out where this machine can be reached.
 const GATHERED_WITHIN: Duration = Duration::from_secs(5);
 /// The longest sleep: what comes wakes the task anyway.
@@ -339,9 +337,7 @@ impl Connection {
         config.cname = "bot".to_owned();
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let unix = unix.saturating_sub(self.began.elapsed());
-        let fraction = (u64::from(unix.subsec_nanos()) << 32) / 1_000_000_000;
-        let epoch =
-            Epoch { ntp: NtpTime::from_bits(((unix.as_secs() + NTP_OFFSET) << 32) | fraction) };
+        let epoch = Epoch { ntp: NtpTime::from_unix(unix) };
         let session = Session::new(config, epoch, rand::rng().random()).map_err(webrtc_error)?;
         self.session = Some(session);
         let answer = RTCSessionDescription::answer(announce(text)).map_err(webrtc_error)?;

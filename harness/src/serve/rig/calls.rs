@@ -71,8 +71,9 @@ pub struct CallBot {
     /// signaling alone.
     #[serde(default = "yes")]
     pub media: bool,
-    /// An offer of WebRTC in SDP, by a browser that is the person's phone; the answer is
-    /// at `GET /rig/legs/{leg}/answer.sdp` once the bot has answered.
+    /// An offer in SDP, by the phone that the person has elsewhere: a browser's, of WebRTC, or
+    /// one of plain RTP; the answer is at `GET /rig/legs/{leg}/answer.sdp` once the bot has
+    /// answered.
     #[serde(default)]
     pub offer: Option<String>,
     /// The id of a recording (`GET /rig/recordings`) that is played once the call is there.
@@ -139,7 +140,7 @@ pub(super) struct Means {
     pub user: UserId,
     /// Whether there is anything that sends and receives.
     pub media: bool,
-    /// What a browser offers, which is the phone then.
+    /// What a phone elsewhere offers, such as a browser.
     pub offer: Option<String>,
     /// What a phone of ours does.
     pub speech: Speech,
@@ -148,7 +149,7 @@ pub(super) struct Means {
 enum Endpoint {
     Nothing,
     Phone(PhoneId),
-    Browser,
+    Elsewhere,
 }
 
 /// What somebody without a phone offers: sound that goes nowhere (RFC 863's port).
@@ -162,15 +163,11 @@ async fn endpoint(live: &Arc<Live>, means: Means) -> Outcome<(Endpoint, Descript
     let acts = speech.play.is_some() || speech.listen;
     match offer {
         Some(_) if !media || acts => {
-            Err(bad("A browser that offers has media, and plays and hears for itself."))
+            Err(bad("A phone that offers has media, and plays and hears for itself."))
         }
         Some(text) => {
             let refuse = |error| bad(format!("offer: {error}."));
-            let offer = sdp::parse(&text).map_err(refuse)?;
-            if offer.secure.is_none() {
-                return Err(bad("offer: it is none of WebRTC (UDP/TLS/RTP/SAVPF)."));
-            }
-            Ok((Endpoint::Browser, offer))
+            Ok((Endpoint::Elsewhere, sdp::parse(&text).map_err(refuse)?))
         }
         None if media => {
             let program = program(live, &speech).await?;
@@ -199,7 +196,7 @@ pub(super) async fn begin<T: Send + 'static>(
     let people = live.people.clone();
     let phone = match endpoint {
         Endpoint::Phone(phone) => Some(phone),
-        Endpoint::Nothing | Endpoint::Browser => None,
+        Endpoint::Nothing | Endpoint::Elsewhere => None,
     };
     let begun = shard.ask(move |inside| {
         let begun = command(&mut inside.actor.service, inside.now, offer);
@@ -211,8 +208,8 @@ pub(super) async fn begin<T: Send + 'static>(
                     tracing::error!(%leg, %error, "a leg goes without its phone");
                 }
             }
-            (Ok((leg, _)), Endpoint::Browser) => {
-                inside.actor.browsers.insert(*leg, None);
+            (Ok((leg, _)), Endpoint::Elsewhere) => {
+                inside.actor.elsewhere.insert(*leg, None);
             }
             _ => {}
         }

@@ -40,7 +40,7 @@ pub(super) fn operations() -> Vec<Operation> {
             ..Operation::new(
                 Method::GET,
                 "/rig/legs/{leg}/answer.sdp",
-                ("getAnswer", "What a browser is answered, once its call is there."),
+                ("getAnswer", "What a phone elsewhere is answered, once its call is there."),
                 get(answer),
             )
         },
@@ -106,8 +106,9 @@ pub struct Join {
     /// Whether the person has a phone that sends and receives.
     #[serde(default = "yes")]
     pub media: bool,
-    /// An offer of WebRTC in SDP, by a browser that is the person's phone; the answer is
-    /// at `GET /rig/legs/{leg}/answer.sdp`, at once or after the lobby.
+    /// An offer in SDP, by the phone that the person has elsewhere: a browser's, of WebRTC, or
+    /// one of plain RTP; the answer is at `GET /rig/legs/{leg}/answer.sdp`, at once or after
+    /// the lobby.
     #[serde(default)]
     pub offer: Option<String>,
     /// The id of a recording (`GET /rig/recordings`) that is played once the person is in.
@@ -198,8 +199,8 @@ async fn join(
 
 async fn answer(State(live): State<Arc<Live>>, Path(text): Path<String>) -> Outcome<Response> {
     let id = leg(&text)?;
-    let found = shard_of(&live, id)?.ask(move |inside| inside.actor.browsers.get(&id).cloned());
-    let description = found.await?.ok_or_else(|| missing("browser"))?.ok_or_else(|| {
+    let found = shard_of(&live, id)?.ask(move |inside| inside.actor.elsewhere.get(&id).cloned());
+    let description = found.await?.ok_or_else(|| missing("phone elsewhere"))?.ok_or_else(|| {
         let message = "The call was not answered yet.";
         Problem::new(StatusCode::CONFLICT, "NotAnswered", message)
     })?;

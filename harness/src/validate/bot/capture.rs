@@ -11,8 +11,6 @@ use callrig_media::time::{Epoch, Instant};
 
 /// How much of a script's media is kept.
 const BYTES_MAX: usize = 4 << 20;
-/// Seconds from 1900 to 1970, as NTP counts.
-const NTP_OFFSET: u64 = 2_208_988_800;
 /// How long before a moment packets are told, and how many at most.
 const BEFORE: (Duration, usize) = (Duration::from_millis(250), 6);
 /// The same after it.
@@ -99,9 +97,7 @@ impl Capture {
         let writer = Writer::new(Vec::new(), Layout::default());
         let mut writer = writer.expect("memory takes what it is given");
         for Passed { at, datagram, .. } in &self.list {
-            let ntp = self.epoch.ntp_at(*at).to_bits();
-            let nanos = ((ntp & 0xffff_ffff) * 1_000_000_000) >> 32;
-            let at = (ntp >> 32).saturating_sub(NTP_OFFSET) * 1_000_000_000 + nanos;
+            let at = self.epoch.ntp_at(*at).since_unix().as_nanos() as u64;
             let Datagram { source, destination, payload } = datagram;
             // Addresses of two kinds in one datagram cannot be written, and do not come.
             let _ = writer.write_datagram(at, *source, *destination, payload, 0, None);

@@ -36,8 +36,6 @@ use crate::actor::{Actor as _, Input, Output};
 use crate::serve::client::{self, Client, ClientError};
 use crate::serve::guard::Guard;
 
-/// Seconds from 1900 to 1970, as NTP counts.
-const NTP_OFFSET: u64 = 2_208_988_800;
 /// How many scripts run at once: a bot at a desk is no data centre.
 const SIDE_BY_SIDE: usize = 64;
 /// How much of a bot's request is read.
@@ -266,7 +264,7 @@ impl Stage {
                 tcp: Vec::new(),
                 certificate: self.certificate.clone(),
             }),
-            epoch: Epoch { ntp: NtpTime::from_bits((wall.as_secs() + NTP_OFFSET) << 32) },
+            epoch: Epoch { ntp: NtpTime::from_unix(wall) },
             seed: rand::rng().random(),
             uris: UriPolicy::HttpsOrLoopback,
         }

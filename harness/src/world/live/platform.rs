@@ -1,6 +1,6 @@
 //! The calling platform in a live world: [`Service`] behind the one door. People's phones
-//! are elsewhere ([`people`](super::people)); it remembers which legs have one, what browsers
-//! are answered, and what was left in voicemail boxes.
+//! are elsewhere ([`people`](super::people)); it remembers which legs have one, what phones
+//! elsewhere are answered, and what was left in voicemail boxes.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -37,8 +37,8 @@ pub struct Platform {
     pub service: Service,
     /// Legs whose phone wants to hear of them.
     pub phones: HashSet<LegId>,
-    /// Legs of browsers, with what the platform answers them once their call is there.
-    pub browsers: HashMap<LegId, Option<Description>>,
+    /// Legs whose phone is elsewhere, with what the platform answers it once their call is there.
+    pub elsewhere: HashMap<LegId, Option<Description>>,
     voicemails: VecDeque<Voicemail>,
     /// Legs of which somebody wants a recording.
     taps: HashMap<LegId, Tap>,
@@ -51,7 +51,7 @@ impl Platform {
         Self {
             service,
             phones: HashSet::new(),
-            browsers: HashMap::new(),
+            elsewhere: HashMap::new(),
             voicemails: VecDeque::new(),
             taps: HashMap::new(),
         }

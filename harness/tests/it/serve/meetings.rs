@@ -6,7 +6,7 @@ use callrig_media::transport::sdp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{ANN, APP, Bot, Rig, TENANT, service_hosted};
+use super::{ANN, APP, Bot, PATIENCE, Rig, TENANT, service_hosted};
 
 const BOB: &str = "22222222-2222-4222-8222-222222222223";
 const CHROMIUM: &str = include_str!("../../../../media/tests/it/webrtc/offers/chromium-156.sdp");
@@ -228,14 +228,56 @@ async fn a_browser_offers_and_is_answered_in_a_call_and_in_a_meeting() {
     }
     let url = format!("{}/rig/legs/{leg}/answer.sdp", rig.base);
     assert_eq!(rig.client.get(url).send().await.expect("an answer").status(), 404);
-    let plain = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-                 m=audio 4000 RTP/AVP 0\r\na=rtcp-mux\r\n";
-    for offer in ["", "v=0", plain, &CHROMIUM[..900], &CHROMIUM.replace("ice-pwd", "x")] {
+    for offer in ["", "v=0", PLAIN_IN_THE_DARK, &CHROMIUM[..900], &CHROMIUM.replace("ice-pwd", "x")]
+    {
         let (status, answer) = rig.post("/rig/calls", &json!({ "offer": offer })).await;
         assert_eq!(status, 400, "{answer}");
         let message = answer["error"]["message"].as_str().expect("a message");
         assert!(message.starts_with("offer: "), "{message}");
     }
+    rig.running.stop().await;
+}
+
+/// A phone that nobody can reach: plain RTP has to name a port.
+const PLAIN_IN_THE_DARK: &str = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nc=IN IP4 0.0.0.0\r\n\
+                                 t=0 0\r\nm=audio 0 RTP/AVP 0\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_of_plain_rtp_elsewhere_hears_the_meeting() {
+    let bot = Bot::start().await;
+    let rig = open(&bot).await;
+    let made = meeting(&rig, "everyone").await;
+    let phone = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let port = phone.local_addr().expect("it is bound").port();
+    let offer = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio {port} RTP/AVP 0\r\na=rtcp-mux\r\n"
+    );
+    let how = json!({ "meeting": made["joinWebUrl"], "user": "Bob", "offer": offer });
+    let (leg, _) = join(&rig, &how).await;
+    let url = format!("{}/rig/legs/{leg}/answer.sdp", rig.base);
+    let answer = rig.client.get(url).send().await.expect("an answer");
+    let answer = sdp::parse(&answer.text().await.expect("text")).expect("it can be read");
+    assert!(answer.secure.is_none() && !answer.media[0].rejected, "{answer:?}");
+    // Ann speaks; what Bob's phone is sent is PCMU from where the answer says.
+    let file = crate::corpora().join("recordings/audio/opus-20ms-32k-mono-en.pcap");
+    let file = std::fs::read(file).expect("recordings are in git");
+    let brought = rig.client.put(format!("{}/rig/recordings/mine.pcap", rig.base)).body(file);
+    assert_eq!(brought.send().await.expect("an answer").status(), 201);
+    let how = json!({ "meeting": made["joinWebUrl"], "user": "Ann", "play": "mine.pcap" });
+    join(&rig, &how).await;
+    let mut room = [0; 2_048];
+    let heard = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let (length, from) = phone.recv_from(&mut room).await.expect("it is open");
+            // 20 ms of PCMU behind a header; silence is 0xff throughout.
+            let is_sound = length >= 172 && room[1] & 0x7f == 0 && room[12..172] != [0xff; 160];
+            if is_sound {
+                break from;
+            }
+        }
+    });
+    assert_eq!(heard.await.expect("it is heard"), answer.address);
     rig.running.stop().await;
 }
 

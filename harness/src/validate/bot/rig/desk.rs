@@ -142,8 +142,7 @@ impl Rig {
 
     /// Posts something that the platform would not.
     pub(super) fn post(&mut self, now: Instant, what: Post) {
-        let unix = i64::try_from(self.setup.epoch.ntp_at(now).to_bits() >> 32).unwrap_or(0);
-        let unix = unix - 2_208_988_800;
+        let unix = self.setup.epoch.ntp_at(now).since_unix().as_secs().cast_signed();
         let call = self.call.map(|call| call.to_string()).unwrap_or_default();
         // Of no rig: nobody ever answers for it.
         let unknown = format!("ffff0000-0000-4000-8000-{:012x}", self.numbers);
