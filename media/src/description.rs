@@ -393,29 +393,38 @@ impl MediaDescription {
     #[must_use]
     pub fn for_webrtc(mut self) -> Self {
         let video = self.payloads.iter().any(|payload| payload.codec.is_video());
+        self = self.with_transport_feedback();
         for payload in &mut self.payloads {
-            payload.feedback.transport_cc = true;
             payload.feedback.remb = payload.codec.is_video();
             if payload.codec.is_video() {
                 payload.retransmission = Some(payload.payload_type + RETRANSMISSION_STEP);
             }
         }
-        let wanted = [
-            (4, Extension::Mid),
-            (5, Extension::TransportSequence),
-            (6, Extension::AbsoluteSendTime),
-        ];
+        self.extend(4, Extension::Mid);
         // Receivers estimate from the times of pictures only.
-        let wanted = if video { &wanted[..] } else { &wanted[..2] };
-        for &(id, extension) in wanted {
-            if self.extension_id(extension).is_none() {
-                self.extensions.push(ExtensionId { id, extension });
-            }
-        }
-        if !video {
+        if video {
+            self.extend(6, Extension::AbsoluteSendTime);
+        } else {
             self.retransmission_ssrc = None;
         }
         self
+    }
+
+    /// The same with packets numbered over the whole transport, so that the peer can tell when
+    /// each of them arrived.
+    #[must_use]
+    pub fn with_transport_feedback(mut self) -> Self {
+        for payload in &mut self.payloads {
+            payload.feedback.transport_cc = true;
+        }
+        self.extend(5, Extension::TransportSequence);
+        self
+    }
+
+    fn extend(&mut self, id: u8, extension: Extension) {
+        if self.extension_id(extension).is_none() {
+            self.extensions.push(ExtensionId { id, extension });
+        }
     }
 
     /// The same with another direction.

@@ -118,7 +118,13 @@ pub(crate) fn answer(
     media: &[MediaDescription],
     offer: &Description,
 ) -> Result<Description, AnswerError> {
-    let answer = at.describe(media.to_vec()).answer(offer);
+    let mut media = media.to_vec();
+    // WebRTC has it anyway; of plain RTP only who asks for it is told what arrives.
+    let feedback = |line: &MediaDescription| line.payloads.iter().any(|p| p.feedback.transport_cc);
+    if offer.media.iter().any(feedback) {
+        media = media.into_iter().map(MediaDescription::with_transport_feedback).collect();
+    }
+    let answer = at.describe(media).answer(offer);
     let sound = |line: &&MediaDescription| line.kind == MediaKind::Audio && !line.rejected;
     match answer.media.iter().find(sound) {
         Some(_) => Ok(answer),

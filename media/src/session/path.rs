@@ -169,13 +169,18 @@ impl Path {
     /// What there is room for.
     pub(super) fn room(&mut self, now: Instant) -> Room {
         if !self.is_paced() {
-            return Room { backlog: core::time::Duration::ZERO, fits: true };
+            return Room {
+                backlog: core::time::Duration::ZERO,
+                fits: true,
+                shown_by_pictures: false,
+            };
         }
         let fits = match self.estimate() {
             Some(estimate) => self.allowed(estimate) >= self.offered.rate(now) as f64 * MARGIN,
             None => true,
         };
-        Room { backlog: self.pacer.backlog(now), fits }
+        let shown_by_pictures = self.means == Means::Transport && !self.pads;
+        Room { backlog: self.pacer.backlog(now), fits, shown_by_pictures }
     }
 
     /// How much may leave, with this estimate.

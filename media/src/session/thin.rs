@@ -2,7 +2,8 @@
 //! those go that no other refers to (H.264's `nal_ref_idc` of 0: the upper temporal layers),
 //! then all up to the next key frame: what refers to something that was left out shows
 //! nothing. While there is not enough room, key frames alone go; they are asked for when the
-//! way is empty, and at once when there is room for everything again.
+//! way is empty, and at once when there is room for everything again. Where nothing but pictures
+//! can show that there is room again, some go behind each key frame.
 
 use core::time::Duration;
 
@@ -20,6 +21,9 @@ const KEY_FRAME_MAX: Duration = Duration::from_millis(250);
 
 /// With so much on its way, everything up to the next key frame is left out.
 const BACKLOG_MAX: Duration = Duration::from_millis(1_000);
+
+/// Where pictures are what shows how much the path carries, they go until so much is on its way.
+const TRIAL_MAX: Duration = Duration::from_millis(300);
 
 /// Between two requests for a key frame when there is room, and when there is room for little
 /// more than it.
@@ -83,6 +87,9 @@ pub(super) struct Room {
     pub(super) backlog: Duration,
     /// Whether everything that is offered could go.
     pub(super) fits: bool,
+    /// Whether pictures alone can show that there is more: the peer tells when packets arrive,
+    /// but there is no stream in which padding could be sent.
+    pub(super) shown_by_pictures: bool,
 }
 
 /// Decides for one stream.
@@ -106,11 +113,12 @@ impl Thinner {
             Weight::Key => room.backlog <= KEY_FRAME_MAX,
             _ if self.held => false,
             Weight::Disposable => room.backlog <= DISPOSABLE_MAX,
-            Weight::Needed => room.backlog <= BACKLOG_MAX,
+            Weight::Needed if room.fits || !room.shown_by_pictures => room.backlog <= BACKLOG_MAX,
+            Weight::Needed => room.backlog <= TRIAL_MAX,
         };
         match (weight, goes) {
             // With room for key frames alone, what follows is left out at once.
-            (Weight::Key, true) => self.held = !room.fits,
+            (Weight::Key, true) => self.held = !room.fits && !room.shown_by_pictures,
             (Weight::Key | Weight::Needed, false) => self.held = true,
             _ => {}
         }
@@ -125,7 +133,8 @@ impl Thinner {
 
     /// Whether the source is to be asked for a key frame.
     pub(super) fn asks(&mut self, now: Instant, room: Room) -> bool {
-        let interval = if room.fits { ROOM_INTERVAL } else { SLIDE_INTERVAL };
+        let soon = room.fits || room.shown_by_pictures;
+        let interval = if soon { ROOM_INTERVAL } else { SLIDE_INTERVAL };
         let asks = self.held
             && room.backlog <= Duration::from_millis(50)
             && self.asked.is_none_or(|asked| now.since(asked) >= interval);
@@ -239,13 +248,13 @@ mod tests {
 
     use super::*;
 
-    const ROOM: Room = Room { backlog: Duration::ZERO, fits: true };
-    const FULL: Room = Room { backlog: Duration::from_secs(2), fits: false };
+    const ROOM: Room = Room { backlog: Duration::ZERO, fits: true, shown_by_pictures: false };
+    const FULL: Room = Room { backlog: Duration::from_secs(2), fits: false, ..ROOM };
 
     #[test]
     fn what_refers_to_something_left_out_is_left_out_until_a_key_frame() {
         let mut thinner = Thinner::default();
-        let some = Room { backlog: Duration::from_millis(200), fits: true };
+        let some = Room { backlog: Duration::from_millis(200), ..ROOM };
         assert!(thinner.admit(Weight::Key, ROOM));
         assert!(!thinner.admit(Weight::Disposable, some));
         assert!(thinner.admit(Weight::Needed, some));
@@ -262,12 +271,25 @@ mod tests {
     #[test]
     fn with_little_room_key_frames_go_alone() {
         let mut thinner = Thinner::default();
-        let little = Room { backlog: Duration::ZERO, fits: false };
+        let little = Room { fits: false, ..ROOM };
         assert!(thinner.admit(Weight::Key, little));
         assert!(!thinner.admit(Weight::Needed, little));
         assert!(thinner.asks(Instant::from_millis(1), little));
         assert!(!thinner.asks(Instant::from_millis(3_900), little));
         assert!(thinner.asks(Instant::from_millis(4_001), little));
+    }
+
+    #[test]
+    fn where_only_pictures_tell_some_go_behind_each_key_frame() {
+        let mut thinner = Thinner::default();
+        let little = Room { fits: false, shown_by_pictures: true, ..ROOM };
+        assert!(thinner.admit(Weight::Key, little));
+        assert!(thinner.admit(Weight::Needed, little));
+        let full = Room { backlog: TRIAL_MAX + Duration::from_millis(1), ..little };
+        assert!(!thinner.admit(Weight::Needed, full));
+        assert!(!thinner.admit(Weight::Needed, little), "it refers to the one before");
+        assert!(thinner.asks(Instant::from_millis(1), little));
+        assert!(thinner.asks(Instant::from_millis(1_001), little));
     }
 
     /// Key frames are 5, others 1, disposable ones 1 with a reference of 0.

@@ -15,7 +15,7 @@ use callrig_signaling::id::UserId;
 use callrig_signaling::service::Destination;
 
 use crate::groups::{create, join, world};
-use crate::world::World;
+use crate::world::{Narrow, World};
 
 /// Ticks of the video's clock in a frame.
 const FRAME: u32 = 3_000;
@@ -157,6 +157,93 @@ fn on_several_lines_one_sees_several_and_whoever_was_asked_for() {
     show(&mut world, &cameras, &mut at);
     let last = seen(&mut world, watcher);
     assert_eq!(last[&1].0, [ben], "{last:?}");
+}
+
+/// A camera in front of something that moves, at about a megabit per second.
+struct Film {
+    encoder: Encoder,
+    picture: Picture,
+    frames: u32,
+}
+
+impl Film {
+    fn new() -> Self {
+        let config = Config { bit_rate: 1_000_000, ..Config::default() };
+        let (y, chroma) = (vec![90; 320 * 240], vec![128; 160 * 120]);
+        let picture =
+            Picture { width: 320, height: 240, y, u: chroma.clone(), v: chroma, timestamp: 0 };
+        let encoder = Encoder::new(&config).expect("there is an encoder");
+        Self { encoder, picture, frames: 0 }
+    }
+
+    /// The next frame, if the encoder keeps it.
+    fn frame(&mut self) -> Option<Bytes> {
+        self.frames += 1;
+        let mut noise = self.frames.wrapping_mul(2_654_435_761) | 1;
+        for sample in &mut self.picture.y {
+            noise ^= noise << 13;
+            noise ^= noise >> 17;
+            noise ^= noise << 5;
+            *sample = 90 + (noise % 24) as u8;
+        }
+        let at = core::time::Duration::from_millis(u64::from(self.frames) * 33);
+        self.encoder.encode(&self.picture, at).expect("it encodes").map(|encoded| encoded.data)
+    }
+}
+
+#[test]
+fn one_weak_viewer_costs_the_others_nothing() {
+    // Of the ways to them nothing is known at first.
+    const SECONDS: u32 = 30;
+    const KNOWN: u32 = 22;
+    let mut world = world();
+    create(&mut world, &join("19:x"));
+    world.run_ms(200);
+    // Without retransmission, so without padding: only pictures can show how much there is room for.
+    let lines = || {
+        let audio = MediaDescription::audio("a").with_transport_feedback();
+        vec![audio, MediaDescription::video("v").with_transport_feedback()]
+    };
+    let ben = come(&mut world, "ben", lines());
+    let strong = come(&mut world, "cleo", lines());
+    let weak = come(&mut world, "dora", lines());
+    world.narrow.insert(weak, Narrow::new(250_000));
+    let (mut film, mut at, mut sent, mut bits) = (Film::new(), 0, 0, 0);
+    let frames = |world: &mut World, who| {
+        let heard = core::mem::take(&mut world.person(who).heard);
+        heard.iter().filter(|event| matches!(event, Event::Frame(_))).count()
+    };
+    let mut early = 0;
+    for frame in 0..SECONDS * 30 {
+        if frame == KNOWN * 30 {
+            early = frames(&mut world, weak);
+            frames(&mut world, strong);
+            sent = 0;
+        }
+        let said = core::mem::take(&mut world.person(ben).heard);
+        if said.iter().any(|event| matches!(event, Event::KeyFrameRequested { .. })) {
+            film.encoder.request_key_frame();
+        }
+        if let Some(unit) = film.frame() {
+            bits += unit.len() * 8;
+            let shown =
+                world.with_session(ben, |session, now| session.send_frame(now, 1, &unit, at));
+            shown.expect("the line is negotiated");
+            sent += 1;
+        }
+        at += FRAME;
+        world.run_ms(33);
+    }
+    world.run_ms(3_000);
+    let rate = bits / SECONDS as usize;
+    assert!(rate > 600_000, "it is more than the weak one's way carries: {rate} bit/s");
+    let late = frames(&mut world, strong);
+    // Some of the frame before were on their way.
+    assert!((sent..=sent + 2).contains(&late), "the strong one sees everything: {late} of {sent}");
+    let (before, after) = (early, frames(&mut world, weak));
+    let wanted = KNOWN as usize / 2..sent;
+    assert!(wanted.contains(&before) && after >= 4 && after < sent / 2, "{before}, {after}");
+    assert_eq!(world.narrow[&weak].lost, 0, "its queue is never full");
 }
 
 #[test]

@@ -27,6 +27,9 @@ pub(crate) const HTTP: Duration = Duration::from_millis(10);
 /// How long a datagram takes.
 pub(crate) const WIRE: Duration = Duration::from_millis(20);
 
+/// What waits in front of a narrow way at most.
+const NARROW_QUEUE: Duration = Duration::from_secs(2);
+
 pub(crate) const API: &str = "https://graph.test/v1.0";
 pub(crate) const WEBHOOK: &str = "https://bot.test/api/calls";
 
@@ -65,6 +68,33 @@ pub(crate) struct Person {
     next_frame: Instant,
 }
 
+/// A way that carries only so much, with a queue in front of it.
+pub(crate) struct Narrow {
+    bits_per_second: u64,
+    free_at: Instant,
+    /// Datagrams that found the queue full.
+    pub(crate) lost: u64,
+}
+
+impl Narrow {
+    pub(crate) const fn new(bits_per_second: u64) -> Self {
+        Self { bits_per_second, free_at: Instant::ZERO, lost: 0 }
+    }
+
+    /// When a datagram has passed it.
+    fn carry(&mut self, now: Instant, bytes: usize) -> Option<Instant> {
+        let begins = self.free_at.max(now);
+        if begins.since(now) > NARROW_QUEUE {
+            self.lost += 1;
+            return None;
+        }
+        // With the headers of IP and UDP.
+        let bits = (bytes as u64 + 28) * 8;
+        self.free_at = begins + Duration::from_nanos(bits * 1_000_000_000 / self.bits_per_second);
+        Some(self.free_at)
+    }
+}
+
 pub(crate) struct World {
     pub(crate) now: Instant,
     pub(crate) service: Service,
@@ -87,6 +117,8 @@ pub(crate) struct World {
     ports: u16,
     /// What becomes of the next requests between platform and bot; all arrive after.
     pub(crate) fates: VecDeque<Fate>,
+    /// Who is at the end of a narrow way.
+    pub(crate) narrow: BTreeMap<SocketAddr, Narrow>,
     /// Requests whose answers are lost.
     unanswered: BTreeSet<(bool, RequestId)>,
 }
@@ -185,6 +217,7 @@ impl World {
             requests: 1 << 32,
             ports: 4000,
             fates: VecDeque::new(),
+            narrow: BTreeMap::new(),
             unanswered: BTreeSet::new(),
         }
     }
@@ -409,6 +442,13 @@ impl World {
 
     fn send(&mut self, datagram: Datagram) {
         let to = datagram.destination;
+        let mut leaves = self.now;
+        if let Some(narrow) = self.narrow.get_mut(&to) {
+            match narrow.carry(self.now, datagram.payload.len()) {
+                Some(at) => leaves = at,
+                None => return,
+            }
+        }
         let crossing = if self.people.contains_key(&to) {
             Crossing::Person(to, datagram)
         } else if to.ip() == SocketAddr::from(([127, 0, 0, 1], 0)).ip() {
@@ -416,7 +456,7 @@ impl World {
         } else {
             Crossing::Bot(Input::Datagram(datagram))
         };
-        self.cross(self.now + WIRE, crossing);
+        self.cross(leaves + WIRE, crossing);
     }
 
     fn next(&self) -> Option<Instant> {
