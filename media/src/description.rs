@@ -393,7 +393,6 @@ impl MediaDescription {
     #[must_use]
     pub fn for_webrtc(mut self) -> Self {
         let video = self.payloads.iter().any(|payload| payload.codec.is_video());
-        self = self.with_transport_feedback();
         for payload in &mut self.payloads {
             payload.feedback.remb = payload.codec.is_video();
             if payload.codec.is_video() {
@@ -401,6 +400,7 @@ impl MediaDescription {
             }
         }
         self.extend(4, Extension::Mid);
+        self = self.with_transport_feedback();
         // Receivers estimate from the times of pictures only.
         if video {
             self.extend(6, Extension::AbsoluteSendTime);

@@ -19,6 +19,7 @@ mod path;
 mod receive;
 mod secure;
 mod send;
+mod showing;
 mod summary;
 mod thin;
 mod tones;
@@ -38,6 +39,7 @@ use outbox::Outbox;
 use receive::Receiver;
 use secure::Secure;
 use send::Sender;
+pub use showing::Showing;
 
 use crate::audio::Audio;
 use crate::datagram::Datagram;
@@ -379,6 +381,22 @@ impl Session {
     ) -> Result<(), SendError> {
         self.open(now)?;
         self.sender.send_frame(now, media, access_unit, rtp_timestamp, &self.lines, &mut self.out)
+    }
+
+    /// Sends what many sessions show: it is cut into packets once for all whose packets are of
+    /// one shape. Otherwise as [`send_frame`](Self::send_frame).
+    ///
+    /// # Errors
+    /// As [`send_frame`](Self::send_frame).
+    pub fn send_showing(
+        &mut self,
+        now: Instant,
+        media: usize,
+        showing: &mut Showing,
+        rtp_timestamp: u32,
+    ) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.send_showing(now, media, showing, rtp_timestamp, &self.lines, &mut self.out)
     }
 
     /// From now on sound is not decoded that its header says to be quieter than this, in

@@ -141,11 +141,17 @@ impl Fragment {
     }
 }
 
+/// What payloads a packetizer makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    mode: PacketizationMode,
+    payload_bytes_max: usize,
+}
+
 /// Turns access units into payloads of a bounded size.
 #[derive(Debug)]
 pub struct Packetizer {
-    mode: PacketizationMode,
-    payload_bytes_max: usize,
+    shape: Shape,
     /// Where aggregation packets are put together; handed out piece by piece.
     scratch: BytesMut,
 }
@@ -160,10 +166,22 @@ impl Packetizer {
         payload_bytes_max: usize,
     ) -> Result<Self, PayloadSizeError> {
         if (PAYLOAD_BYTES_LEAST..=PAYLOAD_BYTES_GREATEST).contains(&payload_bytes_max) {
-            Ok(Self { mode, payload_bytes_max, scratch: BytesMut::new() })
+            Ok(Self::of(Shape { mode, payload_bytes_max }))
         } else {
             Err(PayloadSizeError(payload_bytes_max))
         }
+    }
+
+    /// Another one that makes the same payloads.
+    #[must_use]
+    pub fn of(shape: Shape) -> Self {
+        Self { shape, scratch: BytesMut::new() }
+    }
+
+    /// What payloads it makes.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Appends the payloads of one access unit (Annex B) to `out`; the last one is marked.
@@ -201,18 +219,18 @@ impl Packetizer {
             if !header.unit_type().is_carried_by_rtp() {
                 return Err(PacketizeError::NotCarried(header.unit_type().value()));
             }
-            if self.mode == PacketizationMode::SingleUnit {
-                if unit.len() > self.payload_bytes_max {
-                    let (bytes, bytes_max) = (unit.len(), self.payload_bytes_max);
+            if self.shape.mode == PacketizationMode::SingleUnit {
+                if unit.len() > self.shape.payload_bytes_max {
+                    let (bytes, bytes_max) = (unit.len(), self.shape.payload_bytes_max);
                     return Err(PacketizeError::TooLarge { bytes, bytes_max });
                 }
                 out.push(Fragment::whole(unit));
                 continue;
             }
-            if !gathered.fits(&unit, self.payload_bytes_max) {
+            if !gathered.fits(&unit, self.shape.payload_bytes_max) {
                 gathered.finish(&mut self.scratch, out);
             }
-            if unit.len() > self.payload_bytes_max {
+            if unit.len() > self.shape.payload_bytes_max {
                 self.fragment(&unit, out);
             } else {
                 gathered.add(unit, &mut self.scratch);
@@ -225,7 +243,7 @@ impl Packetizer {
     /// Cuts a unit that is larger than a payload into FU-A of about the same size.
     fn fragment(&self, unit: &Bytes, out: &mut Vec<Fragment>) {
         let header = unit[0];
-        let count = (unit.len() - 1).div_ceil(self.payload_bytes_max - FU_OVERHEAD);
+        let count = (unit.len() - 1).div_ceil(self.shape.payload_bytes_max - FU_OVERHEAD);
         let size = (unit.len() - 1).div_ceil(count);
         let indicator = (header & 0xE0) | FU_A;
         let mut start = 1;

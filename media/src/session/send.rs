@@ -13,6 +13,7 @@ use super::lines::{Line, Lines};
 use super::outbound::{Again, Outbound, Resent};
 use super::outbox::Outbox;
 use super::path::Path;
+use super::showing::Showing;
 use super::thin::Weight;
 use super::tones::{Start, TONES_MAX, Tones};
 use super::{Config, SendError};
@@ -441,25 +442,79 @@ impl Sender {
         lines: &Lines,
         out: &mut Outbox,
     ) -> Result<(), SendError> {
-        let line = lines.get(media).ok_or(SendError::NoSuchMedia { media })?;
-        let payload = line.preferred().filter(|p| line.sends && p.codec.is_video());
-        let payload_type = payload.ok_or(SendError::NotNegotiated)?.payload_type;
+        let payload_type = picture_payload_type(media, lines)?;
         let packetizer = self.packetizers[media].as_mut().ok_or(SendError::NotNegotiated)?;
-        self.fragments.clear();
-        packetizer.packetize(access_unit, &mut self.fragments)?;
-        let stream = &mut self.streams[media];
-        if self.path.is_paced() {
-            self.path.offer(now, access_unit.len());
-            let room = self.path.room(now);
-            if !stream.thinner.admit(Weight::of_unit(access_unit), room) {
-                return Ok(());
-            }
-            if !self.path.pacer.has_room(self.fragments.len()) {
-                stream.thinner.break_off();
-                return Ok(());
+        let mut fragments = core::mem::take(&mut self.fragments);
+        let cut = packetizer.packetize(access_unit, &mut fragments);
+        if cut.is_ok() {
+            let weight = || Weight::of_unit(access_unit);
+            if self.lets_in(now, media, access_unit.len(), fragments.len(), weight) {
+                self.send_fragments(now, media, payload_type, &fragments, timestamp, out);
             }
         }
-        for fragment in self.fragments.drain(..) {
+        fragments.clear();
+        self.fragments = fragments;
+        Ok(cut?)
+    }
+
+    /// The same with what is cut for many at once.
+    pub(super) fn send_showing(
+        &mut self,
+        now: Instant,
+        media: usize,
+        showing: &mut Showing,
+        timestamp: u32,
+        lines: &Lines,
+        out: &mut Outbox,
+    ) -> Result<(), SendError> {
+        let payload_type = picture_payload_type(media, lines)?;
+        let packetizer = self.packetizers[media].as_ref().ok_or(SendError::NotNegotiated)?;
+        let shape = packetizer.shape();
+        let packets = showing.cut(shape)?.len();
+        let bytes = showing.len();
+        if self.lets_in(now, media, bytes, packets, || showing.weight()) {
+            let fragments = showing.cut(shape)?;
+            self.send_fragments(now, media, payload_type, fragments, timestamp, out);
+        }
+        Ok(())
+    }
+
+    /// Whether the path has room for a picture of so many bytes in so many packets.
+    fn lets_in(
+        &mut self,
+        now: Instant,
+        media: usize,
+        bytes: usize,
+        packets: usize,
+        weight: impl FnOnce() -> Weight,
+    ) -> bool {
+        if !self.path.is_paced() {
+            return true;
+        }
+        self.path.offer(now, bytes);
+        let room = self.path.room(now);
+        let thinner = &mut self.streams[media].thinner;
+        if !thinner.admit(weight(), room) {
+            return false;
+        }
+        let has_room = self.path.pacer.has_room(packets);
+        if !has_room {
+            thinner.break_off();
+        }
+        has_room
+    }
+
+    fn send_fragments(
+        &mut self,
+        now: Instant,
+        media: usize,
+        payload_type: u8,
+        fragments: &[Fragment],
+        timestamp: u32,
+        out: &mut Outbox,
+    ) {
+        let stream = &mut self.streams[media];
+        for fragment in fragments {
             let header = rtp::Header {
                 marker: fragment.marker,
                 payload_type,
@@ -471,7 +526,6 @@ impl Sender {
             };
             stream.send(now, header, fragment.head(), fragment.body(), &mut self.path, out);
         }
-        Ok(())
     }
 
     /// Sends a packet of somebody else's as it is, if it is of a picture that the path has
@@ -524,6 +578,13 @@ impl Sender {
         self.streams.push(stream);
         Ok(self.streams.len() - 1)
     }
+}
+
+/// Under which payload type pictures are sent on a media line.
+fn picture_payload_type(media: usize, lines: &Lines) -> Result<u8, SendError> {
+    let line = lines.get(media).ok_or(SendError::NoSuchMedia { media })?;
+    let payload = line.preferred().filter(|p| line.sends && p.codec.is_video());
+    Ok(payload.ok_or(SendError::NotNegotiated)?.payload_type)
 }
 
 fn packetizer(line: &Line, mtu: usize) -> Option<Packetizer> {

@@ -13,7 +13,7 @@ use callrig_media::audio::mixer::{Config, Mixer};
 use callrig_media::audio::{Audio, FRAME, Kind, frame_samples};
 use callrig_media::prompt::{Player, Wav};
 use callrig_media::rtp::Csrcs;
-use callrig_media::session::Broadcast;
+use callrig_media::session::{Broadcast, Showing};
 use callrig_media::time::Instant;
 
 use super::sound::{Doing, RATE, Tick};
@@ -121,6 +121,8 @@ pub(super) struct Room {
     spare: Vec<Vec<i16>>,
     /// What all hear who do not speak.
     broadcast: Broadcast,
+    /// What all see who see the same.
+    showing: Showing,
     voices: Voices,
     /// The speakers apart from each other, where anybody wants that.
     apart: Option<Box<Apart>>,
@@ -137,6 +139,7 @@ impl Room {
             mixed: Vec::new(),
             spare: Vec::new(),
             broadcast: Broadcast::new(RATE),
+            showing: Showing::default(),
             voices: Voices::default(),
             apart: None,
         }

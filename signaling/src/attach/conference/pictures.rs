@@ -3,8 +3,8 @@
 //! of them; and whoever was asked for on the line on which they were
 //! ([`view`](callrig_media::rtcp::Application::view)). Everybody sees the
 //! screen that was shared last. Whose pictures they are is named as the contributing source of
-//! the packets (RFC 3550 section 7.1). Access units are cut into packets anew
-//! for each viewer, under the viewer's own numbers and one clock, however often the source
+//! the packets (RFC 3550 section 7.1). Access units are cut into packets once,
+//! and numbered anew for each viewer, by one clock, however often the source
 //! changes; a change waits for a key frame, which is asked for once for all viewers.
 
 use core::time::Duration;
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use callrig_media::description::{Description, MediaKind};
 use callrig_media::event::Event as MediaEvent;
 use callrig_media::rtp::Csrcs;
+use callrig_media::session::Showing;
 use callrig_media::time::Instant;
 use callrig_media::video::Frame;
 
@@ -325,11 +326,17 @@ impl Attachments {
                 waits |= view.wanted == Some(leg);
             }
         }
+        let mut showing = core::mem::take(&mut room.showing);
+        showing.set(frame.data.clone());
         for (viewer, line, timestamp, begins) in seen {
             if begins && let Some(open) = self.open_mut(viewer) {
                 open.session.set_contributors(line, &named);
             }
-            self.send_picture(now, (viewer, line), &frame.data, timestamp);
+            self.send_picture(now, (viewer, line), &mut showing, timestamp);
+        }
+        showing.set(Bytes::new());
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.showing = showing;
         }
         // A request may be lost, and so may what answers it.
         if waits && asked.is_none_or(|asked| now.since(asked) >= REPEAT_INTERVAL) {
@@ -341,12 +348,12 @@ impl Attachments {
         &mut self,
         now: Instant,
         (leg, line): (LegId, usize),
-        data: &Bytes,
+        showing: &mut Showing,
         timestamp: u32,
     ) {
         let Some(Attached { open: Some(open), .. }) = self.legs.get_mut(&leg) else { return };
         // A frame that cannot be cut into packets is lost to this one only.
-        if open.session.send_frame(now, line, data, timestamp).is_ok() {
+        if open.session.send_showing(now, line, showing, timestamp).is_ok() {
             self.pump_sent(leg);
             self.outputs.push_back(Output::Moved(leg));
         }

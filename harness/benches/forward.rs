@@ -1,0 +1,538 @@
+//! What it costs to show one person's pictures to many: a meeting in which one has a camera
+//! (1280x720, 30 frames a second, 1.5 Mbit/s) and the others look on, each at a socket of its
+//! own on loopback, over plain RTP and over WebRTC. Beside it, in the same rounds, what no
+//! platform can do without: the kernel, given the same datagrams, and the cipher. Counted is
+//! the platform's thread alone: what it takes in, works out and sends. Time is the world's in
+//! what the sessions know, so a round is as fast as it can be.
+//!
+//! `cargo bench --bench forward`; `-- 50` for another number of viewers.
+
+#[path = "../../media/tests/it/webrtc/pair.rs"]
+#[expect(dead_code, reason = "only the check is wanted")]
+mod pair;
+
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+use std::net::UdpSocket;
+use std::time::Instant as Clock;
+
+use bytes::Bytes;
+use callrig::world::live::sockets::{Sleeper, Sockets};
+use callrig_media::codec::h264::{Config as EncoderConfig, Encoder};
+use callrig_media::datagram::Datagram;
+use callrig_media::description::{Description, Direction, MediaDescription, Setup};
+use callrig_media::session::{self, Decode, Session};
+use callrig_media::time::{Epoch, Instant};
+use callrig_media::transport::webrtc::{Certificate, describe};
+use callrig_media::video::Picture;
+use callrig_signaling::event::Event;
+use callrig_signaling::exchange::{Input, Output};
+use callrig_signaling::http::{Method, Request, RequestId};
+use callrig_signaling::id::{AppId, TenantId, UserId};
+use callrig_signaling::service::directory::{App, Consent, Permission, Tenant, User};
+use callrig_signaling::service::{Config, Destination, Directory, Service, WebRtc};
+use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
+use rtc_srtp::context::Context;
+use rtc_srtp::protection_profile::ProtectionProfile;
+use rtc_stun::crypto::default_provider;
+
+/// As the command has it.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const FRAMES_PER_SECOND: u32 = 30;
+const FRAME: Duration = Duration::from_nanos(1_000_000_000 / FRAMES_PER_SECOND as u64);
+const TICKS: u32 = 90_000 / FRAMES_PER_SECOND;
+const BIT_RATE: u32 = 1_500_000;
+const ROUNDS: usize = 9;
+/// Frames of a round: two seconds.
+const FRAMES: usize = 60;
+/// Frames until everybody sees: keys are exchanged, and a first key frame is asked for.
+const WARM_UP: usize = 60;
+/// A peer shows that it is there once in so many frames.
+const CHECK_EVERY: usize = 75;
+const LOCALHOST: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Somebody in the meeting, outside the platform.
+struct Person {
+    socket: UdpSocket,
+    address: SocketAddr,
+    session: Session,
+    /// Both sides, if they are secure.
+    local: Description,
+    remote: Description,
+    /// RTP packets that came.
+    came: u64,
+    payload_bytes: u64,
+}
+
+/// The platform, and its sockets.
+struct Platform {
+    service: Service,
+    sockets: Sockets,
+    sleeper: Sleeper,
+    arrived: Vec<Datagram>,
+    batch: Vec<Datagram>,
+}
+
+struct Meeting {
+    platform: Platform,
+    /// The first has the camera.
+    people: Vec<Person>,
+    now: Instant,
+    units: Vec<Bytes>,
+    frame: usize,
+    room: Vec<u8>,
+}
+
+/// What a round cost, and what it was about.
+#[derive(Clone, Copy, Default)]
+struct Round {
+    work: Duration,
+    sockets: Duration,
+    packets: u64,
+}
+
+fn directory(people: usize) -> Directory {
+    let user = |index: usize| User {
+        id: UserId::new(&format!("user-{index}")),
+        name: format!("User {index}"),
+        language: None,
+        country: None,
+    };
+    let app = AppId::new("bot");
+    Directory {
+        tenants: vec![Tenant {
+            id: TenantId::new("tenant"),
+            users: (0..people).map(user).collect(),
+            consents: vec![Consent { app: app.clone(), permissions: Permission::ALL.into() }],
+            name: "Tenant".to_owned(),
+        }],
+        apps: vec![App { id: app, name: "Bot".to_owned(), webhook: None, secret: None }],
+    }
+}
+
+/// Pictures that move everywhere, so that the encoder has work for its bit rate.
+fn units() -> Vec<Bytes> {
+    let (width, height) = (1280_usize, 720_usize);
+    let config = EncoderConfig {
+        bit_rate: BIT_RATE,
+        frame_rate: FRAMES_PER_SECOND as f32,
+        ..EncoderConfig::default()
+    };
+    let mut encoder = Encoder::new(&config).expect("OpenH264 is built in");
+    let unit = |frame: usize| {
+        let wave = |x: usize, y: usize| {
+            let (x, y, t) = (x as f64, y as f64, frame as f64);
+            let value = ((x + 5.0 * t) * 0.03).sin() + ((y - 3.0 * t) * 0.05).cos();
+            let grain = ((x * 12.9898 + y * 78.233 + t).sin() * 43_758.545_3).fract();
+            (128.0 + 45.0 * value + 8.0 * grain) as u8
+        };
+        let y = (0..height).flat_map(|y| (0..width).map(move |x| wave(x, y))).collect();
+        let chroma = vec![128; width * height / 4];
+        let picture = Picture {
+            width: width as u16,
+            height: height as u16,
+            y,
+            u: chroma.clone(),
+            v: chroma,
+            timestamp: 0,
+        };
+        let encoded = encoder.encode(&picture, FRAME * frame as u32).expect("it encodes")?;
+        Some(encoded.data)
+    };
+    (0..FRAMES).filter_map(unit).collect()
+}
+
+impl Platform {
+    fn new(people: usize, secure: bool) -> Self {
+        let (mut sockets, sleeper, _) = Sockets::new().expect("descriptors");
+        let webrtc = secure.then(|| {
+            let certificate = Certificate::generate().expect("cryptography works");
+            let address = sockets.open(LOCALHOST).expect("a port");
+            WebRtc { address, others: Vec::new(), tcp: Vec::new(), certificate }
+        });
+        let config = Config {
+            directory: directory(people),
+            is_free: callrig::world::live::sockets::is_free,
+            webrtc,
+            ..Config::default()
+        };
+        let service = Service::new(config, Epoch::default(), 1).expect("it can be built");
+        Self { service, sockets, sleeper, arrived: Vec::new(), batch: Vec::new() }
+    }
+
+    fn meeting(&mut self, now: Instant) -> String {
+        let body = r#"{"subject":"all","lobbyBypassSettings":{"scope":"everyone"}}"#;
+        let headers = [("authorization", "Bearer bot"), ("content-type", "application/json")];
+        self.service.handle_input(
+            now,
+            Input::Request(Request {
+                id: RequestId(1),
+                method: Method::Post,
+                uri: "https://graph.microsoft.com/v1.0/users/user-0/onlineMeetings".to_owned(),
+                headers: headers.into(),
+                body: Bytes::from_static(body.as_bytes()),
+            }),
+        );
+        while let Some(output) = self.service.poll_output() {
+            if let Output::Response(response) = output {
+                let made: serde_json::Value =
+                    serde_json::from_slice(&response.body).unwrap_or_default();
+                return made["id"].as_str().expect("it was made").to_owned();
+            }
+        }
+        panic!("no answer");
+    }
+
+    /// Somebody comes; what the platform answers.
+    fn join(
+        &mut self,
+        now: Instant,
+        index: usize,
+        meeting: &str,
+        offer: Description,
+    ) -> Description {
+        let user = UserId::new(&format!("user-{index}"));
+        let to = Destination::Meeting(meeting.to_owned());
+        let arrival = self.service.join(now, &user, &to, offer).expect("it is let in");
+        let mut answer = None;
+        while let Some(output) = self.service.poll_output() {
+            match output {
+                Output::Event(Event::AddressTaken { address, .. }) => {
+                    self.sockets.open(address).expect("the port is free");
+                }
+                Output::Event(Event::UserAnswered { leg, description, .. })
+                    if leg == arrival.leg =>
+                {
+                    answer = Some(description);
+                }
+                _ => {}
+            }
+        }
+        answer.expect("it is answered at once")
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.service.poll_output() {
+            if let Output::Datagram(datagram) = output {
+                self.batch.push(datagram);
+            }
+        }
+    }
+
+    /// Takes in what has come, and does what is due until `end`; what both cost. Instructions are
+    /// counted with `valgrind --tool=callgrind --toggle-collect='*Platform*turn*'`.
+    #[inline(never)]
+    fn turn(&mut self, now: &mut Instant, end: Instant) -> Round {
+        let mut round = Round::default();
+        let began = Clock::now();
+        self.sleeper.sleep(Some(Duration::ZERO)).expect("it polls");
+        loop {
+            self.sockets.receive(&self.sleeper, &mut self.arrived);
+            if !self.sockets.has_more() {
+                break;
+            }
+        }
+        let received = Clock::now();
+        for datagram in core::mem::take(&mut self.arrived) {
+            self.service.handle_input(*now, Input::Datagram(datagram));
+            self.drain();
+        }
+        while let Some(due) = self.service.poll_timeout().filter(|due| *due <= end) {
+            *now = due.max(*now);
+            self.service.handle_input(*now, Input::Timeout);
+            self.drain();
+        }
+        let worked = Clock::now();
+        self.sockets.send(&mut self.batch);
+        round.work = worked - received;
+        round.sockets = (received - began) + worked.elapsed();
+        round
+    }
+}
+
+impl Person {
+    fn new(platform: &mut Platform, index: usize, meeting: &str, secure: bool) -> Self {
+        let now = Instant::from_millis(1);
+        let socket = UdpSocket::bind(LOCALHOST).expect("a port");
+        socket.set_nonblocking(true).expect("it can be asked");
+        let address = socket.local_addr().expect("it is bound");
+        let line = MediaDescription::video("v");
+        let direction = if index == 0 { Direction::SendReceive } else { Direction::ReceiveOnly };
+        let line = MediaDescription { direction, ..line };
+        // Nobody is sent sound: what is to be measured is pictures.
+        let sound = MediaDescription::audio("a").with_direction(Direction::SendOnly);
+        let mut local = Description::new(address, vec![sound, line]);
+        let certificate = secure.then(|| {
+            let certificate = Certificate::generate().expect("cryptography works");
+            let seed = 1_000 + index as u64;
+            let mut side = describe(&certificate, address, seed).expect("cryptography works");
+            side.ice_lite = false;
+            local = local.clone().with_secure(side);
+            certificate
+        });
+        let remote = platform.join(now, index, meeting, local.clone());
+        if let Some(side) = &mut local.secure {
+            side.setup = Setup::Active;
+        }
+        let config = session::Config {
+            decode: Decode::Nothing,
+            certificate,
+            consent_max: Duration::from_secs(3_600),
+            ..session::Config::new(local.clone(), remote.clone())
+        };
+        let session =
+            Session::new(config, Epoch::default(), 7 + index as u64).expect("the sides fit");
+        Self { socket, address, session, local, remote, came: 0, payload_bytes: 0 }
+    }
+
+    fn say(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            if let session::Output::Datagram(datagram) = output {
+                self.socket
+                    .send_to(&datagram.payload, datagram.destination)
+                    .expect("loopback takes it");
+            }
+        }
+    }
+
+    /// Shows the platform that it is there; and at first itself that the platform is.
+    fn check(&mut self, now: Instant, first: bool) {
+        let (Some(local), Some(remote)) = (&self.local.secure, &self.remote.secure) else { return };
+        let request = pair::check(local, remote, true);
+        self.socket.send_to(&request, self.remote.address).expect("loopback takes it");
+        if first {
+            let payload = pair::check(remote, local, true);
+            let (source, destination) = (self.remote.address, self.address);
+            let datagram = Datagram { source, destination, payload };
+            self.session.handle_input(now, session::Input::Datagram(datagram));
+            self.say();
+        }
+    }
+
+    fn turn(&mut self, now: Instant, room: &mut [u8]) {
+        while let Ok((length, source)) = self.socket.recv_from(room) {
+            let bytes = &room[..length];
+            // Neither RTCP nor a handshake.
+            if bytes[0] >> 6 == 2 && !(192..224).contains(&bytes[1]) {
+                self.came += 1;
+                self.payload_bytes += length as u64;
+            }
+            let payload = Bytes::copy_from_slice(bytes);
+            let datagram = Datagram { source, destination: self.address, payload };
+            self.session.handle_input(now, session::Input::Datagram(datagram));
+            self.say();
+        }
+        if self.session.poll_timeout().is_some_and(|due| due <= now) {
+            self.session.handle_input(now, session::Input::Timeout);
+        }
+        self.say();
+    }
+}
+
+impl Meeting {
+    fn new(viewers: usize, secure: bool, units: &[Bytes]) -> Self {
+        let mut platform = Platform::new(viewers + 1, secure);
+        let now = Instant::from_millis(1);
+        let meeting = platform.meeting(now);
+        let people = (0..=viewers)
+            .map(|index| Person::new(&mut platform, index, &meeting, secure))
+            .collect();
+        let (units, room) = (units.to_vec(), vec![0; 2_048]);
+        let mut meeting = Self { platform, people, now, units, frame: 0, room };
+        for person in &mut meeting.people {
+            person.check(now, true);
+        }
+        for _ in 0..WARM_UP {
+            meeting.frame();
+        }
+        meeting
+    }
+
+    /// A frame's time passes.
+    fn frame(&mut self) -> Round {
+        let end = self.now + FRAME;
+        let unit = self.units[self.frame % self.units.len()].clone();
+        let timestamp = (self.frame as u32).wrapping_mul(TICKS);
+        let camera = &mut self.people[0];
+        // Not before the handshake is over.
+        let _ = camera.session.send_frame(self.now, 1, &unit, timestamp);
+        camera.say();
+        if self.frame.is_multiple_of(CHECK_EVERY) {
+            let now = self.now;
+            self.people.iter_mut().for_each(|person| person.check(now, false));
+        }
+        let before: u64 = self.people.iter().map(|person| person.came).sum();
+        // What a sender paces leaves in the course of the frame.
+        let mut round = Round::default();
+        for part in 1..=4 {
+            let until = if part == 4 { end } else { self.now + FRAME / 8 };
+            let turn = self.platform.turn(&mut self.now, until);
+            round.work += turn.work;
+            round.sockets += turn.sockets;
+            self.now = until;
+            for person in &mut self.people {
+                person.turn(until, &mut self.room);
+            }
+        }
+        self.frame += 1;
+        let after: u64 = self.people.iter().map(|person| person.came).sum();
+        round.packets = after - before;
+        round
+    }
+
+    fn round(&mut self) -> Round {
+        let mut sum = Round::default();
+        for _ in 0..FRAMES {
+            let frame = self.frame();
+            sum.work += frame.work;
+            sum.sockets += frame.sockets;
+            sum.packets += frame.packets;
+        }
+        sum
+    }
+}
+
+/// The kernel alone: as many datagrams of such a size, to the same sockets.
+struct Kernel {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    contents: Vec<u8>,
+}
+
+impl Kernel {
+    fn new() -> Self {
+        let socket = UdpSocket::bind(LOCALHOST).expect("a port");
+        let state = UdpSocketState::new(UdpSockRef::from(&socket)).expect("it can be asked");
+        Self { socket, state, contents: vec![0x11; 60_000] }
+    }
+
+    /// Nanoseconds a packet: in runs, and one by one.
+    fn round(&self, meeting: &mut Meeting, packets: u64) -> (f64, f64) {
+        let (mut runs, mut single) = (Duration::ZERO, Duration::ZERO);
+        let viewers = &meeting.people[1..];
+        let bytes: u64 = viewers.iter().map(|person| person.payload_bytes).sum();
+        let came: u64 = viewers.iter().map(|person| person.came).sum();
+        let size = (bytes / came.max(1)) as usize;
+        let run = (packets as usize).div_ceil(FRAMES * viewers.len()).max(1);
+        let mut sent = 0;
+        for _ in 0..FRAMES {
+            let began = Clock::now();
+            for viewer in viewers {
+                let transmit = Transmit {
+                    destination: viewer.address,
+                    ecn: None,
+                    contents: &self.contents[..size * run],
+                    segment_size: Some(size),
+                    src_ip: None,
+                };
+                let taken = self.state.try_send(UdpSockRef::from(&self.socket), &transmit);
+                taken.expect("loopback takes it");
+            }
+            runs += began.elapsed();
+            swallow(viewers, &mut meeting.room);
+            let began = Clock::now();
+            for viewer in viewers {
+                for _ in 0..run {
+                    let part = &self.contents[..size];
+                    self.socket.send_to(part, viewer.address).expect("loopback takes it");
+                }
+            }
+            single += began.elapsed();
+            swallow(viewers, &mut meeting.room);
+            sent += run * viewers.len();
+        }
+        let each = |took: Duration| took.as_nanos() as f64 / sent as f64;
+        (each(runs), each(single))
+    }
+}
+
+fn swallow(viewers: &[Person], room: &mut [u8]) {
+    for viewer in viewers {
+        while viewer.socket.recv_from(room).is_ok() {}
+    }
+}
+
+/// The cipher alone, with a context for each viewer; nanoseconds a packet.
+struct Cipher {
+    contexts: Vec<Context>,
+    number: u16,
+}
+
+impl Cipher {
+    fn new(viewers: usize) -> Self {
+        let provider = default_provider().expect("ring is built in");
+        let context = || {
+            let profile = ProtectionProfile::AeadAes128Gcm;
+            Context::new(&[7; 16], &[9; 12], profile, None, None, provider.crypto())
+                .expect("the key fits")
+        };
+        Self { contexts: (0..viewers).map(|_| context()).collect(), number: 0 }
+    }
+
+    fn round(&mut self, size: usize) -> f64 {
+        use callrig_media::rtp;
+        let began = Clock::now();
+        let turns = 64;
+        for _ in 0..turns {
+            self.number = self.number.wrapping_add(1);
+            let header =
+                rtp::Header { sequence_number: self.number, ssrc: 7, ..rtp::Header::default() };
+            let packet = rtp::Packet { header, payload: vec![0x55; size].into() }.to_bytes();
+            for context in &mut self.contexts {
+                core::hint::black_box(context.encrypt_rtp(&packet)).expect("it is a packet");
+            }
+        }
+        began.elapsed().as_nanos() as f64 / (turns * self.contexts.len()) as f64
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    let given: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let cases = if given.is_empty() { vec![1, 10, 50, 200] } else { given };
+    let units = units();
+    println!("us of CPU a packet out; packets a second and core; limit = kernel in runs + cipher");
+    println!(
+        "viewers  carrier   work  sockets    all   per core   kernel runs/single  cipher   x limit   packets/frame"
+    );
+    for secure in [false, true] {
+        for &viewers in &cases {
+            let mut meeting = Meeting::new(viewers, secure, &units);
+            let kernel = Kernel::new();
+            let mut cipher = Cipher::new(viewers);
+            let mut rows: [Vec<f64>; 7] = Default::default();
+            let mut frame = 0.0;
+            for _ in 0..ROUNDS {
+                let round = meeting.round();
+                assert!(round.packets > 0, "nobody sees anything");
+                let packets = round.packets as f64;
+                let work = round.work.as_nanos() as f64 / packets;
+                let sockets = round.sockets.as_nanos() as f64 / packets;
+                let (runs, single) = kernel.round(&mut meeting, round.packets);
+                let coded = if secure { cipher.round(1_100) } else { 0.0 };
+                let all = work + sockets;
+                let of = [work, sockets, all, runs, single, coded, all / (runs + coded)];
+                rows.iter_mut().zip(of).for_each(|(row, value)| row.push(value));
+                frame = packets / (FRAMES * viewers) as f64;
+            }
+            let [work, sockets, all, runs, single, coded, ratio] = rows.map(median);
+            println!(
+                "{viewers:>7}  {:<7}  {:>5.2}    {:>5.2}  {:>5.2}  {:>9.0}         {:>5.2}/{:>5.2}   {:>5.2}    {ratio:>5.2}          {frame:>5.2}",
+                if secure { "WebRTC" } else { "RTP" },
+                work / 1e3,
+                sockets / 1e3,
+                all / 1e3,
+                1e9 / all,
+                runs / 1e3,
+                single / 1e3,
+                coded / 1e3,
+            );
+        }
+    }
+}
