@@ -5,6 +5,8 @@
 //!
 //! `cargo bench --bench conference`; `-- 50 3` for another number of people and speakers.
 
+mod room;
+
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -19,10 +21,8 @@ use callrig_media::rtp::{self, Extensions};
 use callrig_media::time::{Epoch, Instant};
 use callrig_signaling::event::Event;
 use callrig_signaling::exchange::{Input, Output};
-use callrig_signaling::http::{Method, Request, RequestId};
-use callrig_signaling::id::{AppId, TenantId, UserId};
-use callrig_signaling::service::directory::{App, Consent, Permission, Tenant, User};
-use callrig_signaling::service::{Config, Destination, Directory, Service};
+use callrig_signaling::id::UserId;
+use callrig_signaling::service::{Config, Destination, Service};
 
 const FRAME: Duration = Duration::from_millis(20);
 const ROUNDS: usize = 15;
@@ -42,25 +42,6 @@ struct Conference {
     speech: Vec<Bytes>,
     silence: Bytes,
     sent: u64,
-}
-
-fn directory(people: usize) -> Directory {
-    let user = |index: usize| User {
-        id: UserId::new(&format!("user-{index}")),
-        name: format!("User {index}"),
-        language: None,
-        country: None,
-    };
-    let app = AppId::new("bot");
-    Directory {
-        tenants: vec![Tenant {
-            id: TenantId::new("tenant"),
-            users: (0..people).map(user).collect(),
-            consents: vec![Consent { app: app.clone(), permissions: Permission::ALL.into() }],
-            name: "Tenant".to_owned(),
-        }],
-        apps: vec![App { id: app, name: "Bot".to_owned(), webhook: None, secret: None }],
-    }
 }
 
 /// Four seconds of something like speech: a tone that comes and goes and never repeats.
@@ -91,13 +72,13 @@ fn encode(encoder: &mut opus::Encoder, samples: &[i16]) -> Bytes {
 impl Conference {
     fn new(count: usize) -> Self {
         let config = Config {
-            directory: directory(count),
+            directory: room::directory(count),
             media_ports: 10_000..=20_000,
             ..Config::default()
         };
         let mut service = Service::new(config, Epoch::default(), 1).expect("it can be built");
         let now = Instant::from_millis(1);
-        let meeting = meeting(&mut service, now);
+        let meeting = room::meeting(&mut service, now);
         let mut legs = BTreeMap::new();
         let mut answers = BTreeMap::new();
         for index in 0..count {
@@ -193,28 +174,6 @@ impl Conference {
     }
 }
 
-fn meeting(service: &mut Service, now: Instant) -> String {
-    let body = r#"{"subject":"all of us","lobbyBypassSettings":{"scope":"everyone"}}"#;
-    service.handle_input(
-        now,
-        Input::Request(Request {
-            id: RequestId(1),
-            method: Method::Post,
-            uri: "https://graph.microsoft.com/v1.0/users/user-0/onlineMeetings".to_owned(),
-            headers: [("authorization", "Bearer bot"), ("content-type", "application/json")].into(),
-            body: Bytes::from_static(body.as_bytes()),
-        }),
-    );
-    while let Some(output) = service.poll_output() {
-        if let Output::Response(response) = output {
-            let text = String::from_utf8_lossy(&response.body).into_owned();
-            let made: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-            return made["id"].as_str().unwrap_or_else(|| panic!("{text}")).to_owned();
-        }
-    }
-    panic!("no answer");
-}
-
 /// The codec's part of a round, with nothing around it.
 struct Codec {
     decoders: Vec<opus::Decoder>,
@@ -253,11 +212,6 @@ impl Codec {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() {
     let given: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let cases: Vec<(usize, usize)> = match given[..] {
@@ -281,9 +235,9 @@ fn main() {
         let out = conference.sent as f64 / (ROUNDS * FRAMES) as f64;
         println!(
             "{people:>6} {speakers:>8}   {:>21.3}   {:>11.3}   {:>5.2}   {out:>17.1}",
-            median(all) * 1e3 / seconds,
-            median(alone) * 1e3 / seconds,
-            median(ratios),
+            room::median(all) * 1e3 / seconds,
+            room::median(alone) * 1e3 / seconds,
+            room::median(ratios),
         );
     }
 }

@@ -10,6 +10,7 @@
 #[path = "../../media/tests/it/webrtc/pair.rs"]
 #[expect(dead_code, reason = "only the check is wanted")]
 mod pair;
+mod room;
 
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
@@ -27,10 +28,8 @@ use callrig_media::transport::webrtc::{Certificate, describe};
 use callrig_media::video::Picture;
 use callrig_signaling::event::Event;
 use callrig_signaling::exchange::{Input, Output};
-use callrig_signaling::http::{Method, Request, RequestId};
-use callrig_signaling::id::{AppId, TenantId, UserId};
-use callrig_signaling::service::directory::{App, Consent, Permission, Tenant, User};
-use callrig_signaling::service::{Config, Destination, Directory, Service, WebRtc};
+use callrig_signaling::id::UserId;
+use callrig_signaling::service::{Config, Destination, Service, WebRtc};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use rtc_srtp::context::Context;
 use rtc_srtp::protection_profile::ProtectionProfile;
@@ -93,25 +92,6 @@ struct Round {
     packets: u64,
 }
 
-fn directory(people: usize) -> Directory {
-    let user = |index: usize| User {
-        id: UserId::new(&format!("user-{index}")),
-        name: format!("User {index}"),
-        language: None,
-        country: None,
-    };
-    let app = AppId::new("bot");
-    Directory {
-        tenants: vec![Tenant {
-            id: TenantId::new("tenant"),
-            users: (0..people).map(user).collect(),
-            consents: vec![Consent { app: app.clone(), permissions: Permission::ALL.into() }],
-            name: "Tenant".to_owned(),
-        }],
-        apps: vec![App { id: app, name: "Bot".to_owned(), webhook: None, secret: None }],
-    }
-}
-
 /// Pictures that move everywhere, so that the encoder has work for its bit rate.
 fn units() -> Vec<Bytes> {
     let (width, height) = (1280_usize, 720_usize);
@@ -153,36 +133,13 @@ impl Platform {
             WebRtc { address, others: Vec::new(), tcp: Vec::new(), certificate }
         });
         let config = Config {
-            directory: directory(people),
+            directory: room::directory(people),
             is_free: callrig::world::live::sockets::is_free,
             webrtc,
             ..Config::default()
         };
         let service = Service::new(config, Epoch::default(), 1).expect("it can be built");
         Self { service, sockets, sleeper, arrived: Vec::new(), batch: Vec::new() }
-    }
-
-    fn meeting(&mut self, now: Instant) -> String {
-        let body = r#"{"subject":"all","lobbyBypassSettings":{"scope":"everyone"}}"#;
-        let headers = [("authorization", "Bearer bot"), ("content-type", "application/json")];
-        self.service.handle_input(
-            now,
-            Input::Request(Request {
-                id: RequestId(1),
-                method: Method::Post,
-                uri: "https://graph.microsoft.com/v1.0/users/user-0/onlineMeetings".to_owned(),
-                headers: headers.into(),
-                body: Bytes::from_static(body.as_bytes()),
-            }),
-        );
-        while let Some(output) = self.service.poll_output() {
-            if let Output::Response(response) = output {
-                let made: serde_json::Value =
-                    serde_json::from_slice(&response.body).unwrap_or_default();
-                return made["id"].as_str().expect("it was made").to_owned();
-            }
-        }
-        panic!("no answer");
     }
 
     /// Somebody comes; what the platform answers.
@@ -335,7 +292,7 @@ impl Meeting {
     fn new(viewers: usize, secure: bool, units: &[Bytes]) -> Self {
         let mut platform = Platform::new(viewers + 1, secure);
         let now = Instant::from_millis(1);
-        let meeting = platform.meeting(now);
+        let meeting = room::meeting(&mut platform.service, now);
         let people = (0..=viewers)
             .map(|index| Person::new(&mut platform, index, &meeting, secure))
             .collect();
@@ -488,11 +445,6 @@ impl Cipher {
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 fn main() {
     let given: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let cases = if given.is_empty() { vec![1, 10, 50, 200] } else { given };
@@ -521,7 +473,7 @@ fn main() {
                 rows.iter_mut().zip(of).for_each(|(row, value)| row.push(value));
                 frame = packets / (FRAMES * viewers) as f64;
             }
-            let [work, sockets, all, runs, single, coded, ratio] = rows.map(median);
+            let [work, sockets, all, runs, single, coded, ratio] = rows.map(room::median);
             println!(
                 "{viewers:>7}  {:<7}  {:>5.2}    {:>5.2}  {:>5.2}  {:>9.0}         {:>5.2}/{:>5.2}   {:>5.2}    {ratio:>5.2}          {frame:>5.2}",
                 if secure { "WebRTC" } else { "RTP" },
