@@ -1,7 +1,7 @@
 //! The UDP sockets of one actor: one for each address that media is expected at. Its thread
 //! sleeps here, until a datagram comes, its inbox is filled, or time is up. What has
-//! come is taken many datagrams at a time, and a run of datagrams from one address to
-//! another leaves at once, cut up by the kernel, where the kernel can (`recvmmsg`, GRO, GSO).
+//! come is taken many datagrams at a time, and what leaves one socket leaves together, where the
+//! kernel can (`recvmmsg`, GRO; `sendmmsg`, GSO).
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -13,10 +13,17 @@ use bytes::{Bytes, BytesMut};
 use callrig_media::datagram::Datagram;
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
-use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use slab::Slab;
 
+use self::leave::Leaving;
 use super::streams::Streams;
+
+#[cfg(target_os = "linux")]
+mod leave;
+#[cfg(not(target_os = "linux"))]
+#[path = "sockets/leave_singly.rs"]
+mod leave;
 
 /// The largest datagram that is taken; RTP stays within an MTU.
 pub const DATAGRAM_BYTES_MAX: usize = 2_048;
@@ -27,8 +34,6 @@ const TURN: usize = 4;
 const PIECE_BYTES: usize = 64 * 1_024;
 /// How many pieces are taken at once.
 const PIECES: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
-/// The longest run that leaves at once, in bytes: what an IP packet can say.
-const RUN_BYTES_MAX: usize = 60_000;
 /// Datagrams share memory in chunks of this size.
 const CHUNK_BYTES: usize = 64 * 1_024;
 /// How many sockets are told of at once.
@@ -61,7 +66,6 @@ pub struct Sockets {
     ready: VecDeque<usize>,
     streams: Streams,
     taking: Taking,
-    run: Vec<u8>,
     counts: Counts,
 }
 
@@ -105,6 +109,7 @@ struct Taking {
 struct Open {
     socket: UdpSocket,
     state: UdpSocketState,
+    leaving: Leaving,
     address: SocketAddr,
     ready: bool,
 }
@@ -128,7 +133,6 @@ impl Sockets {
                 meta: [RecvMeta::default(); PIECES],
                 room: BytesMut::new(),
             },
-            run: Vec::new(),
             counts: Counts::default(),
         };
         Ok((sockets, Sleeper { poll, events: Events::with_capacity(EVENTS) }, waker))
@@ -156,7 +160,8 @@ impl Sockets {
         let entry = self.open.vacant_entry();
         self.registry.register(&mut socket, Token(entry.key()), Interest::READABLE)?;
         self.by_address.insert(address, entry.key());
-        entry.insert(Open { socket, state, address, ready: false });
+        let leaving = Leaving::new(state.max_gso_segments());
+        entry.insert(Open { socket, state, leaving, address, ready: false });
         Ok(address)
     }
 
@@ -236,62 +241,22 @@ impl Sockets {
                 rest = &rest[1..];
                 continue;
             }
-            let open = self.by_address.get(&first.source).and_then(|key| self.open.get(*key));
+            let key = self.by_address.get(&first.source);
+            let open = key.and_then(|key| self.open.get_mut(*key));
             let Some(open) = open else {
                 self.counts.unroutable += 1;
                 rest = &rest[1..];
                 continue;
             };
-            let length = run_length(rest, open.state.max_gso_segments());
-            let (run, others) = rest.split_at(length);
+            let theirs = rest.iter().position(|datagram| datagram.source != first.source);
+            let (group, others) = rest.split_at(theirs.unwrap_or(rest.len()));
             rest = others;
-            let sent = match run {
-                [one] => open.socket.send_to(&one.payload, one.destination).map(drop),
-                run => send_run(open, run, &mut self.run),
-            };
-            match sent {
-                Ok(()) => self.counts.sent += run.len() as u64,
-                Err(_) => self.counts.unsent += run.len() as u64,
-            }
+            let left = open.leaving.send(&open.socket, group);
+            self.counts.sent += left.sent;
+            self.counts.unsent += left.unsent;
         }
         batch.clear();
     }
-}
-
-/// How many datagrams from here on leave at once: to one address, all of one size but the
-/// last, which may be smaller.
-fn run_length(batch: &[Datagram], segments_max: usize) -> usize {
-    let Some(first) = batch.first() else { return 0 };
-    let size = first.payload.len();
-    let mut bytes = size;
-    let mut length = 1;
-    while let Some(next) = batch.get(length).filter(|_| length < segments_max && size > 0) {
-        let alike = next.source == first.source && next.destination == first.destination;
-        bytes += next.payload.len();
-        if !alike || next.payload.len() > size || bytes > RUN_BYTES_MAX {
-            break;
-        }
-        length += 1;
-        if next.payload.len() < size {
-            break;
-        }
-    }
-    length
-}
-
-fn send_run(open: &Open, run: &[Datagram], room: &mut Vec<u8>) -> io::Result<()> {
-    room.clear();
-    for datagram in run {
-        room.extend_from_slice(&datagram.payload);
-    }
-    let transmit = Transmit {
-        destination: run[0].destination,
-        ecn: None,
-        contents: room,
-        segment_size: Some(run[0].payload.len()),
-        src_ip: None,
-    };
-    open.state.try_send(UdpSockRef::from(&open.socket), &transmit)
 }
 
 /// Takes a turn's worth of datagrams; whether there may be more.
@@ -410,36 +375,6 @@ pub(super) mod tests {
         assert_eq!(arrived.len(), 1);
         assert_eq!(arrived[0].payload.len(), DATAGRAM_BYTES_MAX);
         assert_eq!((sockets.counts().too_large, sockets.counts().unroutable), (1, 1));
-    }
-
-    #[test]
-    fn a_run_is_of_one_size_to_one_address_and_ends_with_a_smaller_one() {
-        let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let sized = |length: usize, to| Datagram {
-            source: at(1),
-            destination: at(to),
-            payload: Bytes::from(vec![7; length]),
-        };
-        let batch = [
-            sized(900, 2),
-            sized(900, 2),
-            sized(100, 2),
-            sized(100, 2),
-            sized(100, 3),
-            sized(0, 3),
-        ];
-        let lengths = |segments| {
-            let (mut rest, mut found) = (&batch[..], Vec::new());
-            while !rest.is_empty() {
-                let length = run_length(rest, segments);
-                found.push(length);
-                rest = &rest[length..];
-            }
-            found
-        };
-        assert_eq!(lengths(64), [3, 1, 2]);
-        assert_eq!(lengths(2), [2, 2, 2]);
-        assert_eq!(lengths(1), [1; 6]);
     }
 
     #[test]
