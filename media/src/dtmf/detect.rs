@@ -1,5 +1,6 @@
 //! Tones heard in the sound. Every 10 ms the last 20 ms are compared with the eight
-//! frequencies of ITU-T Q.23 (Goertzel's algorithm). A tone is one whose two frequencies
+//! frequencies of ITU-T Q.23 (Goertzel's algorithm, all of them at once: each by itself would
+//! wait for its own last step). A tone is one whose two frequencies
 //! hold nearly all the power, are about equally strong (Q.24's twist), are right by about
 //! 2.5 % as their phases tell, and stay so for two looks; so 40 ms are always enough, and
 //! voices, whose power is spread over harmonics that glide, hardly ever pass.
@@ -44,11 +45,53 @@ const PENDING_MAX: usize = 8;
 #[derive(Clone, Copy, Debug)]
 struct Look {
     tone: Tone,
-    /// The complex amplitudes at the two nominal frequencies, to compare phases with the
-    /// look before.
-    row: (f64, f64),
-    column: (f64, f64),
+    /// The amplitudes at the two nominal frequencies, to compare phases with the look before.
+    row: Amplitude,
+    column: Amplitude,
     frequencies: (f64, f64),
+}
+
+/// The complex amplitude at a frequency; the phase is relative to the end of the window.
+type Amplitude = (f64, f64);
+
+/// Frequencies that are looked for together, by their angles.
+#[derive(Clone, Copy, Debug)]
+struct Bank<const N: usize> {
+    sines: [f64; N],
+    cosines: [f64; N],
+}
+
+impl<const N: usize> Bank<N> {
+    fn new(frequencies: [f64; N], rate: f64) -> Self {
+        let angles = frequencies.map(|frequency| TAU * frequency / rate);
+        Self { sines: angles.map(f64::sin), cosines: angles.map(f64::cos) }
+    }
+
+    /// Goertzel's recurrence.
+    fn amplitudes(&self, window: &[f64]) -> [Amplitude; N] {
+        let (mut last, mut before) = ([0.0; N], [0.0; N]);
+        for sample in window {
+            for index in 0..N {
+                let next = sample + 2.0 * self.cosines[index] * last[index] - before[index];
+                (before[index], last[index]) = (last[index], next);
+            }
+        }
+        core::array::from_fn(|index| {
+            (last[index] - before[index] * self.cosines[index], before[index] * self.sines[index])
+        })
+    }
+
+    /// What two windows in a row amount to, the first of which ended this angle ago.
+    fn turn(&self, first: &[Amplitude; N], second: &[Amplitude; N]) -> [Amplitude; N] {
+        core::array::from_fn(|index| {
+            let ((real, imaginary), (sine, cosine)) =
+                (first[index], (self.sines[index], self.cosines[index]));
+            (
+                real * cosine - imaginary * sine + second[index].0,
+                real * sine + imaginary * cosine + second[index].1,
+            )
+        })
+    }
 }
 
 /// A tone that sounds.
@@ -71,7 +114,14 @@ pub struct Detector {
     /// Half a look.
     hop: usize,
     window: Vec<f64>,
-    partial: (f64, usize),
+    /// The rows, then the columns.
+    bank: Bank<8>,
+    /// The same, turned on by half a window.
+    turn: Bank<8>,
+    /// Of the older half of the window, which was the newer one of the look before; `None`
+    /// at the beginning and after silence.
+    older: Option<[Amplitude; 8]>,
+    partial: (i64, usize),
     before: Option<Look>,
     sounding: Option<Sounding>,
     pending: ArrayVec<ToneEvent, PENDING_MAX>,
@@ -85,13 +135,18 @@ impl Detector {
         let rate = rate.max(RATE);
         let reduced = if rate.is_multiple_of(RATE) { rate / RATE } else { 1 };
         let hop = (rate / reduced / LOOKS_PER_SECOND) as usize;
+        let [[a, b, c, d], [e, f, g, h]] = [ROWS, COLUMNS];
+        let frequencies = [a, b, c, d, e, f, g, h];
         Self {
             channels: usize::from(channels.max(1)),
             reduced: reduced as usize,
+            bank: Bank::new(frequencies, f64::from(rate / reduced)),
+            turn: Bank::new(frequencies.map(|each| each * hop as f64), f64::from(rate / reduced)),
+            older: None,
             rate: f64::from(rate / reduced),
             hop,
             window: Vec::with_capacity(2 * hop),
-            partial: (0.0, 0),
+            partial: (0, 0),
             before: None,
             sounding: None,
             pending: ArrayVec::new(),
@@ -105,13 +160,13 @@ impl Detector {
         let parts = self.reduced * self.channels;
         let mut position = 0.0;
         for &sample in samples {
-            self.partial.0 += f64::from(sample);
+            self.partial.0 += i64::from(sample);
             self.partial.1 += 1;
             if self.partial.1 < parts {
                 continue;
             }
-            self.window.push(self.partial.0 / parts as f64);
-            self.partial = (0.0, 0);
+            self.window.push(self.partial.0 as f64 / parts as f64);
+            self.partial = (0, 0);
             position += 1.0;
             if self.window.len() == 2 * self.hop {
                 let start = (position - 2.0 * self.hop as f64) * ticks_per_sample;
@@ -133,6 +188,7 @@ impl Detector {
     pub fn finish(&mut self) {
         self.end(true);
         self.window.clear();
+        self.older = None;
         self.before = None;
     }
 
@@ -181,60 +237,59 @@ impl Detector {
     }
 
     /// What tone the window holds.
-    fn find(&self) -> Option<Look> {
+    fn find(&mut self) -> Option<Look> {
         let length = self.window.len() as f64;
-        let power = self.window.iter().map(|sample| sample * sample).sum::<f64>() / length;
+        let (before, now) = self.window.split_at(self.hop);
+        // Two at a time: each sum waits for its own last step.
+        let pairs = before.iter().zip(now);
+        let halves = pairs.fold((0.0, 0.0), |(a, b), (x, y)| (a + x * x, b + y * y));
+        let power = (halves.0 + halves.1) / length;
+        let older = self.older.take();
         if power < QUIET {
             return None;
         }
-        let (row, row_power) = self.strongest(ROWS)?;
-        let (column, column_power) = self.strongest(COLUMNS)?;
+        let older = older.unwrap_or_else(|| self.bank.amplitudes(before));
+        let newer = self.bank.amplitudes(now);
+        self.older = Some(newer);
+        let amplitudes = self.turn.turn(&older, &newer);
+        let (rows, columns) = amplitudes.split_at(ROWS.len());
+        let (row, row_power) = self.strongest(ROWS, rows)?;
+        let (column, column_power) = self.strongest(COLUMNS, columns)?;
         let balanced =
             row_power < column_power * ROW_STRONGER && column_power < row_power * COLUMN_STRONGER;
         if !balanced || row_power + column_power < PURITY * power {
             return None;
         }
-        let frequencies = (ROWS[row], COLUMNS[column]);
         Some(Look {
             tone: KEYS[row][column],
-            row: self.amplitude(frequencies.0),
-            column: self.amplitude(frequencies.1),
-            frequencies,
+            row: rows[row],
+            column: columns[column],
+            frequencies: (ROWS[row], COLUMNS[column]),
         })
     }
 
     /// Which of four frequencies stands out, and its power.
-    fn strongest(&self, group: [f64; 4]) -> Option<(usize, f64)> {
-        let powers = group.map(|frequency| self.power(frequency));
+    fn strongest(&self, group: [f64; 4], amplitudes: &[Amplitude]) -> Option<(usize, f64)> {
+        let powers: [f64; 4] = core::array::from_fn(|index| self.power(amplitudes[index]));
         let best = (0..4).max_by(|&a, &b| powers[a].total_cmp(&powers[b]))?;
         let alone = (0..4).all(|other| other == best || powers[other] * ALONE < powers[best]);
         if !alone {
             return None;
         }
         // A frequency that is allowed to be a little off is measured where it may be.
-        let power = [1.0 - 0.015, 1.0 + 0.015]
-            .map(|factor| self.power(group[best] * factor))
+        let near = [1.0 - 0.015, 1.0 + 0.015].map(|factor| group[best] * factor);
+        let power = Bank::new(near, self.rate)
+            .amplitudes(&self.window)
+            .map(|amplitude| self.power(amplitude))
             .into_iter()
             .fold(powers[best], f64::max);
         Some((best, power))
     }
 
     /// The mean square of what the window holds at a frequency.
-    fn power(&self, frequency: f64) -> f64 {
-        let (real, imaginary) = self.amplitude(frequency);
+    fn power(&self, (real, imaginary): Amplitude) -> f64 {
         let length = self.window.len() as f64;
         2.0 * (real * real + imaginary * imaginary) / (length * length)
-    }
-
-    /// Goertzel's recurrence; the phase is relative to the end of the window.
-    fn amplitude(&self, frequency: f64) -> (f64, f64) {
-        let (sine, cosine) = (TAU * frequency / self.rate).sin_cos();
-        let (mut last, mut before) = (0.0, 0.0);
-        for sample in &self.window {
-            let next = sample + 2.0 * cosine * last - before;
-            (before, last) = (last, next);
-        }
-        (last - before * cosine, before * sine)
     }
 
     /// Whether two looks in a row hear the same tone at the right frequencies.
@@ -245,11 +300,30 @@ impl Detector {
     }
 
     /// Whether the phase went on by what the frequency says, within what it may be off.
-    fn is_near(&self, before: (f64, f64), now: (f64, f64), frequency: f64) -> bool {
+    fn is_near(&self, before: Amplitude, now: Amplitude, frequency: f64) -> bool {
         let turned = now.1.atan2(now.0) - before.1.atan2(before.0);
         let expected = TAU * frequency * self.hop as f64 / self.rate;
         let excess = (turned - expected + PI).rem_euclid(TAU) - PI;
         let off = excess * self.rate / (TAU * self.hop as f64);
         off.abs() <= frequency * OFF
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_amount_to_the_whole() {
+        let window: Vec<f64> =
+            (0..160).map(|n| (f64::from(n) * 0.61).sin() * 900.0 + f64::from(n % 7)).collect();
+        let (rate, hop) = (8_000.0, 80);
+        let bank = Bank::new(ROWS, rate);
+        let turn = Bank::new(ROWS.map(|each| each * hop as f64), rate);
+        let (first, second) = window.split_at(hop);
+        let halves = turn.turn(&bank.amplitudes(first), &bank.amplitudes(second));
+        for (halves, whole) in halves.iter().zip(bank.amplitudes(&window)) {
+            assert!((halves.0 - whole.0).abs() < 1e-6 && (halves.1 - whole.1).abs() < 1e-6);
+        }
     }
 }
