@@ -7,29 +7,25 @@
 //!
 //! `cargo bench --bench forward`; `-- 50` for another number of viewers.
 
+#[path = "room/outside.rs"]
+mod outside;
 #[path = "../../media/tests/it/webrtc/pair.rs"]
 #[expect(dead_code, reason = "only the check is wanted")]
 mod pair;
 mod room;
 
-use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::net::UdpSocket;
 use std::time::Instant as Clock;
 
 use bytes::Bytes;
-use callrig::world::live::sockets::{Sleeper, Sockets};
 use callrig_media::codec::h264::{Config as EncoderConfig, Encoder};
-use callrig_media::datagram::Datagram;
-use callrig_media::description::{Description, Direction, MediaDescription, Setup};
-use callrig_media::session::{self, Decode, Session};
-use callrig_media::time::{Epoch, Instant};
-use callrig_media::transport::webrtc::{Certificate, describe};
+use callrig_media::description::{Direction, MediaDescription};
+use callrig_media::time::Instant;
 use callrig_media::video::Picture;
-use callrig_signaling::event::Event;
-use callrig_signaling::exchange::{Input, Output};
 use callrig_signaling::id::UserId;
-use callrig_signaling::service::{Config, Destination, Service, WebRtc};
+use callrig_signaling::service::{Config, Destination};
+use outside::{Guest, Person, Platform, Spent};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use rtc_srtp::context::Context;
 use rtc_srtp::protection_profile::ProtectionProfile;
@@ -50,29 +46,6 @@ const FRAMES: usize = 60;
 const WARM_UP: usize = 60;
 /// A peer shows that it is there once in so many frames.
 const CHECK_EVERY: usize = 75;
-const LOCALHOST: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-/// Somebody in the meeting, outside the platform.
-struct Person {
-    socket: UdpSocket,
-    address: SocketAddr,
-    session: Session,
-    /// Both sides, if they are secure.
-    local: Description,
-    remote: Description,
-    /// RTP packets that came.
-    came: u64,
-    payload_bytes: u64,
-}
-
-/// The platform, and its sockets.
-struct Platform {
-    service: Service,
-    sockets: Sockets,
-    sleeper: Sleeper,
-    arrived: Vec<Datagram>,
-    batch: Vec<Datagram>,
-}
 
 struct Meeting {
     platform: Platform,
@@ -87,8 +60,7 @@ struct Meeting {
 /// What a round cost, and what it was about.
 #[derive(Clone, Copy, Default)]
 struct Round {
-    work: Duration,
-    sockets: Duration,
+    spent: Spent,
     packets: u64,
 }
 
@@ -124,178 +96,29 @@ fn units() -> Vec<Bytes> {
     (0..FRAMES).filter_map(unit).collect()
 }
 
-impl Platform {
-    fn new(people: usize, secure: bool) -> Self {
-        let (mut sockets, sleeper, _) = Sockets::new().expect("descriptors");
-        let webrtc = secure.then(|| {
-            let certificate = Certificate::generate().expect("cryptography works");
-            let address = sockets.open(LOCALHOST).expect("a port");
-            WebRtc { address, others: Vec::new(), tcp: Vec::new(), certificate }
-        });
-        let config = Config {
-            directory: room::directory(people),
-            is_free: callrig::world::live::sockets::is_free,
-            webrtc,
-            ..Config::default()
-        };
-        let service = Service::new(config, Epoch::default(), 1).expect("it can be built");
-        Self { service, sockets, sleeper, arrived: Vec::new(), batch: Vec::new() }
-    }
-
-    /// Somebody comes; what the platform answers.
-    fn join(
-        &mut self,
-        now: Instant,
-        index: usize,
-        meeting: &str,
-        offer: Description,
-    ) -> Description {
-        let user = UserId::new(&format!("user-{index}"));
-        let to = Destination::Meeting(meeting.to_owned());
-        let arrival = self.service.join(now, &user, &to, offer).expect("it is let in");
-        let mut answer = None;
-        while let Some(output) = self.service.poll_output() {
-            match output {
-                Output::Event(Event::AddressTaken { address, .. }) => {
-                    self.sockets.open(address).expect("the port is free");
-                }
-                Output::Event(Event::UserAnswered { leg, description, .. })
-                    if leg == arrival.leg =>
-                {
-                    answer = Some(description);
-                }
-                _ => {}
-            }
-        }
-        answer.expect("it is answered at once")
-    }
-
-    fn drain(&mut self) {
-        while let Some(output) = self.service.poll_output() {
-            if let Output::Datagram(datagram) = output {
-                self.batch.push(datagram);
-            }
-        }
-    }
-
-    /// Takes in what has come, and does what is due until `end`; what both cost. Instructions are
-    /// counted with `valgrind --tool=callgrind --toggle-collect='*Platform*turn*'`.
-    #[inline(never)]
-    fn turn(&mut self, now: &mut Instant, end: Instant) -> Round {
-        let mut round = Round::default();
-        let began = Clock::now();
-        self.sleeper.sleep(Some(Duration::ZERO)).expect("it polls");
-        loop {
-            self.sockets.receive(&self.sleeper, &mut self.arrived);
-            if !self.sockets.has_more() {
-                break;
-            }
-        }
-        let received = Clock::now();
-        for datagram in core::mem::take(&mut self.arrived) {
-            self.service.handle_input(*now, Input::Datagram(datagram));
-            self.drain();
-        }
-        while let Some(due) = self.service.poll_timeout().filter(|due| *due <= end) {
-            *now = due.max(*now);
-            self.service.handle_input(*now, Input::Timeout);
-            self.drain();
-        }
-        let worked = Clock::now();
-        self.sockets.send(&mut self.batch);
-        round.work = worked - received;
-        round.sockets = (received - began) + worked.elapsed();
-        round
-    }
-}
-
-impl Person {
-    fn new(platform: &mut Platform, index: usize, meeting: &str, secure: bool) -> Self {
-        let now = Instant::from_millis(1);
-        let socket = UdpSocket::bind(LOCALHOST).expect("a port");
-        socket.set_nonblocking(true).expect("it can be asked");
-        let address = socket.local_addr().expect("it is bound");
-        let line = MediaDescription::video("v");
-        let direction = if index == 0 { Direction::SendReceive } else { Direction::ReceiveOnly };
-        let line = MediaDescription { direction, ..line };
-        // Nobody is sent sound: what is to be measured is pictures.
-        let sound = MediaDescription::audio("a").with_direction(Direction::SendOnly);
-        let mut local = Description::new(address, vec![sound, line]);
-        let certificate = secure.then(|| {
-            let certificate = Certificate::generate().expect("cryptography works");
-            let seed = 1_000 + index as u64;
-            let mut side = describe(&certificate, address, seed).expect("cryptography works");
-            side.ice_lite = false;
-            local = local.clone().with_secure(side);
-            certificate
-        });
-        let remote = platform.join(now, index, meeting, local.clone());
-        if let Some(side) = &mut local.secure {
-            side.setup = Setup::Active;
-        }
-        let config = session::Config {
-            decode: Decode::Nothing,
-            certificate,
-            consent_max: Duration::from_secs(3_600),
-            ..session::Config::new(local.clone(), remote.clone())
-        };
-        let session =
-            Session::new(config, Epoch::default(), 7 + index as u64).expect("the sides fit");
-        Self { socket, address, session, local, remote, came: 0, payload_bytes: 0 }
-    }
-
-    fn say(&mut self) {
-        while let Some(output) = self.session.poll_output() {
-            if let session::Output::Datagram(datagram) = output {
-                self.socket
-                    .send_to(&datagram.payload, datagram.destination)
-                    .expect("loopback takes it");
-            }
-        }
-    }
-
-    /// Shows the platform that it is there; and at first itself that the platform is.
-    fn check(&mut self, now: Instant, first: bool) {
-        let (Some(local), Some(remote)) = (&self.local.secure, &self.remote.secure) else { return };
-        let request = pair::check(local, remote, true);
-        self.socket.send_to(&request, self.remote.address).expect("loopback takes it");
-        if first {
-            let payload = pair::check(remote, local, true);
-            let (source, destination) = (self.remote.address, self.address);
-            let datagram = Datagram { source, destination, payload };
-            self.session.handle_input(now, session::Input::Datagram(datagram));
-            self.say();
-        }
-    }
-
-    fn turn(&mut self, now: Instant, room: &mut [u8]) {
-        while let Ok((length, source)) = self.socket.recv_from(room) {
-            let bytes = &room[..length];
-            // Neither RTCP nor a handshake.
-            if bytes[0] >> 6 == 2 && !(192..224).contains(&bytes[1]) {
-                self.came += 1;
-                self.payload_bytes += length as u64;
-            }
-            let payload = Bytes::copy_from_slice(bytes);
-            let datagram = Datagram { source, destination: self.address, payload };
-            self.session.handle_input(now, session::Input::Datagram(datagram));
-            self.say();
-        }
-        if self.session.poll_timeout().is_some_and(|due| due <= now) {
-            self.session.handle_input(now, session::Input::Timeout);
-        }
-        self.say();
-    }
+/// Somebody joins the meeting; the first has a camera. Nobody is sent sound: what is to be
+/// measured is pictures.
+fn join(platform: &mut Platform, index: usize, meeting: &str, secure: bool) -> Person {
+    let direction = if index == 0 { Direction::SendReceive } else { Direction::ReceiveOnly };
+    let pictures = MediaDescription::video("v").with_direction(direction);
+    let sound = MediaDescription::audio("a").with_direction(Direction::SendOnly);
+    let guest = Guest::new(index, vec![sound, pictures], secure);
+    let user = UserId::new(&format!("user-{index}"));
+    let to = Destination::Meeting(meeting.to_owned());
+    let offer = guest.offer.clone();
+    let arrival =
+        platform.service.join(Instant::from_millis(1), &user, &to, offer).expect("it is let in");
+    guest.enter(index, platform.answer(arrival.leg))
 }
 
 impl Meeting {
     fn new(viewers: usize, secure: bool, units: &[Bytes]) -> Self {
-        let mut platform = Platform::new(viewers + 1, secure);
+        let config = Config { directory: room::directory(viewers + 1), ..Config::default() };
+        let mut platform = Platform::new(config, secure);
         let now = Instant::from_millis(1);
         let meeting = room::meeting(&mut platform.service, now);
-        let people = (0..=viewers)
-            .map(|index| Person::new(&mut platform, index, &meeting, secure))
-            .collect();
+        let people =
+            (0..=viewers).map(|index| join(&mut platform, index, &meeting, secure)).collect();
         let (units, room) = (units.to_vec(), vec![0; 2_048]);
         let mut meeting = Self { platform, people, now, units, frame: 0, room };
         for person in &mut meeting.people {
@@ -326,8 +149,7 @@ impl Meeting {
         for part in 1..=4 {
             let until = if part == 4 { end } else { self.now + FRAME / 8 };
             let turn = self.platform.turn(&mut self.now, until);
-            round.work += turn.work;
-            round.sockets += turn.sockets;
+            round.spent.add(turn);
             self.now = until;
             for person in &mut self.people {
                 person.turn(until, &mut self.room);
@@ -343,8 +165,7 @@ impl Meeting {
         let mut sum = Round::default();
         for _ in 0..FRAMES {
             let frame = self.frame();
-            sum.work += frame.work;
-            sum.sockets += frame.sockets;
+            sum.spent.add(frame.spent);
             sum.packets += frame.packets;
         }
         sum
@@ -464,8 +285,8 @@ fn main() {
                 let round = meeting.round();
                 assert!(round.packets > 0, "nobody sees anything");
                 let packets = round.packets as f64;
-                let work = round.work.as_nanos() as f64 / packets;
-                let sockets = round.sockets.as_nanos() as f64 / packets;
+                let work = round.spent.work.as_nanos() as f64 / packets;
+                let sockets = round.spent.sockets.as_nanos() as f64 / packets;
                 let (runs, single) = kernel.round(&mut meeting, round.packets);
                 let coded = if secure { cipher.round(1_100) } else { 0.0 };
                 let all = work + sockets;

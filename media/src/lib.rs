@@ -1,6 +1,7 @@
 //! The media path of callrig, sans-I/O: it is told the time, given datagrams, and
 //! asked what to send. See [`time`] for its clocks and [`datagram`] for its input.
 
+mod arena;
 pub mod audio;
 pub mod bandwidth;
 pub mod codec;

@@ -3,12 +3,19 @@
 //! is wrong otherwise; [`Player`] plays up to twenty of them in a row. The reader is our
 //! own because its whole purpose is the refusals: which field, at which offset.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::audio::resample::{BuildError, Resampler};
 use crate::audio::{Audio, Kind, frame_samples};
+use crate::description::Payload;
+use crate::payload::encode::EncodeError;
+use encoded::Encodings;
+
+mod encoded;
+
+pub(crate) use encoded::Encoded;
 
 /// Samples per second of a prompt, and of a recording.
 pub const RATE: u32 = 16_000;
@@ -121,11 +128,23 @@ pub enum WavError {
     },
 }
 
-/// A prompt: mono, 16 bits, 16 kHz. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Samples of 20 ms.
+const FRAME: usize = frame_samples(RATE);
+
+/// A prompt: mono, 16 bits, 16 kHz. Cheap to clone; clones share what the prompt is encoded to.
+#[derive(Clone, Debug)]
 pub struct Wav {
     samples: Arc<[i16]>,
+    encodings: Arc<Mutex<Encodings>>,
 }
+
+impl PartialEq for Wav {
+    fn eq(&self, other: &Self) -> bool {
+        self.samples == other.samples
+    }
+}
+
+impl Eq for Wav {}
 
 impl Wav {
     /// Reads a WAV file. Chunks it does not know are passed over, and so is what follows
@@ -183,7 +202,7 @@ impl Wav {
             return Err(WavError::TooLong { samples });
         }
         let samples = data.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
-        Ok(Self { samples: samples.collect() })
+        Ok(Self::of(samples.collect()))
     }
 
     /// From samples at [`RATE`].
@@ -194,8 +213,32 @@ impl Wav {
         match samples.len() {
             0 => Err(WavError::Empty),
             samples if samples > SAMPLES_MAX => Err(WavError::TooLong { samples }),
-            _ => Ok(Self { samples: samples.into() }),
+            _ => Ok(Self::of(samples.into())),
         }
+    }
+
+    fn of(samples: Arc<[i16]>) -> Self {
+        Self { samples, encodings: Arc::default() }
+    }
+
+    /// The 20 ms with this number, and silence behind the end.
+    pub(crate) fn frame(&self, index: usize) -> [i16; FRAME] {
+        let mut frame = [0; FRAME];
+        let rest = self.samples.get(index.saturating_mul(FRAME)..).unwrap_or_default();
+        frame.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        frame
+    }
+
+    /// The 20 ms with this number as a peer likes them, encoded now or long ago; `None` where
+    /// who sends them has to encode them.
+    pub(crate) fn encoded(
+        &self,
+        index: usize,
+        payload: &Payload,
+    ) -> Result<Option<Encoded>, EncodeError> {
+        let mut encodings = self.encodings.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = self.samples.len().div_ceil(FRAME);
+        encodings.get(index, length, payload, || self.frame(index))
     }
 
     /// The samples, at [`RATE`].
@@ -308,6 +351,8 @@ pub struct Player {
     /// Samples at [`RATE`] that are still inside the resampler.
     tail: usize,
     frame: Vec<i16>,
+    /// Which 20 ms of which prompt the last ones were, if of one alone and as they are in it.
+    current: Option<(usize, usize)>,
     completion: Option<Completion>,
 }
 
@@ -335,6 +380,7 @@ impl Player {
             position: 0,
             tail,
             frame,
+            current: None,
             completion: None,
         })
     }
@@ -343,17 +389,22 @@ impl Player {
     pub fn pull(&mut self, audio: &mut Audio) -> bool {
         audio.silence(self.rate, 1);
         audio.ssrc = 0;
+        self.current = None;
         if self.completion.is_some() {
             return false;
         }
         self.frame.clear();
-        let want = frame_samples(RATE);
+        let want = FRAME;
+        let whole = self.resampler.is_none() && self.position.is_multiple_of(want);
+        let (first, begin) = (self.prompt, self.position);
+        let mut parts = 0;
         while self.frame.len() < want
             && let Some(prompt) = self.prompts.get(self.prompt)
         {
             let rest = &prompt.samples[self.position..];
             let taken = rest.len().min(want - self.frame.len());
             self.frame.extend_from_slice(&rest[..taken]);
+            parts += 1;
             self.position += taken;
             if taken == rest.len() {
                 self.position = 0;
@@ -363,6 +414,7 @@ impl Player {
                 }
             }
         }
+        self.current = (whole && parts == 1).then_some((first, begin / want));
         let silence = want - self.frame.len();
         if self.prompt == self.prompts.len() {
             if self.frame.is_empty() && self.tail == 0 {
@@ -382,6 +434,14 @@ impl Player {
         audio.kind = Kind::Played;
         audio.concealed = 0;
         true
+    }
+
+    /// Which 20 ms of which prompt were pulled last, if they are of one alone, as they are in
+    /// it: then whoever else plays it may have encoded them.
+    #[must_use]
+    pub fn current(&self) -> Option<(&Wav, usize)> {
+        let (prompt, index) = self.current?;
+        Some((self.prompts.get(prompt)?, index))
     }
 
     /// Stops, unless it has ended already.

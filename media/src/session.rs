@@ -9,7 +9,6 @@ mod arrivals;
 mod broadcast;
 mod config;
 mod control;
-mod encode;
 mod lines;
 mod nack;
 mod outbound;
@@ -46,7 +45,9 @@ use crate::datagram::Datagram;
 use crate::dtmf::Tone;
 use crate::event::{DropReason, Event};
 use crate::fault::{self, Fault};
+use crate::payload::encode::EncodeError;
 use crate::payload::h264::PacketizeError;
+use crate::prompt::Wav;
 use crate::rtcp::Application;
 use crate::rtp::{self, Csrcs, Demultiplexed, demultiplex};
 use crate::stats::Stats;
@@ -334,6 +335,23 @@ impl Session {
         self.sender.send_broadcast(now, None, broadcast, &self.lines, &mut self.out)
     }
 
+    /// Sends the 20 ms of a prompt with this number: they are encoded for the first session that
+    /// sends them, and kept for all others. Sound of its own goes on afterwards as if it began.
+    /// Call it every 20 ms as [`send_audio`](Self::send_audio), in whose place it is, of a
+    /// session at the rate of prompts.
+    ///
+    /// # Errors
+    /// No audio line that we may send on, another rate, a closed session.
+    pub fn send_prompt(
+        &mut self,
+        now: Instant,
+        prompt: &Wav,
+        index: usize,
+    ) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.send_prompt(now, prompt, index, &self.lines, &mut self.out)
+    }
+
     /// The same on the media line with this index, where there are several of sound.
     ///
     /// # Errors
@@ -575,4 +593,13 @@ pub enum SendError {
     /// The access unit cannot be cut into packets.
     #[error(transparent)]
     Packetize(#[from] PacketizeError),
+}
+
+impl From<EncodeError> for SendError {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::NotSound => Self::NotNegotiated,
+            EncodeError::Library(reason) => Self::Encoder(reason),
+        }
+    }
 }

@@ -580,7 +580,7 @@ impl Attachments {
             match doing.tick() {
                 Tick::Frame => {
                     // Nothing can be sent where the peer does not listen; time goes on.
-                    let _ = open.session.send_audio(now, doing.frame());
+                    let _ = doing.send(now, &mut open.session);
                 }
                 Tick::Nothing => {}
                 Tick::Done(done) => {

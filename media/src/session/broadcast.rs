@@ -5,9 +5,10 @@
 use bytes::Bytes;
 
 use super::SendError;
-use super::encode::Encoder;
-use super::outbox::Arena;
+use crate::arena::Arena;
+use crate::audio::level::Level;
 use crate::description::Payload;
+use crate::payload::encode::{Encoder, is_alike};
 
 /// How many codecs and parameters there may be among the listeners; beyond, those who came
 /// first keep theirs and the rest is encoded anew each time.
@@ -27,6 +28,7 @@ struct Shape {
 pub struct Broadcast {
     rate: u32,
     samples: Vec<i16>,
+    level: Level,
     shapes: Vec<Shape>,
     arena: Arena,
     encodings: u64,
@@ -37,7 +39,8 @@ impl Broadcast {
     #[must_use]
     pub fn new(rate: u32) -> Self {
         let (samples, shapes) = (vec![0; crate::audio::frame_samples(rate)], Vec::new());
-        Self { rate, samples, shapes, arena: Arena::default(), encodings: 0 }
+        let level = Level::of(&samples);
+        Self { rate, samples, level, shapes, arena: Arena::default(), encodings: 0 }
     }
 
     /// The next 20 ms. Samples beyond them are cut off, and missing ones are silence.
@@ -46,14 +49,15 @@ impl Broadcast {
         self.samples.clear();
         self.samples.extend(samples.iter().take(wanted));
         self.samples.resize(wanted, 0);
+        self.level = Level::of(&self.samples);
         for shape in &mut self.shapes {
             shape.encoded = None;
         }
     }
 
-    /// The current 20 ms.
-    pub(super) fn samples(&self) -> &[i16] {
-        &self.samples
+    /// How loud the current 20 ms are.
+    pub(super) const fn level(&self) -> Level {
+        self.level
     }
 
     /// How often something was encoded, which is what listeners do not add to.
@@ -85,14 +89,6 @@ impl Broadcast {
         shape.encoded = Some(encoded.clone());
         Ok(encoded)
     }
-}
-
-/// Whether two listeners can get the same; their numbers for it may differ.
-fn is_alike(one: &Payload, other: &Payload) -> bool {
-    one.codec.is_compatible(other.codec)
-        && one.in_band_fec == other.in_band_fec
-        && one.discontinuous == other.discontinuous
-        && one.bitrate_max == other.bitrate_max
 }
 
 #[cfg(test)]

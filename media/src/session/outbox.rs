@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::Output;
+use crate::arena::Arena;
 use crate::audio::Audio;
 use crate::datagram::Datagram;
 use crate::event::{DropReason, Dropped, Event};
@@ -17,24 +18,6 @@ const RELAYED_MAX: usize = 1024;
 
 /// How many sounds are kept for use again.
 const SOUNDS_MAX: usize = 8;
-
-/// Bytes of an arena.
-const ARENA: usize = 64 * 1024;
-
-/// Memory that is cut into pieces, and used again when all of them are gone.
-#[derive(Debug, Default)]
-pub(super) struct Arena(BytesMut);
-
-impl Arena {
-    /// Writes a piece of at most `length` bytes.
-    pub(super) fn write(&mut self, length: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
-        if self.0.capacity() < length {
-            self.0.reserve(length.max(ARENA));
-        }
-        write(&mut self.0);
-        self.0.split().freeze()
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Outbox {

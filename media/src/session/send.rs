@@ -8,7 +8,6 @@ use rand::RngExt;
 use rand_pcg::Pcg64Mcg;
 
 use super::broadcast::Broadcast;
-use super::encode::Encoder;
 use super::lines::{Line, Lines};
 use super::outbound::{Again, Outbound, Resent};
 use super::outbox::Outbox;
@@ -22,7 +21,9 @@ use crate::description::{Codec, MediaKind, Payload};
 use crate::dtmf::Tone;
 use crate::dtmf::send::Report;
 use crate::event::Event;
+use crate::payload::encode::Encoder;
 use crate::payload::h264::{Fragment, PacketizationMode, Packetizer};
+use crate::prompt::Wav;
 use crate::rtp::extension::AudioLevel;
 use crate::rtp::{self, Csrcs, Extensions, FIXED_HEADER_LENGTH};
 use crate::time::{Instant, earlier};
@@ -227,7 +228,25 @@ impl Sender {
             None => encoder.insert(Encoder::new(payload, rate)?),
         };
         let body = encoder.encode(samples, &mut out.arena)?;
-        self.send_encoded(now, 0, body, samples, lines, out)
+        self.send_encoded(now, 0, body, Level::of(samples), lines, out)
+    }
+
+    /// Sends 20 ms of a prompt, encoded once for everybody whom it is played to.
+    pub(super) fn send_prompt(
+        &mut self,
+        now: Instant,
+        prompt: &Wav,
+        index: usize,
+        lines: &Lines,
+        out: &mut Outbox,
+    ) -> Result<(), SendError> {
+        let sound = self.sounds.first_mut().ok_or(SendError::NotNegotiated)?;
+        let Some(frame) = prompt.encoded(index, &sound.payload)? else {
+            return self.send_audio(now, &prompt.frame(index), lines, out);
+        };
+        // Its next own sound goes on from what the peer's decoder cannot know of: it begins anew.
+        sound.encoder = None;
+        self.send_encoded(now, 0, frame.body, frame.level, lines, out)
     }
 
     /// Sends 20 ms that are encoded once for everybody who gets them; on the first line of
@@ -249,7 +268,7 @@ impl Sender {
         };
         let sound = self.sounds.get(place).ok_or(SendError::NotNegotiated)?;
         let body = broadcast.encoded(&sound.payload)?;
-        self.send_encoded(now, place, body, broadcast.samples(), lines, out)
+        self.send_encoded(now, place, body, broadcast.level(), lines, out)
     }
 
     fn send_encoded(
@@ -257,13 +276,13 @@ impl Sender {
         now: Instant,
         place: usize,
         body: Option<Bytes>,
-        samples: &[i16],
+        level: Level,
         lines: &Lines,
         out: &mut Outbox,
     ) -> Result<(), SendError> {
         let sound = self.sounds.get_mut(place).ok_or(SendError::NotNegotiated)?;
         let ticks = sound.payload.codec.clock_rate() / 50;
-        let level = Some(AudioLevel { level: Level::of(samples).minus_dbov(), voice: false });
+        let level = Some(AudioLevel { level: level.minus_dbov(), voice: false });
         match body {
             Some(body) => {
                 self.send_sound(now, place, Piece { body, ticks, marker: false, level }, lines, out)

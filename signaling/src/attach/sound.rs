@@ -8,6 +8,7 @@ use callrig_media::audio::Audio;
 use callrig_media::dtmf;
 use callrig_media::prompt::{self, PlayError, Player, Wav};
 use callrig_media::recorder::{self, RecordError, Recorder};
+use callrig_media::session::{SendError, Session};
 use callrig_media::time::Instant;
 
 use super::Event;
@@ -69,6 +70,19 @@ impl Doing {
     /// The sound of this tick.
     pub(super) fn frame(&self) -> &[i16] {
         &self.frame.samples
+    }
+
+    /// Sends the sound of this tick. What others are played as well is encoded once.
+    ///
+    /// # Errors
+    /// The peer does not listen.
+    pub(super) fn send(&self, now: Instant, session: &mut Session) -> Result<(), SendError> {
+        if let Task::Play(player) = &self.task
+            && let Some((prompt, index)) = player.current()
+        {
+            return session.send_prompt(now, prompt, index);
+        }
+        session.send_audio(now, self.frame())
     }
 
     /// Goes on by 20 ms.

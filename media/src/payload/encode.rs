@@ -2,8 +2,7 @@
 
 use bytes::{BufMut, Bytes};
 
-use super::SendError;
-use super::outbox::Arena;
+use crate::arena::Arena;
 use crate::audio::resample::Resampler;
 use crate::codec::{g711, opus};
 use crate::description::{Codec, Payload};
@@ -11,15 +10,34 @@ use crate::description::{Codec, Payload};
 /// The most bytes that Opus makes of a packet (RFC 6716 section 3.4, one frame).
 const OPUS_BYTES_MAX: usize = 1_275;
 
+/// Why there is no payload.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum EncodeError {
+    /// The codec has no sound.
+    #[error("not a codec of sound")]
+    NotSound,
+    /// What the library says.
+    #[error("{0}")]
+    Library(String),
+}
+
+/// Whether two peers can be sent the same; their numbers for it may differ.
+pub(crate) fn is_alike(one: &Payload, other: &Payload) -> bool {
+    one.codec.is_compatible(other.codec)
+        && one.in_band_fec == other.in_band_fec
+        && one.discontinuous == other.discontinuous
+        && one.bitrate_max == other.bitrate_max
+}
+
 /// Turns 20 ms of samples into a payload.
 #[derive(Debug)]
-pub(super) enum Encoder {
+pub(crate) enum Encoder {
     Opus(opus::Encoder),
     G711(Box<G711>),
 }
 
 #[derive(Debug)]
-pub(super) struct G711 {
+pub(crate) struct G711 {
     law: g711::Law,
     resampler: Option<Resampler>,
     /// The samples at 8 kHz.
@@ -27,8 +45,8 @@ pub(super) struct G711 {
 }
 
 impl Encoder {
-    pub(super) fn new(payload: &Payload, rate: u32) -> Result<Self, SendError> {
-        let failed = |error: String| SendError::Encoder(error);
+    pub(crate) fn new(payload: &Payload, rate: u32) -> Result<Self, EncodeError> {
+        let failed = EncodeError::Library;
         let law = match payload.codec {
             Codec::Pcmu => g711::Law::Mu,
             Codec::Pcma => g711::Law::A,
@@ -51,7 +69,7 @@ impl Encoder {
                     .map_err(|error| failed(error.to_string()));
             }
             Codec::TelephoneEvent { .. } | Codec::H264 { .. } => {
-                return Err(SendError::NotNegotiated);
+                return Err(EncodeError::NotSound);
             }
         };
         let resampler = (rate != g711::RATE)
@@ -62,12 +80,12 @@ impl Encoder {
     }
 
     /// The payload; none when the codec would rather send nothing.
-    pub(super) fn encode(
+    pub(crate) fn encode(
         &mut self,
         samples: &[i16],
         out: &mut Arena,
-    ) -> Result<Option<Bytes>, SendError> {
-        let failed = |error: String| SendError::Encoder(error);
+    ) -> Result<Option<Bytes>, EncodeError> {
+        let failed = EncodeError::Library;
         match self {
             Self::Opus(encoder) => {
                 let mut packet = [0; OPUS_BYTES_MAX];
