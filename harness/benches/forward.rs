@@ -25,7 +25,7 @@ use callrig_media::time::Instant;
 use callrig_media::video::Picture;
 use callrig_signaling::id::UserId;
 use callrig_signaling::service::{Config, Destination};
-use outside::{Guest, Person, Platform, Spent};
+use outside::{Guest, LOCALHOST, Person, Platform, Spent};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use rtc_srtp::context::Context;
 use rtc_srtp::protection_profile::ProtectionProfile;

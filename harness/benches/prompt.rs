@@ -11,6 +11,7 @@ mod outside;
 #[path = "../../media/tests/it/webrtc/pair.rs"]
 #[expect(dead_code, reason = "only the check is wanted")]
 mod pair;
+#[expect(dead_code, reason = "there is no meeting")]
 mod room;
 
 use core::time::Duration;
@@ -26,7 +27,7 @@ use callrig_signaling::exchange::Input;
 use callrig_signaling::http::{Method, Request, RequestId, Response};
 use callrig_signaling::id::{AppId, CallId, UserId};
 use callrig_signaling::service::{Config, Limits};
-use outside::{Guest, Person, Platform, Spent};
+use outside::{Guest, LOCALHOST, Person, Platform, Spent};
 use rtc_srtp::context::Context;
 use rtc_srtp::protection_profile::ProtectionProfile;
 use rtc_stun::crypto::default_provider;
@@ -39,8 +40,9 @@ const FRAME: Duration = Duration::from_millis(20);
 /// Frames of a round: a second.
 const FRAMES: usize = 50;
 const ROUNDS: usize = 9;
-/// Frames until everybody hears: keys are exchanged.
-const WARM_UP: usize = 100;
+/// So many exchange keys in one frame; and the frames until the last of them have.
+const AT_ONCE: usize = 20;
+const WARM_UP: usize = 60;
 /// A peer shows that it is there once in so many frames.
 const CHECK_EVERY: usize = 125;
 /// Seconds of the prompt: it outlasts the rounds.
@@ -129,21 +131,24 @@ impl Line {
             callers.push(guest.enter(index, platform.answer(rings.leg)));
             handles.push(rings.call);
         }
-        for caller in &mut callers {
-            caller.check(now, true);
-        }
         now = now + FRAME;
         let mut line = Self { platform, callers, now, frame: 0, room: vec![0; 2_048] };
-        let mut waiting = handles.into_iter();
-        for frame in 0..WARM_UP {
+        for first in (0..calls).step_by(AT_ONCE) {
+            let now = line.now;
+            line.callers.iter_mut().skip(first).take(AT_ONCE).for_each(|one| one.check(now, true));
+            line.frame();
+        }
+        for _ in 0..WARM_UP {
             line.frame();
             serve(&mut line.platform, line.now, file);
-            if frame >= WARM_UP - SPREAD {
-                for call in waiting.by_ref().take(calls.div_ceil(SPREAD)) {
-                    ask(&mut line.platform, line.now, &call, "playPrompt", PLAY);
-                    serve(&mut line.platform, line.now, file);
-                }
+        }
+        let mut waiting = handles.into_iter();
+        for _ in 0..SPREAD {
+            for call in waiting.by_ref().take(calls.div_ceil(SPREAD)) {
+                ask(&mut line.platform, line.now, &call, "playPrompt", PLAY);
+                serve(&mut line.platform, line.now, file);
             }
+            line.frame();
         }
         line
     }
@@ -178,7 +183,7 @@ impl Line {
 
     /// Nanoseconds that the kernel takes for a datagram to each caller.
     fn kernel(&mut self) -> f64 {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let socket = UdpSocket::bind(LOCALHOST).expect("a port");
         let began = Clock::now();
         for caller in &self.callers {
             socket.send_to(&[0x11; SIZE], caller.address).expect("loopback takes it");

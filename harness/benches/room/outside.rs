@@ -22,7 +22,8 @@ use callrig_signaling::service::{Config, Service, WebRtc};
 
 use crate::pair;
 
-const LOCALHOST: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const LOCALHOST: SocketAddr =
+    SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// The platform, and its sockets.
 pub(crate) struct Platform {
