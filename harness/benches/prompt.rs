@@ -131,7 +131,7 @@ impl Line {
             callers.push(guest.enter(index, platform.answer(rings.leg)));
             handles.push(rings.call);
         }
-        now = now + FRAME;
+        now += FRAME;
         let mut line = Self { platform, callers, now, frame: 0, room: vec![0; 2_048] };
         for first in (0..calls).step_by(AT_ONCE) {
             let now = line.now;

@@ -95,7 +95,8 @@ mod tests {
         let sample = |index: usize| {
             let time = index as f64 / f64::from(RATE);
             let loud = (time * 9.0).sin().abs() * 6_000.0;
-            ((time * 160.0 * 6.283).sin() * loud + (time * 480.0 * 6.283).sin() * loud / 2.0) as i16
+            let wave = |hertz: f64| (time * hertz * core::f64::consts::TAU).sin();
+            ((wave(160.0) + wave(480.0) / 2.0) * loud) as i16
         };
         (0..frames * FRAME).map(sample).collect()
     }
