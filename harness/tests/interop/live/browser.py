@@ -102,7 +102,8 @@ class Browser:
     """A browser with a microphone and a camera of its own, for as long as it is needed."""
 
     def __init__(self, pitch=1000, at=0.0, color=(128, 128)):
-        self.folder = tempfile.TemporaryDirectory()
+        # What it started itself may still write there when it has ended.
+        self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         microphone, camera = (os.path.join(self.folder.name, n) for n in ("in.wav", "in.y4m"))
         sound(microphone, pitch, at)
         picture(camera, color)
