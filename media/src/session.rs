@@ -335,6 +335,20 @@ impl Session {
         self.sender.send_broadcast(now, None, broadcast, &self.lines, &mut self.out)
     }
 
+    /// The same on the media line with this index, where there are several of sound.
+    ///
+    /// # Errors
+    /// No such line of sound, one we may not send on, no encoder for its codec, a closed session.
+    pub fn send_broadcast_on(
+        &mut self,
+        now: Instant,
+        media: usize,
+        broadcast: &mut Broadcast,
+    ) -> Result<(), SendError> {
+        self.open(now)?;
+        self.sender.send_broadcast(now, Some(media), broadcast, &self.lines, &mut self.out)
+    }
+
     /// Sends the 20 ms of a prompt with this number: they are encoded for the first session that
     /// sends them, and kept for all others. Sound of its own goes on afterwards as if it began.
     /// Call it every 20 ms as [`send_audio`](Self::send_audio), in whose place it is, of a
@@ -350,20 +364,6 @@ impl Session {
     ) -> Result<(), SendError> {
         self.open(now)?;
         self.sender.send_prompt(now, prompt, index, &self.lines, &mut self.out)
-    }
-
-    /// The same on the media line with this index, where there are several of sound.
-    ///
-    /// # Errors
-    /// No such line of sound, one we may not send on, no encoder for its codec, a closed session.
-    pub fn send_broadcast_on(
-        &mut self,
-        now: Instant,
-        media: usize,
-        broadcast: &mut Broadcast,
-    ) -> Result<(), SendError> {
-        self.open(now)?;
-        self.sender.send_broadcast(now, Some(media), broadcast, &self.lines, &mut self.out)
     }
 
     /// Sends a payload in the codec that the peer likes best, encoded elsewhere, which

@@ -9,7 +9,8 @@ use crate::audio::level::Level;
 use crate::description::Payload;
 use crate::payload::encode::{EncodeError, Encoder, is_alike};
 
-/// How many codecs and parameters are kept. Others encode for themselves.
+/// How many codecs and parameters are kept, which together are about as large as the samples.
+/// Others encode for themselves.
 const SHAPES_MAX: usize = 4;
 
 /// Bytes of memory that are taken at once: about a second of Opus.
