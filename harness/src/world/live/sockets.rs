@@ -251,11 +251,16 @@ impl Sockets {
             let theirs = rest.iter().position(|datagram| datagram.source != first.source);
             let (group, others) = rest.split_at(theirs.unwrap_or(rest.len()));
             rest = others;
-            let left = open.leaving.send(&open.socket, group);
-            self.counts.sent += left.sent;
-            self.counts.unsent += left.unsent;
+            open.leaving.send(&open.socket, group, &mut self.counts);
         }
         batch.clear();
+    }
+}
+
+fn send_one(socket: &UdpSocket, datagram: &Datagram, counts: &mut Counts) {
+    match socket.send_to(&datagram.payload, datagram.destination) {
+        Ok(_) => counts.sent += 1,
+        Err(_) => counts.unsent += 1,
     }
 }
 

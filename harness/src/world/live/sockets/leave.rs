@@ -10,6 +10,8 @@ use mio::net::UdpSocket;
 use rustix::io::Errno;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
+use super::{Counts, send_one};
+
 /// The longest run, in bytes: what an IP packet can say.
 const RUN_BYTES_MAX: usize = 60_000;
 /// The most messages of one system call, and their datagrams.
@@ -25,22 +27,6 @@ pub(super) struct Leaving {
     segment: usize,
 }
 
-/// How many datagrams went, and how many were refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Left {
-    pub(super) sent: u64,
-    pub(super) unsent: u64,
-}
-
-impl Left {
-    fn send(&mut self, socket: &UdpSocket, datagram: &Datagram) {
-        match socket.send_to(&datagram.payload, datagram.destination) {
-            Ok(_) => self.sent += 1,
-            Err(_) => self.unsent += 1,
-        }
-    }
-}
-
 impl Leaving {
     pub(super) fn new(run_max: usize) -> Self {
         Self { run_max: run_max.clamp(1, DATAGRAMS_MAX), segment: 0 }
@@ -48,8 +34,7 @@ impl Leaving {
 
     /// Sends datagrams that leave one socket, in order. What the kernel refuses is lost, and
     /// those behind it have their turn.
-    pub(super) fn send(&mut self, socket: &UdpSocket, batch: &[Datagram]) -> Left {
-        let mut left = Left::default();
+    pub(super) fn send(&mut self, socket: &UdpSocket, batch: &[Datagram], counts: &mut Counts) {
         let mut rest = batch;
         while !rest.is_empty() {
             let mut runs = ArrayVec::<usize, MESSAGES_MAX>::new();
@@ -62,11 +47,10 @@ impl Leaving {
             let (group, others) = rest.split_at(runs.iter().sum());
             rest = others;
             match group {
-                [one] => left.send(socket, one),
-                group => self.send_group(socket, group, &runs, &mut left),
+                [one] => send_one(socket, one, counts),
+                group => self.send_group(socket, group, &runs, counts),
             }
         }
-        left
     }
 
     /// The lengths of the runs that leave together, and what the kernel has to cut them into.
@@ -106,7 +90,7 @@ impl Leaving {
         socket: &UdpSocket,
         group: &[Datagram],
         runs: &[usize],
-        left: &mut Left,
+        counts: &mut Counts,
     ) {
         let slices: ArrayVec<IoSlice<'_>, DATAGRAMS_MAX> =
             group.iter().map(|datagram| IoSlice::new(&datagram.payload)).collect();
@@ -132,7 +116,7 @@ impl Leaving {
         while done < messages.len() {
             match sendmmsg(socket, &mut messages[done..], SendFlags::empty()) {
                 Ok(sent) if sent > 0 => {
-                    left.sent += runs[done..done + sent].iter().sum::<usize>() as u64;
+                    counts.sent += runs[done..done + sent].iter().sum::<usize>() as u64;
                     done += sent;
                 }
                 Err(Errno::INTR) => {}
@@ -142,12 +126,12 @@ impl Leaving {
                     done += 1;
                     // What a device that cuts nothing up says; it may mean the address as well.
                     if run.len() == 1 || !matches!(refused, Err(Errno::IO | Errno::INVAL)) {
-                        left.unsent += run.len() as u64;
+                        counts.unsent += run.len() as u64;
                         continue;
                     }
-                    let before = left.sent;
-                    run.iter().for_each(|datagram| left.send(socket, datagram));
-                    if left.sent > before {
+                    let before = counts.sent;
+                    run.iter().for_each(|datagram| send_one(socket, datagram, counts));
+                    if counts.sent > before {
                         self.run_max = 1;
                     }
                 }
@@ -260,7 +244,9 @@ mod tests {
         }
         batch.push(sized(1_000, 0));
         batch.push(sized(1_000, there));
-        assert_eq!(leaving.send(&socket, &batch), Left { sent: 7, unsent: 7 });
+        let mut counts = Counts::default();
+        leaving.send(&socket, &batch, &mut counts);
+        assert_eq!(counts, Counts { sent: 7, unsent: 7, ..Counts::default() });
         assert_eq!(leaving.run_max, 64, "the address was to blame");
         let mut room = [0; 2_048];
         let mut came = Vec::new();
