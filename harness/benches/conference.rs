@@ -44,18 +44,8 @@ struct Conference {
     sent: u64,
 }
 
-/// Four seconds of something like speech: a tone that comes and goes and never repeats.
 fn speech() -> Vec<Vec<i16>> {
-    let sample = |index: usize| {
-        let time = index as f64 / 16_000.0;
-        let loud = (time * 2.9).sin().abs();
-        let pitch = 140.0 + 60.0 * (time * 1.7).sin();
-        let voice: f64 = (1..12)
-            .map(|n| (time * pitch * core::f64::consts::TAU * f64::from(n)).sin() / f64::from(n))
-            .sum();
-        (voice * loud * 6_000.0) as i16
-    };
-    (0..FRAMES).map(|frame| (frame * 320..(frame + 1) * 320).map(sample).collect()).collect()
+    room::voice(FRAMES * 320).chunks(320).map(<[i16]>::to_vec).collect()
 }
 
 fn encoder() -> opus::Encoder {

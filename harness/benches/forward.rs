@@ -12,6 +12,7 @@ mod outside;
 #[path = "../../media/tests/it/webrtc/pair.rs"]
 #[expect(dead_code, reason = "only the check is wanted")]
 mod pair;
+#[expect(dead_code, reason = "nobody speaks")]
 mod room;
 
 use core::time::Duration;
@@ -25,11 +26,8 @@ use callrig_media::time::Instant;
 use callrig_media::video::Picture;
 use callrig_signaling::id::UserId;
 use callrig_signaling::service::{Config, Destination};
-use outside::{Guest, LOCALHOST, Person, Platform, Spent};
+use outside::{Cipher, Guest, LOCALHOST, Person, Platform, Spent};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
-use rtc_srtp::context::Context;
-use rtc_srtp::protection_profile::ProtectionProfile;
-use rtc_stun::crypto::default_provider;
 
 /// As the command has it.
 #[global_allocator]
@@ -229,40 +227,6 @@ impl Kernel {
 fn swallow(viewers: &[Person], room: &mut [u8]) {
     for viewer in viewers {
         while viewer.socket.recv_from(room).is_ok() {}
-    }
-}
-
-/// The cipher alone, with a context for each viewer; nanoseconds a packet.
-struct Cipher {
-    contexts: Vec<Context>,
-    number: u16,
-}
-
-impl Cipher {
-    fn new(viewers: usize) -> Self {
-        let provider = default_provider().expect("ring is built in");
-        let context = || {
-            let profile = ProtectionProfile::AeadAes128Gcm;
-            Context::new(&[7; 16], &[9; 12], profile, None, None, provider.crypto())
-                .expect("the key fits")
-        };
-        Self { contexts: (0..viewers).map(|_| context()).collect(), number: 0 }
-    }
-
-    fn round(&mut self, size: usize) -> f64 {
-        use callrig_media::rtp;
-        let began = Clock::now();
-        let turns = 64;
-        for _ in 0..turns {
-            self.number = self.number.wrapping_add(1);
-            let header =
-                rtp::Header { sequence_number: self.number, ssrc: 7, ..rtp::Header::default() };
-            let packet = rtp::Packet { header, payload: vec![0x55; size].into() }.to_bytes();
-            for context in &mut self.contexts {
-                core::hint::black_box(context.encrypt_rtp(&packet)).expect("it is a packet");
-            }
-        }
-        began.elapsed().as_nanos() as f64 / (turns * self.contexts.len()) as f64
     }
 }
 

@@ -21,16 +21,12 @@ use std::time::Instant as Clock;
 use bytes::Bytes;
 use callrig_media::description::MediaDescription;
 use callrig_media::prompt::Wav;
-use callrig_media::rtp;
 use callrig_media::time::Instant;
 use callrig_signaling::exchange::Input;
 use callrig_signaling::http::{Method, Request, RequestId, Response};
 use callrig_signaling::id::{AppId, CallId, UserId};
 use callrig_signaling::service::{Config, Limits};
-use outside::{Guest, LOCALHOST, Person, Platform, Spent};
-use rtc_srtp::context::Context;
-use rtc_srtp::protection_profile::ProtectionProfile;
-use rtc_stun::crypto::default_provider;
+use outside::{Cipher, Guest, LOCALHOST, Person, Platform, Spent};
 
 /// As the command has it.
 #[global_allocator]
@@ -61,19 +57,8 @@ struct Line {
     room: Vec<u8>,
 }
 
-/// Something like a voice.
 fn prompt() -> Bytes {
-    let sample = |index: usize| {
-        let time = index as f64 / 16_000.0;
-        let loud = (time * 2.9).sin().abs();
-        let pitch = 140.0 + 60.0 * (time * 1.7).sin();
-        let voice: f64 = (1..12)
-            .map(|n| (time * pitch * core::f64::consts::TAU * f64::from(n)).sin() / f64::from(n))
-            .sum();
-        (voice * loud * 6_000.0) as i16
-    };
-    let samples: Vec<i16> = (0..PROMPT * 16_000).map(sample).collect();
-    Wav::new(&samples).expect("it is short").write()
+    Wav::new(&room::voice(PROMPT * 16_000)).expect("it is short").write()
 }
 
 fn ask(platform: &mut Platform, now: Instant, call: &CallId, action: &str, body: &'static str) {
@@ -196,27 +181,6 @@ impl Line {
     }
 }
 
-/// Nanoseconds that the cipher takes for a datagram, with a context for each caller.
-fn cipher(contexts: &mut [Context], number: u16) -> f64 {
-    let header = rtp::Header { sequence_number: number, ssrc: 7, ..rtp::Header::default() };
-    let packet = rtp::Packet { header, payload: vec![0x55; SIZE].into() }.to_bytes();
-    let began = Clock::now();
-    for context in &mut *contexts {
-        core::hint::black_box(context.encrypt_rtp(&packet)).expect("it is a packet");
-    }
-    began.elapsed().as_nanos() as f64 / contexts.len() as f64
-}
-
-fn contexts(count: usize) -> Vec<Context> {
-    let provider = default_provider().expect("ring is built in");
-    let context = || {
-        let profile = ProtectionProfile::AeadAes128Gcm;
-        Context::new(&[7; 16], &[9; 12], profile, None, None, provider.crypto())
-            .expect("the key fits")
-    };
-    (0..count).map(|_| context()).collect()
-}
-
 fn main() {
     let given: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let cases = if given.is_empty() { vec![1, 10, 100, 1_000] } else { given };
@@ -228,16 +192,16 @@ fn main() {
     for secure in [false, true] {
         for &calls in &cases {
             let mut line = Line::new(calls, secure, &file);
-            let mut contexts = contexts(if secure { calls } else { 0 });
+            let mut cipher = Cipher::new(calls);
             let mut rows: [Vec<f64>; 6] = Default::default();
             let before = line.came();
-            for round in 0..ROUNDS {
+            for _ in 0..ROUNDS {
                 let spent = line.round();
                 let each = |took: Duration| took.as_secs_f64() * 1e3 / calls as f64;
                 let (work, sockets) = (each(spent.work), each(spent.sockets));
                 let per_second = |nanos: f64| nanos * FRAMES as f64 / 1e6;
                 let kernel = per_second(line.kernel());
-                let coded = if secure { cipher(&mut contexts, round as u16) } else { 0.0 };
+                let coded = if secure { cipher.round(SIZE) } else { 0.0 };
                 let (coded, all) = (per_second(coded), work + sockets);
                 let of = [work, sockets, all, kernel, coded, all / (kernel + coded)];
                 rows.iter_mut().zip(of).for_each(|(row, value)| row.push(value));

@@ -1,5 +1,5 @@
-//! What the benches of meetings share: who is there, the meeting, and the middle of what was
-//! measured.
+//! What the benches of meetings share: who is there, the meeting, a voice, and the middle of
+//! what was measured.
 
 use bytes::Bytes;
 use callrig_media::time::Instant;
@@ -50,6 +50,20 @@ pub(crate) fn meeting(service: &mut Service, now: Instant) -> String {
         }
     }
     panic!("no answer");
+}
+
+/// Something like speech at 16 kHz: a tone that comes and goes and never repeats.
+pub(crate) fn voice(samples: usize) -> Vec<i16> {
+    let sample = |index: usize| {
+        let time = index as f64 / 16_000.0;
+        let loud = (time * 2.9).sin().abs();
+        let pitch = 140.0 + 60.0 * (time * 1.7).sin();
+        let voice: f64 = (1..12)
+            .map(|n| (time * pitch * core::f64::consts::TAU * f64::from(n)).sin() / f64::from(n))
+            .sum();
+        (voice * loud * 6_000.0) as i16
+    };
+    (0..samples).map(sample).collect()
 }
 
 /// The middle one.
