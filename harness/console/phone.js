@@ -2,6 +2,13 @@
 
 import { ask } from './rig.js';
 
+/** What a camera shows in a meeting goes in three sizes, of which everybody sees one. */
+const LAYERS = [
+  { rid: 'q', scaleResolutionDownBy: 4 },
+  { rid: 'h', scaleResolutionDownBy: 2 },
+  { rid: 'f' },
+];
+
 const wait = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
 
 export class Phone extends EventTarget {
@@ -26,15 +33,15 @@ export class Phone extends EventTarget {
 
   /** Joins a meeting. */
   async join({ user, meeting, video, listen }) {
-    await this.begin({ send: !listen, video },
+    await this.begin({ send: !listen, video, sendEncodings: LAYERS },
       offer => ask('POST', '/rig/legs', { user, meeting, offer }));
   }
 
-  async begin({ send, video }, ring) {
+  async begin({ send, video, sendEncodings }, ring) {
     if (this.connection) throw new Error('there is a call already');
     this.connection = new RTCPeerConnection();
     try {
-      await this.prepare(send, video);
+      await this.prepare(send, video, sendEncodings);
       await this.connection.setLocalDescription();
       await this.gathered();
       this.say('ringing');
@@ -49,7 +56,7 @@ export class Phone extends EventTarget {
     }
   }
 
-  async prepare(send, video) {
+  async prepare(send, video, sendEncodings) {
     const { connection } = this;
     connection.ontrack = event => {
       const screen = event.transceiver === this.screenLine;
@@ -62,13 +69,15 @@ export class Phone extends EventTarget {
     };
     const direction = send ? 'sendrecv' : 'recvonly';
     if (send) {
-      const camera = video && { width: 640, height: 480, frameRate: 30 };
+      const [width, height] = sendEncodings ? [1280, 720] : [640, 480];
+      const camera = video && { width, height, frameRate: 30 };
       this.local = await navigator.mediaDevices.getUserMedia({ audio: true, video: camera });
     }
     const track = kind => this.local?.getTracks().find(one => one.kind === kind);
-    const line = kind => connection.addTransceiver(track(kind) ?? kind, { direction });
+    const line = (kind, how) =>
+      connection.addTransceiver(track(kind) ?? kind, { direction, ...how });
     this.audioLine = line('audio');
-    this.videoLine = line('video');
+    this.videoLine = line('video', track('video') && sendEncodings && { sendEncodings });
     this.screenLine = connection.addTransceiver('video', { direction });
     for (const one of [this.videoLine, this.screenLine]) preferH264(one);
     this.dispatchEvent(new Event('track'));

@@ -72,6 +72,8 @@ struct Arrival {
 struct Rates {
     sent: f64,
     came: f64,
+    /// Not much of what was sent was lost.
+    whole: bool,
 }
 
 /// Estimates one path.
@@ -180,7 +182,7 @@ impl Estimator {
         if let Some(newest) = known.iter().map(|arrival| arrival.sent).max() {
             self.round_trip = (self.round_trip * 7 + now.since(newest)) / 8;
         }
-        let rates = self.rates(known);
+        let rates = self.rates(known, lost * 10 <= told);
         // In the order of arrival: late ones would look like a queue that has gone.
         known.sort_by_key(|arrival| arrival.arrived);
         for arrival in known.iter() {
@@ -230,7 +232,7 @@ impl Estimator {
     }
 
     /// How fast packets were sent lately, and came; nothing while too little is known.
-    fn rates(&mut self, arrivals: &[Arrival]) -> Option<Rates> {
+    fn rates(&mut self, arrivals: &[Arrival], whole: bool) -> Option<Rates> {
         self.acknowledged.extend(arrivals);
         let newest = self.acknowledged.iter().map(|a| a.arrived).max()?;
         let window = THROUGHPUT_WINDOW.as_nanos() as i64;
@@ -246,7 +248,7 @@ impl Estimator {
         let sent = self.acknowledged.iter().map(|a| a.sent);
         let sent_for = sent.clone().max()?.since(sent.min()?).as_nanos() as u64;
         let rate = |span: u64| (bytes * 8 * 1_000_000_000) as f64 / span.max(1) as f64;
-        Some(Rates { sent: rate(sent_for), came: rate(span as u64) })
+        Some(Rates { sent: rate(sent_for), came: rate(span as u64), whole })
     }
 }
 

@@ -10,8 +10,10 @@ use core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub mod secure;
+mod simulcast;
 
 pub use secure::{Candidate, Fingerprint, Secure, Setup};
+pub use simulcast::{LAYERS_MAX, Simulcast};
 
 /// How many media lines a description may have: one audio, ten video, one screen.
 pub const MEDIA_MAX: usize = 12;
@@ -277,12 +279,22 @@ pub enum Extension {
     Mid,
     /// A sequence number over all streams of the transport.
     TransportSequence,
+    /// RFC 8852 `RtpStreamId`: which layer of the line the packet belongs to.
+    StreamId,
+    /// RFC 8852 `RepairedRtpStreamId`: which layer the packet sends again.
+    RepairedStreamId,
 }
 
 impl Extension {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::AudioLevel, Self::AbsoluteSendTime, Self::Mid, Self::TransportSequence];
+    pub const ALL: [Self; 6] = [
+        Self::AudioLevel,
+        Self::AbsoluteSendTime,
+        Self::Mid,
+        Self::TransportSequence,
+        Self::StreamId,
+        Self::RepairedStreamId,
+    ];
 
     /// The URI in `a=extmap`.
     #[must_use]
@@ -294,6 +306,8 @@ impl Extension {
             Self::TransportSequence => {
                 "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
             }
+            Self::StreamId => "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id",
+            Self::RepairedStreamId => "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
         }
     }
 
@@ -335,6 +349,9 @@ pub struct MediaDescription {
     /// Header extensions and their numbers.
     #[serde(default)]
     pub extensions: Vec<ExtensionId>,
+    /// The layers of its pictures, if there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulcast: Option<Simulcast>,
     /// Refused: it keeps its place in the description, with port 0, and no media flows.
     #[serde(default)]
     pub rejected: bool,
@@ -360,6 +377,7 @@ impl MediaDescription {
             ssrc: None,
             retransmission_ssrc: None,
             extensions: vec![ExtensionId { id: 1, extension: Extension::AudioLevel }],
+            simulcast: None,
             rejected: false,
         }
     }
@@ -378,6 +396,7 @@ impl MediaDescription {
             ssrc: None,
             retransmission_ssrc: None,
             extensions: Vec::new(),
+            simulcast: None,
             rejected: false,
         }
     }
@@ -418,6 +437,16 @@ impl MediaDescription {
             payload.feedback.transport_cc = true;
         }
         self.extend(5, Extension::TransportSequence);
+        self
+    }
+
+    /// The same in layers, which packets name.
+    #[must_use]
+    pub fn with_simulcast(mut self, simulcast: Simulcast) -> Self {
+        self.simulcast = Some(simulcast);
+        self.extend(4, Extension::Mid);
+        self.extend(7, Extension::StreamId);
+        self.extend(8, Extension::RepairedStreamId);
         self
     }
 
@@ -470,10 +499,14 @@ impl MediaDescription {
         let usable = payloads.iter().any(|p| p.codec.is_audio() || p.codec.is_video());
         let rejected = offer.rejected || self.rejected || !usable || self.kind != offer.kind;
         let again = payloads.iter().any(|payload| payload.retransmission.is_some());
+        let direction = self.direction.meet(offer.direction);
+        let named = offer.extension_id(Extension::StreamId).is_some();
+        let layered = self.simulcast.as_ref().zip(offer.simulcast.as_ref());
+        let layered = layered.filter(|_| named && direction.receives() && !rejected);
         Self {
             mid: offer.mid.clone(),
             kind: offer.kind,
-            direction: self.direction.meet(offer.direction),
+            direction,
             payloads: if rejected { offer.payloads.clone() } else { payloads },
             ssrc: self.ssrc,
             retransmission_ssrc: self.retransmission_ssrc.filter(|_| again && !rejected),
@@ -483,6 +516,7 @@ impl MediaDescription {
                 .filter(|e| self.extension_id(e.extension).is_some())
                 .copied()
                 .collect(),
+            simulcast: layered.and_then(|(ours, theirs)| ours.answer(theirs)),
             rejected,
         }
     }
@@ -578,6 +612,7 @@ impl Description {
                         direction: Direction::Inactive,
                         ssrc: None,
                         retransmission_ssrc: None,
+                        simulcast: None,
                         rejected: true,
                         ..offered.clone()
                     },

@@ -184,6 +184,10 @@ pub struct StreamStarted {
     pub kind: MediaKind,
     /// Index of the media line in the description.
     pub media: usize,
+    /// Which of the layers of the line ([`Simulcast`](crate::description::Simulcast)) it is, if
+    /// it has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<u8>,
 }
 
 /// Why a stream ended.

@@ -14,7 +14,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub use feedback::{
     FullIntraRequest, Nack, NackPair, PictureLoss, ReceiverEstimate, TransportFeedback,
 };
-pub use report::{Application, Bye, ReceiverReport, ReportBlock, SenderReport, SourceDescription};
+pub use report::{
+    Application, Bye, ReceiverReport, ReportBlock, SenderReport, SourceDescription, View,
+};
 
 /// Packet types (IANA).
 pub(crate) mod packet_type {
@@ -417,8 +419,14 @@ mod tests {
         data.extend([0x83, 204, 0, 3, 0, 0, 0, 1, b'V', b'I', b'E', b'W', 0, 0, 0, 41]);
         let packets = parse_strictly(&data).expect("it is well formed");
         let Packet::Application(said) = &packets[1] else { panic!("{packets:?}") };
-        assert_eq!((said.ssrc, said.as_view()), (1, Some((3, 41))));
-        assert_eq!(*said, Application { ssrc: 1, ..Application::view(3, 41) });
+        let view = View { media: 3, source: 41, lines_max: None };
+        assert_eq!((said.ssrc, said.as_view()), (1, Some(view)));
+        assert_eq!(*said, Application { ssrc: 1, ..Application::view(view) });
+        let small = View { lines_max: Some(180), ..view };
+        assert_eq!(Application::view(small).as_view(), Some(small));
+        let any =
+            Application { data: Bytes::from_static(&[0, 0, 0, 41, 0, 0, 0, 0]), ..said.clone() };
+        assert_eq!(any.as_view(), Some(view));
         let mut out = BytesMut::new();
         write(&packets, &mut out);
         assert_eq!(out, data);

@@ -463,6 +463,13 @@ impl Session {
         self.sender.set_contributors(media, csrcs);
     }
 
+    /// Other pictures than until now come on a media line next, with a key frame: those of
+    /// somebody else, or a layer of another size. What was left out of the ones before, and why,
+    /// does not count for them.
+    pub fn begin_anew(&mut self, media: usize) {
+        self.sender.begin_anew(media);
+    }
+
     /// Tells the peer that there is room for so many bits per second of its pictures, where
     /// that was negotiated (`goog-remb`): an encoder that can keeps to it.
     ///
@@ -513,6 +520,20 @@ impl Session {
     pub fn ssrc(&self, media: usize) -> Option<u32> {
         let stream = self.sender.streams.get(media).filter(|stream| !stream.forwarded)?;
         Some(stream.ssrc)
+    }
+
+    /// Bits per second that the path to the peer carries, as far as is known (webrtc-stats'
+    /// `availableOutgoingBitrate`), to choose by what is sent; none where nothing tries whether
+    /// there is more than is sent.
+    #[must_use]
+    pub fn available(&self) -> Option<u64> {
+        self.sender.path.available()
+    }
+
+    /// So many bits per second would be sent if the path carried them, where the caller has
+    /// chosen less because of it: whether it does is tried.
+    pub const fn set_aim(&mut self, bits_per_second: u64) {
+        self.sender.path.set_aim(bits_per_second);
     }
 
     /// What happened so far.

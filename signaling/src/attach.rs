@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use callrig_media::datagram::Datagram;
-use callrig_media::description::{Description, MediaDescription, MediaKind};
+use callrig_media::description::{Description, MediaDescription, MediaKind, Simulcast};
 use callrig_media::dtmf;
 use callrig_media::event::{CloseReason, Event as MediaEvent, TransportEvent};
 use callrig_media::prompt::Wav;
@@ -173,7 +173,15 @@ pub(crate) fn mixed(offer: &Description) -> Vec<MediaDescription> {
         MediaKind::ScreenSharing => Some(MediaDescription::screen_sharing(line.mid.clone())),
         MediaKind::Data => None,
     };
-    offer.media.iter().filter_map(line).collect()
+    // Of layers, all: who sees which of them is decided for each viewer.
+    let layered = |offered: &MediaDescription| match &offered.simulcast {
+        Some(Simulcast { sends: true, layers }) => {
+            let takes = Simulcast { sends: false, layers: layers.clone() };
+            Some(line(offered)?.with_simulcast(takes))
+        }
+        _ => line(offered),
+    };
+    offer.media.iter().filter_map(layered).collect()
 }
 
 /// The id of a participant's source, as rosters have it (`sourceId`) and the media of a

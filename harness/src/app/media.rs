@@ -27,7 +27,7 @@ use tokio::sync::mpsc;
 
 pub use sound::{Encoded, SAMPLE_RATE, SoundSocket, SpeakerSocket, Spoken};
 pub use status::{Quality, Status, StatusSocket};
-pub use video::VideoSocket;
+pub use video::{Resolution, VideoSocket};
 
 pub(crate) use desk::Desk;
 

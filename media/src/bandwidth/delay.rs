@@ -238,8 +238,12 @@ impl DelayBased {
 
     fn decrease(&mut self, now: Instant, rates: Option<Rates>) {
         let arrives = rates.map_or(self.estimate, |rates| rates.came);
-        // Where less is sent than could be, little comes whatever the path carries.
-        let idle = rates.is_some_and(|rates| rates.sent < IDLE * self.estimate);
+        // Where less is sent than could be, little comes whatever the path carries; unless still
+        // less comes than is sent.
+        let idle = rates.is_some_and(|rates| {
+            let comes = rates.whole && rates.came >= BACK_OFF * rates.sent;
+            comes && rates.sent < IDLE * self.estimate
+        });
         let (mean, variance) = match self.limit {
             Some((mean, variance)) if arrives >= mean - 3.0 * variance.sqrt() => {
                 let mean = 0.95 * mean + 0.05 * arrives;

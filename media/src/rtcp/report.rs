@@ -279,6 +279,18 @@ impl Bye {
     }
 }
 
+/// What somebody wants to see on a media line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The index of the line, below 32.
+    pub media: usize,
+    /// The id of the source of the pictures, as those who contribute are named; 0 stands for
+    /// whoever speaks.
+    pub source: u32,
+    /// How many lines the pictures may have (their shorter side), if that matters.
+    pub lines_max: Option<u32>,
+}
+
 /// What an application says to another (RFC 3550 section 6.7).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Application {
@@ -293,23 +305,31 @@ pub struct Application {
 }
 
 impl Application {
-    /// Asks for somebody's pictures: the subtype is the index of the media line on which they are
-    /// wanted, the data the id of their source (32 bits), as those who contribute are named; 0
-    /// stands for whoever speaks.
+    /// Asks for somebody's pictures ([`View`]): the subtype is the index of the media line on
+    /// which they are wanted, the first word of the data the id of their source, the second, if
+    /// there is one, how many lines they may have.
     pub const VIEW: [u8; 4] = *b"VIEW";
 
-    /// Asks for somebody's pictures on a line, of which there are 32 at most.
+    /// Asks for somebody's pictures.
     #[must_use]
-    pub fn view(line: usize, source: u32) -> Self {
-        let data = Bytes::copy_from_slice(&source.to_be_bytes());
-        Self { ssrc: 0, subtype: line as u8 & 0x1f, name: Self::VIEW, data }
+    pub fn view(view: View) -> Self {
+        let words = [view.source, view.lines_max.unwrap_or(0)];
+        let words = &words[..1 + usize::from(view.lines_max.is_some())];
+        let data: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        let subtype = view.media as u8 & 0x1f;
+        Self { ssrc: 0, subtype, name: Self::VIEW, data: data.into() }
     }
 
-    /// On which line whose pictures are asked for, if that is what this does.
+    /// Whose pictures are asked for, if that is what this does.
     #[must_use]
-    pub fn as_view(&self) -> Option<(usize, u32)> {
-        let source = self.data.first_chunk().filter(|_| self.name == Self::VIEW)?;
-        Some((usize::from(self.subtype), u32::from_be_bytes(*source)))
+    pub fn as_view(&self) -> Option<View> {
+        let (source, rest) = self.data.split_first_chunk().filter(|_| self.name == Self::VIEW)?;
+        let lines_max = rest.first_chunk().map(|word| u32::from_be_bytes(*word));
+        Some(View {
+            media: usize::from(self.subtype),
+            source: u32::from_be_bytes(*source),
+            lines_max: lines_max.filter(|lines| *lines > 0),
+        })
     }
 
     pub(super) fn parse(subtype: u8, body: &Bytes) -> Result<Self, BodyError> {

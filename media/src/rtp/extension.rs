@@ -208,6 +208,12 @@ impl Extensions {
         core::str::from_utf8(self.get(id)?).ok()
     }
 
+    /// RFC 8852 name of a layer under this id.
+    #[must_use]
+    pub fn stream_id(&self, id: u8) -> Option<&str> {
+        core::str::from_utf8(self.get(id)?).ok()
+    }
+
     /// Transport-wide sequence number under this id.
     #[must_use]
     pub fn transport_sequence(&self, id: u8) -> Option<u16> {

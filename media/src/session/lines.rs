@@ -25,6 +25,10 @@ pub(super) struct Line {
     /// The MID that the peer writes on its packets, and under which extension.
     mid: String,
     mid_extension: Option<u8>,
+    /// The layers in which the peer sends, and the extensions under which packets name them.
+    layers: Vec<String>,
+    layer_extension: Option<u8>,
+    repaired_extension: Option<u8>,
     /// Extension under which we send, and receive, sound levels.
     pub(super) level_extension: Option<u8>,
     pub(super) level_extension_incoming: Option<u8>,
@@ -52,6 +56,8 @@ pub(super) struct Again {
     pub(super) payload_type: u8,
     /// Of which source, if that was announced.
     pub(super) ssrc: Option<u32>,
+    /// Of which layer, if it says so.
+    pub(super) layer: Option<u8>,
 }
 
 impl Line {
@@ -75,6 +81,13 @@ impl Line {
             retransmission_ssrc: local.retransmission_ssrc.filter(|_| accepted),
             mid: remote.mid.clone(),
             mid_extension: local.extension_id(Extension::Mid),
+            layers: local
+                .simulcast
+                .as_ref()
+                .filter(|of| !of.sends)
+                .map_or_else(Vec::new, |of| of.layers.clone()),
+            layer_extension: local.extension_id(Extension::StreamId),
+            repaired_extension: local.extension_id(Extension::RepairedStreamId),
             level_extension: remote.extension_id(Extension::AudioLevel),
             level_extension_incoming: local.extension_id(Extension::AudioLevel),
             nack: knows(|payload| payload.feedback.nack),
@@ -152,7 +165,14 @@ impl Lines {
             .or_else(|| self.iter().find(|(_, line)| announced(line) && of(line).is_some()))
             .or_else(|| self.iter().find(|(_, line)| of(line).is_some()))?;
         let ssrc = line.remote_ssrc.filter(|_| announced(line));
-        Some(Again { line: index, payload_type: of(line)?, ssrc })
+        let layer = line.layer(header, line.repaired_extension);
+        Some(Again { line: index, payload_type: of(line)?, ssrc, layer })
+    }
+
+    /// The layer of its line that a packet belongs to.
+    pub(super) fn layer(&self, line: usize, header: &rtp::Header) -> Option<u8> {
+        let line = self.get(line)?;
+        line.layer(header, line.layer_extension)
     }
 
     /// The level of the sound in a packet of this line, in −dBov, if the peer states it.
@@ -194,6 +214,15 @@ impl Lines {
 }
 
 impl Line {
+    /// The layer that a packet names under this extension.
+    fn layer(&self, header: &rtp::Header, extension: Option<u8>) -> Option<u8> {
+        if self.layers.is_empty() {
+            return None;
+        }
+        let name = header.extensions.stream_id(extension?)?;
+        self.layers.iter().position(|layer| layer == name).map(|place| place as u8)
+    }
+
     fn is_named_by(&self, header: &rtp::Header) -> bool {
         let Some(id) = self.mid_extension else { return false };
         header.extensions.mid(id) == Some(&self.mid)

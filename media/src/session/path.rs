@@ -104,6 +104,8 @@ pub(super) struct Path {
     /// What was to be sent, whether or not it was let in; what has left.
     offered: Meter,
     left: Meter,
+    /// Bits per second that would be sent if the path carried them.
+    aim: u64,
     /// What the estimate was when it was told last, and when.
     told: Option<(u64, Instant)>,
     /// Whether there is a stream in which padding can be sent.
@@ -126,6 +128,7 @@ impl Path {
             pacer,
             offered: Meter::default(),
             left: Meter::default(),
+            aim: 0,
             told: None,
             pads: false,
             probes: 0,
@@ -157,6 +160,23 @@ impl Path {
             Means::Transport => self.told.map(|_| self.by_transport()),
             Means::Receiver | Means::Reports => self.reported.estimate(),
         }
+    }
+
+    /// What was offered until now says nothing of what comes.
+    pub(super) fn begin_anew(&mut self) {
+        self.offered = Meter::default();
+    }
+
+    /// So much would be sent if the path carried it: more than is offered, where less is chosen
+    /// because of the path.
+    pub(super) const fn set_aim(&mut self, bits: u64) {
+        self.aim = bits;
+    }
+
+    /// Bits per second to choose by what is sent: none where the estimate grows only with what
+    /// is sent, for whoever chose less by it would never learn that there is room for more.
+    pub(super) fn available(&self) -> Option<u64> {
+        (self.means == Means::Transport && self.pads).then(|| self.by_transport())
     }
 
     /// Whoever tells when packets arrive may say what it thinks as well: that is a limit.
@@ -232,7 +252,7 @@ impl Path {
         }
         self.estimator.feedback(now, feedback);
         if self.pads {
-            let wanted = self.offered.rate(now);
+            let wanted = self.offered.rate(now).max(self.aim);
             self.prober.update(now, wanted, &mut self.estimator);
         }
         self.tell(now, out);

@@ -29,6 +29,9 @@ const FINISHED_MAX: usize = 64;
 pub(super) struct Inbound {
     pub(super) source: Source,
     pub(super) line: usize,
+    /// Which layer of the line it is, and the source that sends it again, once they are known.
+    layer: Option<u8>,
+    again: Option<u32>,
     pub(super) kind: MediaKind,
     pub(super) payload_type: u8,
     pub(super) codec: Codec,
@@ -228,14 +231,22 @@ impl Receiver {
         if let Some(number) = lines.transport_sequence(again.line, &packet.header) {
             self.arrivals.take(now, number, packet.header.ssrc);
         }
-        let of = |stream: &&mut Inbound| match again.ssrc {
-            Some(ssrc) => stream.source.ssrc() == ssrc,
-            None => stream.line == again.line,
+        let sends = packet.header.ssrc;
+        let known = self.streams.iter().any(|stream| stream.again == Some(sends));
+        let of = |stream: &&mut Inbound| match (again.ssrc, again.layer) {
+            (Some(ssrc), _) => stream.source.ssrc() == ssrc,
+            (None, None) if known => stream.again == Some(sends),
+            (None, layer) => {
+                stream.line == again.line && (layer.is_none() || stream.layer == layer)
+            }
         };
         let streams = self.streams.iter_mut().filter(|stream| stream.ended.is_none());
         let stream = streams.filter(of).max_by_key(|stream| stream.last_arrival);
         let number = packet.payload.first_chunk::<2>().map(|bytes| u16::from_be_bytes(*bytes));
         let recovered = stream.zip(number).is_some_and(|(stream, number)| {
+            if again.layer.is_some() {
+                stream.again = Some(sends);
+            }
             let Some(sequence) = stream.source.near_newest(number) else { return false };
             packet.payload.advance(2);
             packet.header.ssrc = stream.source.ssrc();
@@ -270,6 +281,8 @@ impl Receiver {
         let inbound = Inbound {
             source,
             line,
+            layer: lines.layer(line, header),
+            again: None,
             kind,
             payload_type: header.payload_type,
             codec,
@@ -434,6 +447,7 @@ impl Inbound {
             codec,
             kind: self.kind,
             media: self.line,
+            layer: self.layer,
         }));
     }
 

@@ -296,6 +296,14 @@ impl Sender {
         }
     }
 
+    /// Other pictures come on a media line from now on.
+    pub(super) fn begin_anew(&mut self, media: usize) {
+        if let Some(stream) = self.streams.get_mut(media) {
+            stream.thinner.begin_anew();
+            self.path.begin_anew();
+        }
+    }
+
     /// Whose contributions are sent on a media line from now on.
     pub(super) fn set_contributors(&mut self, media: usize, csrcs: &Csrcs) {
         if let Some(stream) = self.streams.get_mut(media)

@@ -97,6 +97,8 @@ pub(super) struct Room {
 pub(super) struct Thinner {
     /// Nothing goes before a key frame.
     held: bool,
+    /// Other pictures begin with the next key frame: what there is room for says nothing of them.
+    anew: bool,
     asked: Option<Instant>,
     /// The picture whose packets are being passed on, and whether it goes.
     current: Option<(u32, bool)>,
@@ -110,6 +112,7 @@ impl Thinner {
     /// Whether a picture goes.
     pub(super) fn admit(&mut self, weight: Weight, room: Room) -> bool {
         let goes = match weight {
+            Weight::Key if self.anew => room.backlog <= BACKLOG_MAX,
             Weight::Key => room.backlog <= KEY_FRAME_MAX,
             _ if self.held => false,
             Weight::Disposable => room.backlog <= DISPOSABLE_MAX,
@@ -118,12 +121,20 @@ impl Thinner {
         };
         match (weight, goes) {
             // With room for key frames alone, what follows is left out at once.
-            (Weight::Key, true) => self.held = !room.fits && !room.shown_by_pictures,
+            (Weight::Key, true) => {
+                let anew = core::mem::take(&mut self.anew);
+                self.held = !anew && !room.fits && !room.shown_by_pictures;
+            }
             (Weight::Key | Weight::Needed, false) => self.held = true,
             _ => {}
         }
         self.frames_discarded += u64::from(!goes);
         goes
+    }
+
+    /// Other pictures than until now come next, with a key frame.
+    pub(super) const fn begin_anew(&mut self) {
+        self.anew = true;
     }
 
     /// Whether it waits for a key frame.

@@ -22,7 +22,7 @@ use secure::{NOWHERE, is_plain, is_secure};
 
 use crate::description::{
     Codec, Description, Direction, Extension, ExtensionId, Feedback, MEDIA_MAX, MediaDescription,
-    MediaKind, PAYLOADS_MAX, Payload, Secure, word,
+    MediaKind, PAYLOADS_MAX, Payload, Secure, Simulcast, word,
 };
 
 /// Longer texts are not looked at.
@@ -110,6 +110,7 @@ impl Reader<'_> {
             ssrc,
             retransmission_ssrc: ssrc.and_then(|ssrc| self.retransmission_ssrc(ssrc)),
             extensions: self.extensions()?,
+            simulcast: self.simulcast(),
             rejected,
         })
     }
@@ -380,6 +381,16 @@ impl Reader<'_> {
         Ok(extensions)
     }
 
+    fn simulcast(&self) -> Option<Simulcast> {
+        let rids = || self.line.attributes.iter().filter(|attribute| attribute.key == "rid");
+        Simulcast::parse(self.value("simulcast")?, |name, way| {
+            rids().filter_map(|rid| rid.value.as_deref()).any(|rid| {
+                let mut words = rid.split_ascii_whitespace();
+                words.next() == Some(name) && words.next() == Some(way)
+            })
+        })
+    }
+
     /// The value of the first attribute of this name.
     fn value(&self, key: &str) -> Option<&str> {
         let attribute = self.line.attributes.iter().find(|attribute| attribute.key == key)?;
@@ -508,6 +519,12 @@ fn write_media(
     }
     for ExtensionId { id, extension } in &media.extensions {
         attributes.push(attribute("extmap", Some(format!("{id} {}", extension.uri()))));
+    }
+    if let Some(simulcast) = &media.simulcast {
+        let (way, value) = simulcast.write();
+        let rids = simulcast.layers.iter().map(|name| format!("{name} {way}"));
+        attributes.extend(rids.map(|rid| attribute("rid", Some(rid))));
+        attributes.push(attribute("simulcast", Some(value)));
     }
     write_sources(media, &mut attributes);
     let mut formats: Vec<String> = media

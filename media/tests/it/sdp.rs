@@ -4,11 +4,11 @@
 use core::net::SocketAddr;
 
 use callrig_media::description::{
-    Codec, Description, Direction, Extension, ExtensionId, Feedback, MediaDescription, MediaKind,
-    Payload,
+    Codec, Description, Direction, Extension, ExtensionId, Feedback, LAYERS_MAX, MediaDescription,
+    MediaKind, Payload, Simulcast,
 };
 use callrig_media::transport::sdp::{ParseError, TEXT_MAX, parse, write};
-use proptest::collection::vec;
+use proptest::collection::{hash_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 
@@ -72,8 +72,14 @@ fn media() -> impl Strategy<Value = MediaDescription> {
                 extensions
             });
             let rest = (directions(), payloads, option::of(any::<u32>()), extensions);
+            let layers = hash_set("[a-zA-Z0-9_-]{1,16}", 1..=LAYERS_MAX);
+            let simulcast = (any::<bool>(), layers).prop_map(|(sends, layers)| Simulcast {
+                sends,
+                layers: layers.into_iter().collect(),
+            });
+            let rest = (rest, option::of(simulcast));
             ("[a-zA-Z0-9]{1,12}", rest, any::<bool>()).prop_map(move |(mid, rest, rejected)| {
-                let (direction, payloads, ssrc, extensions) = rest;
+                let ((direction, payloads, ssrc, extensions), simulcast) = rest;
                 MediaDescription {
                     mid,
                     kind,
@@ -82,6 +88,7 @@ fn media() -> impl Strategy<Value = MediaDescription> {
                     ssrc,
                     retransmission_ssrc: None,
                     extensions,
+                    simulcast,
                     rejected,
                 }
             })

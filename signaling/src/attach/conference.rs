@@ -4,6 +4,7 @@
 //! session: what it plays goes into the mix, what it records comes out of it.
 
 mod apart;
+mod layers;
 mod pictures;
 
 use core::time::Duration;

@@ -67,18 +67,30 @@ impl Place {
 
     /// A description of somebody there who could do `media`.
     pub(crate) fn describe(&self, media: Vec<MediaDescription>) -> Description {
+        let media = media.into_iter().map(without_layers);
         let media = match self.secure {
-            Some(_) => media.into_iter().map(MediaDescription::for_webrtc).map(unnamed).collect(),
-            None => media,
+            Some(_) => media.map(MediaDescription::for_webrtc).map(unnamed).collect(),
+            None => media.collect(),
         };
         Description { secure: self.secure.clone(), ..Description::new(self.address, media) }
     }
 }
 
 /// The same without names of lines on packets: who agrees on them takes nothing without
-/// one, and what is relayed may come without.
+/// one, and what is relayed may come without. (Layers are nothing without the name of their
+/// line; who sends layers is a browser, and takes packets without.)
 fn unnamed(mut line: MediaDescription) -> MediaDescription {
-    line.extensions.retain(|entry| entry.extension != Extension::Mid);
+    line.extensions.retain(|entry| entry.extension != Extension::Mid || line.simulcast.is_some());
+    line
+}
+
+/// The same without layers that somebody else has: the platform takes some, and sends none.
+fn without_layers(mut line: MediaDescription) -> MediaDescription {
+    line.simulcast = line.simulcast.filter(|simulcast| !simulcast.sends);
+    if line.simulcast.is_none() {
+        let layers = [Extension::StreamId, Extension::RepairedStreamId];
+        line.extensions.retain(|entry| !layers.contains(&entry.extension));
+    }
     line
 }
 

@@ -54,6 +54,11 @@ impl Attachments {
         if open.room.limit.is_some_and(|told| told.abs_diff(most) <= told / SHARE) {
             return;
         }
+        // Whoever sends layers spares everybody what they have no room for; all of them are wanted
+        // as soon as there is room again.
+        if open.sides.0.media.iter().any(|line| line.simulcast.is_some()) {
+            return;
+        }
         let shows = |kind| matches!(kind, MediaKind::Video | MediaKind::ScreenSharing);
         if !open.sides.0.media.iter().any(|line| shows(line.kind) && !line.rejected) {
             return;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use callrig_media::codec::h264::{Config, Encoder};
 use callrig_media::description::{Description, Direction, MediaDescription};
 use callrig_media::event::Event;
-use callrig_media::rtcp::Application;
+use callrig_media::rtcp::{Application, View};
 use callrig_media::video::Picture;
 use callrig_signaling::graph::ChangeType;
 use callrig_signaling::id::UserId;
@@ -36,7 +36,7 @@ fn key_frame() -> Bytes {
 }
 
 /// Somebody joins with these lines.
-fn come(world: &mut World, who: &str, media: Vec<MediaDescription>) -> SocketAddr {
+pub(crate) fn come(world: &mut World, who: &str, media: Vec<MediaDescription>) -> SocketAddr {
     let address = world.address();
     let local = Description::new(address, media);
     let to = Destination::Meeting("19:x".to_owned());
@@ -60,6 +60,11 @@ fn watcher(world: &mut World, videos: usize, speakers: usize) -> SocketAddr {
     media.extend((0..videos).map(|n| only(MediaDescription::video(format!("v{n}")))));
     media.extend((0..speakers).map(|n| only(MediaDescription::audio(format!("s{n}")))));
     come(world, "ann", media)
+}
+
+/// Asks for somebody's pictures on a line.
+fn view(media: usize, source: u32) -> Application {
+    Application::view(View { media, source, lines_max: None })
 }
 
 /// Everybody shows a second of pictures, with or without sound.
@@ -100,7 +105,7 @@ fn seen(world: &mut World, watcher: SocketAddr) -> BTreeMap<usize, (Vec<u32>, us
 }
 
 /// The `sourceId` of somebody's stream by its label, as the last roster has it.
-fn source_id(world: &World, who: &str, label: &str) -> u32 {
+pub(crate) fn source_id(world: &World, who: &str, label: &str) -> u32 {
     let mut rosters = world.told().into_iter().filter(|(change, url, _)| {
         *change == ChangeType::Updated && url.ends_with("/participants")
     });
@@ -137,11 +142,11 @@ fn on_several_lines_one_sees_several_and_whoever_was_asked_for() {
     assert!(second[&1].0.is_empty() && second[&1].1 > 20, "Ben is seen as before: {second:?}");
     // Whoever is asked for is seen, whoever speaks.
     world.with_session(watcher, |session, now| {
-        session.send_application(now, Application::view(1, cleo)).expect("it is open");
+        session.send_application(now, view(1, cleo)).expect("it is open");
         // No such line, nobody, and something else: nothing comes of it.
-        session.send_application(now, Application::view(9, cleo)).expect("it is open");
-        session.send_application(now, Application::view(2, 4_000_000)).expect("it is open");
-        let other = Application { name: *b"nope", ..Application::view(2, cleo) };
+        session.send_application(now, view(9, cleo)).expect("it is open");
+        session.send_application(now, view(2, 4_000_000)).expect("it is open");
+        let other = Application { name: *b"nope", ..view(2, cleo) };
         session.send_application(now, other).expect("it is open");
     });
     show(&mut world, &cameras, &mut at);
@@ -150,7 +155,7 @@ fn on_several_lines_one_sees_several_and_whoever_was_asked_for() {
     assert!(third.get(&2).is_some_and(|(_, frames)| *frames > 20), "{third:?}");
     // And nobody in particular again.
     world.with_session(watcher, |session, now| {
-        session.send_application(now, Application::view(1, 0)).expect("it is open");
+        session.send_application(now, view(1, 0)).expect("it is open");
     });
     world.person(cameras[2]).speaks = false;
     world.person(cameras[0]).speaks = true;
@@ -159,25 +164,25 @@ fn on_several_lines_one_sees_several_and_whoever_was_asked_for() {
     assert_eq!(last[&1].0, [ben], "{last:?}");
 }
 
-/// A camera in front of something that moves, at about a megabit per second.
-struct Film {
-    encoder: Encoder,
+/// A camera in front of something that moves.
+pub(crate) struct Film {
+    pub(crate) encoder: Encoder,
     picture: Picture,
     frames: u32,
 }
 
 impl Film {
-    fn new() -> Self {
-        let config = Config { bit_rate: 1_000_000, ..Config::default() };
-        let (y, chroma) = (vec![90; 320 * 240], vec![128; 160 * 120]);
-        let picture =
-            Picture { width: 320, height: 240, y, u: chroma.clone(), v: chroma, timestamp: 0 };
+    pub(crate) fn new((width, height): (u16, u16), bit_rate: u32) -> Self {
+        let config = Config { bit_rate, ..Config::default() };
+        let samples = usize::from(width) * usize::from(height);
+        let (y, u, v) = (vec![90; samples], vec![128; samples / 4], vec![128; samples / 4]);
+        let picture = Picture { width, height, y, u, v, timestamp: 0 };
         let encoder = Encoder::new(&config).expect("there is an encoder");
         Self { encoder, picture, frames: 0 }
     }
 
     /// The next frame, if the encoder keeps it.
-    fn frame(&mut self) -> Option<Bytes> {
+    pub(crate) fn frame(&mut self) -> Option<Bytes> {
         self.frames += 1;
         let mut noise = self.frames.wrapping_mul(2_654_435_761) | 1;
         for sample in &mut self.picture.y {
@@ -208,7 +213,7 @@ fn one_weak_viewer_costs_the_others_nothing() {
     let strong = come(&mut world, "cleo", lines());
     let weak = come(&mut world, "dora", lines());
     world.narrow.insert(weak, Narrow::new(250_000));
-    let (mut film, mut at, mut sent, mut bits) = (Film::new(), 0, 0, 0);
+    let (mut film, mut at, mut sent, mut bits) = (Film::new((320, 240), 1_000_000), 0, 0, 0);
     let frames = |world: &mut World, who| {
         let heard = core::mem::take(&mut world.person(who).heard);
         heard.iter().filter(|event| matches!(event, Event::Frame(_))).count()

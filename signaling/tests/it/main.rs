@@ -10,6 +10,7 @@ mod fuzz;
 mod gallery;
 mod groups;
 mod input;
+mod layers;
 mod media;
 mod meetings;
 mod model;

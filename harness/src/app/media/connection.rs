@@ -408,7 +408,7 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use callrig_media::rtcp::Application;
+    use callrig_media::rtcp::{Application, View};
 
     use super::*;
 
@@ -425,7 +425,8 @@ mod tests {
 
     #[test]
     fn what_an_application_says_goes_through_the_crate_unchanged() {
-        let said = Application { ssrc: 7, ..Application::view(2, 41) };
+        let view = View { media: 2, source: 41, lines_max: Some(360) };
+        let said = Application { ssrc: 7, ..Application::view(view) };
         let report = callrig_media::rtcp::ReceiverReport { ssrc: 7, ..Default::default() };
         let packets = [
             callrig_media::rtcp::Packet::ReceiverReport(report),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use callrig_media::audio::{Audio, FRAME};
 use callrig_media::description::Codec;
 use callrig_media::event::{Event, TransportEvent};
-use callrig_media::rtcp::Application;
+use callrig_media::rtcp::{Application, View};
 use callrig_media::rtp::{Demultiplexed, Packet, demultiplex};
 use callrig_media::session::Session;
 use callrig_media::stats::Stats;
@@ -250,7 +250,9 @@ impl Desk {
             // What is asked for may be lost: it is asked for again as long as it is wanted.
             if anew || is_due && wanted != 0 {
                 moved = true;
-                let _ = session.send_application(now, Application::view(line, wanted));
+                let lines_max = Some((wanted >> 32) as u32).filter(|lines| *lines > 0);
+                let view = View { media: line, source: wanted as u32, lines_max };
+                let _ = session.send_application(now, Application::view(view));
             }
         }
         if is_due {

@@ -1,6 +1,6 @@
 //! A video of a call, or a screen.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -18,6 +18,40 @@ pub(super) const SEEN_MAX: usize = 30;
 pub(super) const SHOWN_MAX: usize = 1;
 /// The clock of video.
 const CLOCK_RATE: u64 = 90_000;
+
+/// How large the pictures of a subscription may be: by the lines of a landscape, or the columns
+/// of a portrait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resolution {
+    /// 320 x 180.
+    Sd180p,
+    /// 424 x 240.
+    Sd240p,
+    /// 640 x 360.
+    Sd360p,
+    /// 960 x 540.
+    Sd540p,
+    /// 1280 x 720.
+    Hd720p,
+    /// 1920 x 1080, the most that is sent.
+    #[default]
+    Hd1080p,
+}
+
+impl Resolution {
+    /// Lines of a landscape.
+    #[must_use]
+    pub const fn lines(self) -> u32 {
+        match self {
+            Self::Sd180p => 180,
+            Self::Sd240p => 240,
+            Self::Sd360p => 360,
+            Self::Sd540p => 540,
+            Self::Hd720p => 720,
+            Self::Hd1080p => 1_080,
+        }
+    }
+}
 
 /// An access unit to be sent.
 pub(super) struct Shown {
@@ -38,8 +72,9 @@ pub(super) struct Shared {
     pub(super) asked: AtomicBool,
     /// Said when it does.
     pub(super) asking: Notify,
-    /// Whose pictures the bot wants here: a `sourceId`, or 0 for whoever speaks.
-    pub(super) wanted: AtomicU32,
+    /// What the bot wants here: a `sourceId`, or 0 for whoever speaks, and in the upper half
+    /// how many lines at most, or 0.
+    pub(super) wanted: AtomicU64,
     /// Whether that has changed.
     pub(super) wants_anew: AtomicBool,
 }
@@ -53,7 +88,7 @@ impl Shared {
             asks: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             asking: Notify::new(),
-            wanted: AtomicU32::new(0),
+            wanted: AtomicU64::new(0),
             wants_anew: AtomicBool::new(false),
         }
     }
@@ -173,9 +208,12 @@ impl VideoSocket {
     /// Wants to see somebody of a conference on this line from now on: the `sourceId` of their
     /// video in rosters. Without one it shows whoever speaks, and of several such lines each one
     /// of those who spoke last. [`Status::Shown`](super::Status::Shown) says who is seen; whoever
-    /// shows nothing is not, and one who is not there any more is forgotten.
-    pub fn subscribe(&self, source: Option<u32>) {
-        self.shared.wanted.store(source.unwrap_or(0), Ordering::Relaxed);
+    /// shows nothing is not, and one who is not there any more is forgotten. Of whoever sends the
+    /// same pictures in several sizes the largest come that are not larger than `largest` and that
+    /// the path carries; who sends one size is seen in it.
+    pub fn subscribe(&self, source: Option<u32>, largest: Resolution) {
+        let wanted = u64::from(source.unwrap_or(0)) | (u64::from(largest.lines()) << 32);
+        self.shared.wanted.store(wanted, Ordering::Relaxed);
         self.shared.wants_anew.store(true, Ordering::Release);
         self.shared.work.notify_one();
     }

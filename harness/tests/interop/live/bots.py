@@ -4,6 +4,7 @@ of WebRTC. What they are told comes by webhook; what they do is Graph's."""
 import asyncio
 import base64
 import json
+import struct
 
 from aiohttp import ClientSession, web
 from aiortc import RTCPeerConnection, RTCSessionDescription
@@ -106,6 +107,49 @@ class Later(MediaStreamTrack):
 
     async def recv(self):
         return await (await asyncio.shield(self.source)).recv()
+
+
+class Viewer:
+    """A person on aiortc in a meeting, who says nothing and looks at whoever speaks, in pictures of
+    so many lines at most."""
+
+    def __init__(self, lines_max):
+        self.lines_max, self.heights = lines_max, []
+        self.connection = RTCPeerConnection()
+
+    async def join(self, rig, user, meeting):
+        connection = self.connection
+        for kind in ("audio", "video"):
+            connection.addTransceiver(kind, direction="recvonly")
+
+        @connection.on("track")
+        def on_track(track):
+            if track.kind == "video":
+                self.looking = asyncio.ensure_future(self.look(track))
+
+        await connection.setLocalDescription(await connection.createOffer())
+        leg = (await rig.control("POST", "/rig/legs", {
+            "user": user, "meeting": meeting, "offer": connection.localDescription.sdp}))["leg"]
+        for _ in range(100):
+            async with rig.session.get(f"{rig.base}/rig/legs/{leg}/answer.sdp") as response:
+                text = await response.text()
+            if response.status == 200:
+                break
+            await asyncio.sleep(0.1)
+        await connection.setRemoteDescription(RTCSessionDescription(text, "answer"))
+        while connection.connectionState != "connected":
+            await asyncio.sleep(0.05)
+        # An application's packet of RTCP: on the second line whoever speaks, not larger than that.
+        said = struct.pack("!BBHI4sII", 0x80 | 1, 204, 4, 1, b"VIEW", 0, self.lines_max)
+        await connection.getTransceivers()[1].receiver.transport._send_rtp(said)
+
+    async def look(self, track):
+        while True:
+            self.heights.append((await track.recv()).height)
+
+    async def leave(self):
+        self.looking.cancel()
+        await self.connection.close()
 
 
 class Aiortc:

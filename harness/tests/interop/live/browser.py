@@ -14,7 +14,7 @@ import wave
 import websockets
 
 CHROMIUM = os.environ.get("CHROMIUM", "chromium")
-WIDTH, HEIGHT, RATE, SECONDS = 320, 240, 30, 3
+SIZE, RATE, SECONDS = (320, 240), 30, 3
 
 
 def sound(path, pitch, at):
@@ -32,17 +32,24 @@ def sound(path, pitch, at):
         file.writeframes(bytes(samples))
 
 
-def picture(path, color):
-    """Stripes that wander, in one color, and a white flash once in three seconds."""
+# What noise may be: a little around a dark grey.
+GRAIN = bytes(40 + value % 32 for value in range(256))
+
+
+def picture(path, color, size, grain):
+    """Stripes that wander, or grain that costs bits, in one color, and a white flash once in three
+    seconds."""
+    width, height = size
     with open(path, "wb") as file:
-        file.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())
+        file.write(f"YUV4MPEG2 W{width} H{height} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())
         u, v = color
         for frame in range(RATE * SECONDS):
             white = frame < 6
             file.write(b"FRAME\n")
-            row = bytes(235 if white else 40 + (x + frame) % 64 for x in range(WIDTH))
-            file.write(row * HEIGHT)
-            quarter = WIDTH * HEIGHT // 4
+            row = bytes(235 if white else 40 + (x + frame) % 64 for x in range(width))
+            noise = grain and not white
+            file.write(os.urandom(width * height).translate(GRAIN) if noise else row * height)
+            quarter = width * height // 4
             file.write(bytes([128 if white else u]) * quarter)
             file.write(bytes([128 if white else v]) * quarter)
 
@@ -101,12 +108,12 @@ class Page:
 class Browser:
     """A browser with a microphone and a camera of its own, for as long as it is needed."""
 
-    def __init__(self, pitch=1000, at=0.0, color=(128, 128)):
+    def __init__(self, pitch=1000, at=0.0, color=(128, 128), size=SIZE, grain=False):
         # What it started itself may still write there when it has ended.
         self.folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         microphone, camera = (os.path.join(self.folder.name, n) for n in ("in.wav", "in.y4m"))
         sound(microphone, pitch, at)
-        picture(camera, color)
+        picture(camera, color, size, grain)
         self.profile = os.path.join(self.folder.name, "profile")
         self.process = subprocess.Popen(
             [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",

@@ -1,7 +1,7 @@
 """Real browsers and bots of other makers meet on `callrig serve`, and what they see and hear is
 looked at: a marker in the sound and one in the picture leave, and have to come back.
 
-    live.py CALLRIG [step ...]        aiortc gstreamer judged prompt tcp record conference; all of them without a name
+    live.py CALLRIG [step ...]        aiortc gstreamer judged prompt tcp record conference layers; all of them without a name
 """
 
 import asyncio
@@ -302,6 +302,137 @@ async def conference(rig):
             browser.close()
 
 
+class Way(asyncio.DatagramProtocol):
+    """A way of UDP between one browser and the platform, which can be made narrow towards the
+    browser: so many bits per second, with a queue of a quarter of a second."""
+
+    # Run in the page: what the platform says of its addresses leads here.
+    THROUGH = r"""
+const set = RTCPeerConnection.prototype.setRemoteDescription;
+RTCPeerConnection.prototype.setRemoteDescription = function (description) {
+  const kept = description.sdp.split(/\r\n/).filter((line) => !/^a=candidate:.* tcp /i.test(line));
+  const sdp = kept.join("\r\n").replace(/^(a=candidate:.* udp \d+) (\S+) (\d+)/gim, (_, start, ip, port) => {
+    window.platform ??= [ip, Number(port)];
+    return `${start} 127.0.0.1 PORT`;
+  });
+  return set.call(this, { type: description.type, sdp });
+};
+"""
+
+    def __init__(self):
+        self.bits, self.free, self.browser, self.lost = None, 0.0, None, 0
+
+    async def open(self, page):
+        loop = asyncio.get_running_loop()
+        self.near, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=("127.0.0.1", 0))
+        await page.run(self.THROUGH.replace("PORT", str(self.near.get_extra_info("sockname")[1])))
+
+    async def lead(self, page):
+        platform = await page.until("window.platform", "an answer")
+        loop = asyncio.get_running_loop()
+        way = self
+
+        class Far(asyncio.DatagramProtocol):
+            def datagram_received(self, data, _):
+                way.carry(data)
+
+        self.far, _ = await loop.create_datagram_endpoint(Far, remote_addr=tuple(platform))
+
+    def datagram_received(self, data, address):
+        self.browser = address
+        if hasattr(self, "far"):
+            self.far.sendto(data)
+
+    def carry(self, data):
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if self.bits is None:
+            return self.near.sendto(data, self.browser)
+        if self.free - now > 0.25:
+            self.lost += 1
+            return None
+        self.free = max(self.free, now) + len(data) * 8 / self.bits
+        return loop.call_at(self.free, self.near.sendto, data, self.browser)
+
+
+async def layers(rig):
+    """Chromium shows itself in three sizes. One sees the largest; another, on aiortc, the one that
+    it asked for; and when the way to the first becomes narrow, it sees a smaller one, until the way
+    is wide again."""
+    meeting = await rig.meeting()
+    tenant = bots.TENANT
+    await rig.control("PUT", f"/rig/users/{CAT}", {"name": "Cat", "tenant": tenant})
+    people = [(ANN, Browser(600, 0.0, RED, (960, 540), True), False), (BOB, Browser(), True)]
+    small, way = bots.Viewer(180), Way()
+    try:
+        pages = []
+        for user, browser, listens in people:
+            page = await browser.open(rig.base + "/")
+            if listens:
+                await way.open(page)
+            await page.run(f"""
+                document.getElementById('user').value = {json.dumps(user)};
+                document.getElementById('meeting').value = {json.dumps(meeting)};
+                document.getElementById('listen').checked = {json.dumps(listens)};
+                document.getElementById('join').click();
+            """)
+            if listens:
+                await way.lead(page)
+            await page.until("window.callrig.phone.connection?.connectionState === 'connected'", user)
+            pages.append(page)
+        await small.join(rig, CAT, meeting)
+
+        async def seen():
+            stats = await pages[1].run(STATS)
+            video = max(counted(stats, "inbound-rtp", "video"), default={},
+                        key=lambda one: one["packetsReceived"])
+            return video.get("frameHeight", 0), video.get("framesDecoded", 0), video.get("freezeCount", 0)
+
+        async def until(wanted, seconds):
+            for tries in range(seconds * 4):
+                if wanted((await seen())[0]):
+                    return f"{tries / 4} s"
+                await asyncio.sleep(0.25)
+            stats = await pages[0].run(STATS)
+            sent = [(one.get("rid"), one.get("frameHeight"), one.get("targetBitrate"),
+                     one.get("qualityLimitationReason"), one.get("framesPerSecond"))
+                    for one in counted(stats, "outbound-rtp", "video")]
+            sent += [one["availableOutgoingBitrate"] for one in stats if "availableOutgoingBitrate" in one]
+            raise AssertionError(f"not within {seconds} s: {(await seen())} of {sent}")
+
+        wide = await until(lambda height: height == 540, 30)
+        await asyncio.sleep(5)
+        small.heights.clear()
+        seen_wide = [await seen()]
+        await asyncio.sleep(5)
+        seen_wide.append(await seen())
+        way.bits = 400_000
+        narrow = await until(lambda height: 0 < height < 540, 20)
+        await asyncio.sleep(5)
+        seen_narrow = [await seen()]
+        await asyncio.sleep(10)
+        seen_narrow.append(await seen())
+        way.bits = None
+        again = await until(lambda height: height == 540, 60)
+        frames = [two[1] - one[1] for one, two in (seen_wide, seen_narrow)]
+        asked = {height: small.heights.count(height) for height in sorted(set(small.heights))}
+        report("layers", largest_after=wide, smaller_after=narrow, larger_again_after=again,
+               narrow_height=seen_narrow[1][0], frames_in_5_s_wide=frames[0],
+               frames_in_10_s_narrow=frames[1],
+               freezes_when_narrow=seen_narrow[1][2] - seen_narrow[0][2], dropped=way.lost,
+               asked_for_180_got=asked)
+        # A layer that grows under whoever sees it (a browser that found more time) is left at the
+        # next key frame of a smaller one.
+        large = sum(count for height, count in asked.items() if height > 180)
+        assert len(small.heights) > 100 and large * 20 < len(small.heights), asked
+        # Without layers a narrow way would be left with key frames.
+        assert frames[1] > 150, frames
+    finally:
+        await small.leave()
+        for _, browser, _ in people:
+            browser.close()
+
+
 async def main():
     steps = {
         "aiortc": lambda rig: echo(rig, bots.Aiortc(), "aiortc"),
@@ -311,6 +442,7 @@ async def main():
         "tcp": tcp,
         "record": record,
         "conference": conference,
+        "layers": layers,
     }
     wanted = sys.argv[2:] or list(steps)
     async with Rig() as rig:

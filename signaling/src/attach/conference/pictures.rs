@@ -1,7 +1,8 @@
 //! Pictures in a room: on one line everybody sees who speaks, and who speaks sees who spoke
 //! before; on several lines those who spoke last, each on the same line for as long as it is one
 //! of them; and whoever was asked for on the line on which they were
-//! ([`view`](callrig_media::rtcp::Application::view)). Everybody sees the
+//! ([`view`](callrig_media::rtcp::Application::view)). Where somebody sends the same pictures
+//! in several streams, each sees one of them ([`layers`]). Everybody sees the
 //! screen that was shared last. Whose pictures they are is named as the contributing source of
 //! the packets (RFC 3550 section 7.1). Access units are cut into packets once,
 //! and numbered anew for each viewer, by one clock, however often the source
@@ -19,6 +20,7 @@ use callrig_media::video::Frame;
 
 use super::super::{Attached, Attachments, Output, source_id};
 use super::Room;
+use super::layers::{self, Limits, Stream};
 use crate::id::{ConversationId, LegId};
 
 /// Ticks of the RTP clock of video in a millisecond.
@@ -29,6 +31,13 @@ const REQUEST_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Who wants a key frame and gets none asks again after so long.
 const REPEAT_INTERVAL: Duration = Duration::from_millis(1_000);
+
+/// Where there are several streams of the same pictures, one is chosen once in so long.
+const CHOICE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// After a path has become too narrow for a stream, no larger one is chosen for so long: each
+/// change costs a key frame.
+const STAYS_FOR: Duration = Duration::from_secs(5);
 
 /// The kinds of pictures that a room passes on.
 const PICTURES: [MediaKind; 2] = [MediaKind::Video, MediaKind::ScreenSharing];
@@ -52,17 +61,16 @@ pub(in super::super) const fn is_about_pictures(event: &MediaEvent) -> bool {
 /// What one in a room shows and sees.
 #[derive(Debug, Default)]
 pub(super) struct Seat {
-    /// Its streams: source and kind.
-    streams: Vec<(u32, MediaKind)>,
+    streams: Vec<Stream>,
+    /// When it was last chosen among them.
+    chosen: Option<Instant>,
     /// What it sees, line by line.
     views: Vec<View>,
-    /// When a key frame was last asked of it, by kind.
-    asked: [Option<Instant>; 2],
 }
 
 impl Seat {
     fn shows(&self, kind: MediaKind) -> bool {
-        self.streams.iter().any(|(_, of)| *of == kind)
+        self.streams.iter().any(|stream| stream.kind == kind)
     }
 
     /// Its peer sees pictures on these lines.
@@ -124,6 +132,13 @@ impl Stage {
     }
 }
 
+/// A stream, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Source {
+    leg: LegId,
+    ssrc: u32,
+}
+
 /// What one sees on one line.
 #[derive(Debug)]
 struct View {
@@ -132,9 +147,19 @@ struct View {
     kind: usize,
     /// Whom it shows whatever happens, if somebody asked for that.
     asked: Option<LegId>,
-    source: Option<LegId>,
+    /// Of how many lines the pictures may be.
+    lines_max: Option<u32>,
+    /// Whom it is to show, if anybody.
+    turned: Option<LegId>,
+    source: Option<Source>,
     /// Is seen from its next key frame on.
-    wanted: Option<LegId>,
+    wanted: Option<Source>,
+    /// What is seen now is more than the path carries: until then nothing is.
+    narrow: bool,
+    /// When that was so last.
+    narrowed: Option<Instant>,
+    /// Bits per second that it would have if the path carried them.
+    aim: u64,
     /// What is added to the timestamps of the source.
     offset: u32,
     /// The last timestamp that went out, and when.
@@ -143,28 +168,59 @@ struct View {
 
 impl View {
     const fn new(line: usize, kind: usize) -> Self {
-        let (asked, source, wanted, offset, last) = (None, None, None, 0, None);
-        Self { line, kind, asked, source, wanted, offset, last }
+        Self {
+            line,
+            kind,
+            asked: None,
+            lines_max: None,
+            turned: None,
+            source: None,
+            wanted: None,
+            narrow: false,
+            narrowed: None,
+            aim: 0,
+            offset: 0,
+            last: None,
+        }
     }
 
-    /// Who is seen, or will be from the next key frame on.
+    /// Who is seen, or will be.
     fn shows(&self) -> Option<LegId> {
-        self.wanted.or(self.source)
+        self.turned.or(self.source.map(|source| source.leg))
     }
 
-    /// Turns to another source.
+    /// Turns to somebody; to nobody, it stays with whom it shows.
     fn turn(&mut self, to: Option<LegId>) {
-        self.wanted = to.filter(|to| self.source != Some(*to));
+        self.turned = to;
+        self.wanted = self.wanted.filter(|wanted| Some(wanted.leg) == to);
+    }
+
+    /// Chooses among the streams of whom it shows; how many bits per second there would be if
+    /// the path carried them.
+    fn choose(&mut self, now: Instant, streams: &[Stream], bits: Option<u64>) -> u64 {
+        let Some(leg) = self.shows() else { return 0 };
+        let stays = self.narrowed.is_some_and(|at| now.since(at) < STAYS_FOR);
+        let limits = Limits { lines: self.lines_max, bits, stays };
+        let current = self.source.filter(|source| source.leg == leg).map(|source| source.ssrc);
+        let choice = layers::choose(streams, PICTURES[self.kind], limits, current);
+        let Some(choice) = choice else { return 0 };
+        let wanted = Source { leg, ssrc: choice.ssrc };
+        self.wanted = (self.source != Some(wanted)).then_some(wanted);
+        self.narrow = choice.narrow;
+        if choice.narrow {
+            self.narrowed = Some(now);
+        }
+        choice.aim
     }
 
     /// The timestamp under which a frame of a source goes out, if it is seen, and whether that
     /// source is seen from now on.
-    fn take(&mut self, now: Instant, source: LegId, frame: &Frame) -> Option<(u32, bool)> {
+    fn take(&mut self, now: Instant, source: Source, frame: &Frame) -> Option<(u32, bool)> {
         let begins = self.wanted == Some(source) && frame.key_frame;
         if begins {
             (self.source, self.wanted) = (Some(source), None);
         }
-        if self.source != Some(source) {
+        if self.source != Some(source) || (self.narrow && self.wanted.is_some()) {
             return None;
         }
         if let (true, Some((last, at))) = (begins, self.last) {
@@ -175,6 +231,13 @@ impl View {
         let stamped = frame.timestamp.wrapping_add(self.offset);
         self.last = Some((stamped, now));
         Some((stamped, begins))
+    }
+
+    /// Somebody, or one of their streams, is not there any more.
+    fn forget(&mut self, gone: impl Fn(Source) -> bool) {
+        for place in [&mut self.source, &mut self.wanted] {
+            *place = place.filter(|held| !gone(*held));
+        }
     }
 }
 
@@ -199,10 +262,21 @@ impl Room {
             stage.leave(leg);
         }
         for view in self.seats.values_mut().flat_map(|seat| &mut seat.pictures.views) {
-            for place in [&mut view.source, &mut view.wanted, &mut view.asked] {
+            view.forget(|held| held.leg == leg);
+            for place in [&mut view.turned, &mut view.asked] {
                 *place = place.filter(|held| *held != leg);
             }
         }
+    }
+
+    /// What of one kind is waited for.
+    fn wanted(&self, index: usize) -> Vec<Source> {
+        let views = self.seats.values().flat_map(|seat| &seat.pictures.views);
+        let mut wanted: Vec<Source> =
+            views.filter(|view| view.kind == index).filter_map(|view| view.wanted).collect();
+        wanted.sort_unstable_by_key(|source| (source.leg, source.ssrc));
+        wanted.dedup();
+        wanted
     }
 }
 
@@ -212,15 +286,15 @@ impl Attachments {
         let room = self.seated.get(&viewer).and_then(|id| self.rooms.get(id));
         let seat = room.and_then(|room| room.seats.get(&viewer));
         let views = seat.into_iter().flat_map(|seat| &seat.pictures.views);
-        views.filter_map(|view| view.source).collect()
+        views.filter_map(|view| view.source).map(|source| source.leg).collect()
     }
 
     /// Who in a room sees somebody's pictures.
     pub(in super::super) fn viewers_of(&self, source: LegId) -> Vec<LegId> {
         let room = self.seated.get(&source).and_then(|id| self.rooms.get(id));
         let seats = room.into_iter().flat_map(|room| &room.seats);
-        let sees =
-            |seat: &super::Seat| seat.pictures.views.iter().any(|view| view.source == Some(source));
+        let shows = |view: &View| view.source.is_some_and(|held| held.leg == source);
+        let sees = |seat: &super::Seat| seat.pictures.views.iter().any(shows);
         seats.filter(|(_, seat)| sees(seat)).map(|(leg, _)| *leg).collect()
     }
 
@@ -228,21 +302,52 @@ impl Attachments {
     /// somebody waits for one.
     pub(super) fn look_around(&mut self, now: Instant, id: ConversationId) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
-        let mut wanted = Vec::new();
+        let mut turned = Vec::new();
         for (viewer, seat) in &mut room.seats {
-            for (index, kind) in PICTURES.into_iter().enumerate() {
+            for (index, stage) in room.stages.iter().enumerate() {
                 let views = seat.pictures.views.iter_mut().filter(|view| view.kind == index);
-                let mut views: Vec<&mut View> = views.collect();
-                room.stages[index].cast(*viewer, &mut views);
-                for source in views.iter().filter_map(|view| view.wanted) {
-                    if !wanted.contains(&(source, kind)) {
-                        wanted.push((source, kind));
-                    }
-                }
+                stage.cast(*viewer, &mut views.collect::<Vec<_>>());
+            }
+            turned.extend(seat.pictures.views.iter().filter_map(View::shows));
+        }
+        turned.sort_unstable();
+        turned.dedup();
+        for leg in turned {
+            self.choose(now, id, leg);
+        }
+        let Some(room) = self.rooms.get(&id) else { return };
+        let wanted: Vec<Source> =
+            (0..PICTURES.len()).flat_map(|index| room.wanted(index)).collect();
+        for source in wanted {
+            self.ask_for_key_frame(now, source);
+        }
+    }
+
+    /// All who see somebody choose among their streams.
+    fn choose(&mut self, now: Instant, id: ConversationId, leg: LegId) {
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let Some(seat) = room.seats.get_mut(&leg) else { return };
+        seat.pictures.chosen = Some(now);
+        // Out of the seat while others look at them.
+        let streams = core::mem::take(&mut seat.pictures.streams);
+        for (viewer, seat) in &mut room.seats {
+            let views = &mut seat.pictures.views;
+            if !views.iter().any(|view| view.shows() == Some(leg)) {
+                continue;
+            }
+            let open = self.legs.get_mut(viewer).and_then(|held| held.open.as_deref_mut());
+            // All that it sees shares its path.
+            let shares = views.iter().filter(|view| view.shows().is_some()).count() as u64;
+            let bits = open.as_ref().and_then(|open| open.session.available());
+            for view in views.iter_mut().filter(|view| view.shows() == Some(leg)) {
+                view.aim = view.choose(now, &streams, bits.map(|bits| bits / shares.max(1)));
+            }
+            if let Some(open) = open {
+                open.session.set_aim(views.iter().map(|view| view.aim).sum());
             }
         }
-        for (source, kind) in wanted {
-            self.ask_for_key_frame(now, source, kind);
+        if let Some(seat) = room.seats.get_mut(&leg) {
+            seat.pictures.streams = streams;
         }
     }
 
@@ -254,25 +359,34 @@ impl Attachments {
         match event {
             MediaEvent::StreamStarted(stream) => {
                 let Some(index) = index_of(stream.kind) else { return };
-                seat.pictures.streams.retain(|(ssrc, _)| *ssrc != stream.ssrc);
-                seat.pictures.streams.push((stream.ssrc, stream.kind));
+                let shown = seat.pictures.shows(stream.kind);
+                let began = Stream::new(now, stream);
+                seat.pictures.streams.retain(|known| !began.follows(known));
+                seat.pictures.streams.push(began);
                 // The newest screen is shown, and the first camera; a second one stands by.
                 match stream.kind {
                     MediaKind::Video => room.stages[index].wait(leg),
+                    // Another layer of the same screen is none that is new.
+                    _ if shown => {}
                     _ => room.stages[index].enter(leg),
                 }
                 self.look_around(now, id);
             }
             MediaEvent::StreamEnded { ssrc, .. } => {
                 let streams = &mut seat.pictures.streams;
-                let Some(place) = streams.iter().position(|(known, _)| known == ssrc) else {
+                let Some(place) = streams.iter().position(|known| known.ssrc == *ssrc) else {
                     return;
                 };
-                let (_, kind) = streams.remove(place);
-                if let (false, Some(index)) = (seat.pictures.shows(kind), index_of(kind)) {
-                    room.stages[index].leave(leg);
-                    self.look_around(now, id);
+                let kind = streams.remove(place).kind;
+                let shown = seat.pictures.shows(kind);
+                let gone = Source { leg, ssrc: *ssrc };
+                for view in room.seats.values_mut().flat_map(|seat| &mut seat.pictures.views) {
+                    view.forget(|held| held == gone);
                 }
+                if let (false, Some(index)) = (shown, index_of(kind)) {
+                    room.stages[index].leave(leg);
+                }
+                self.look_around(now, id);
             }
             MediaEvent::Frame(frame) => self.show(now, id, leg, frame),
             MediaEvent::KeyFrameRequested { ssrc } => {
@@ -280,24 +394,22 @@ impl Attachments {
                 let Some(open) = open else { return };
                 let of = |view: &&View| open.session.ssrc(view.line) == Some(*ssrc);
                 let view = seat.pictures.views.iter().find(of);
-                if let Some((source, kind)) = view.and_then(|view| Some((view.source?, view.kind)))
-                {
-                    self.ask_for_key_frame(now, source, PICTURES[kind]);
+                if let Some(source) = view.and_then(|view| view.source) {
+                    self.ask_for_key_frame(now, source);
                 }
             }
             MediaEvent::Application(said) => {
-                let Some((line, id_of)) = said.as_view() else { return };
-                let Some(view) = seat.pictures.views.iter().find(|view| view.line == line) else {
-                    return;
-                };
+                let Some(asked) = said.as_view() else { return };
+                let of = |view: &View| view.line == asked.media;
+                let Some(view) = seat.pictures.views.iter().find(|view| of(view)) else { return };
                 let kind = PICTURES[view.kind];
                 let mut others = room.seats.iter().filter(|(other, _)| **other != leg);
-                let asked = others.find(|(_, other)| source_id(other.key, kind) == id_of);
-                let asked = asked.map(|(other, _)| *other);
+                let whom = others.find(|(_, other)| source_id(other.key, kind) == asked.source);
+                let whom = whom.map(|(other, _)| *other);
                 let seat = room.seats.get_mut(&leg);
                 let views = seat.into_iter().flat_map(|seat| &mut seat.pictures.views);
-                for view in views.filter(|view| view.line == line) {
-                    view.asked = asked;
+                for view in views.filter(|view| of(view)) {
+                    (view.asked, view.lines_max) = (whom, asked.lines_max);
                 }
                 self.look_around(now, id);
             }
@@ -308,28 +420,40 @@ impl Attachments {
     /// Passes a frame on to who sees its source.
     fn show(&mut self, now: Instant, id: ConversationId, leg: LegId, frame: &Frame) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
-        let Some(seat) = room.seats.get(&leg) else { return };
-        let stream = seat.pictures.streams.iter().find(|(ssrc, _)| *ssrc == frame.ssrc);
-        let Some(kind) = stream.map(|(_, kind)| *kind) else { return };
+        let Some(seat) = room.seats.get_mut(&leg) else { return };
+        let pictures = &mut seat.pictures;
+        let Some(stream) = pictures.streams.iter_mut().find(|s| s.ssrc == frame.ssrc) else {
+            return;
+        };
+        stream.show(now, frame);
+        let (kind, asked) = (stream.kind, stream.asked);
         let Some(index) = index_of(kind) else { return };
         if seat.music.is_some() {
             return;
         }
-        let asked = seat.pictures.asked[index];
+        let source = Source { leg, ssrc: frame.ssrc };
+        let rests = pictures.chosen.is_some_and(|at| now.since(at) < CHOICE_INTERVAL);
+        if !rests && layers::is_choice(&pictures.streams, kind) {
+            self.choose(now, id, leg);
+            self.ask_for_wanted(now, id, index, leg);
+        }
+        let Some(room) = self.rooms.get_mut(&id) else { return };
+        let Some(seat) = room.seats.get(&leg) else { return };
         let named: Csrcs = core::iter::once(source_id(seat.key, kind)).collect();
         let (mut seen, mut waits) = (Vec::new(), false);
         for (viewer, seat) in &mut room.seats {
             for view in seat.pictures.views.iter_mut().filter(|view| view.kind == index) {
-                if let Some((timestamp, begins)) = view.take(now, leg, frame) {
+                if let Some((timestamp, begins)) = view.take(now, source, frame) {
                     seen.push((*viewer, view.line, timestamp, begins));
                 }
-                waits |= view.wanted == Some(leg);
+                waits |= view.wanted == Some(source);
             }
         }
         let mut showing = core::mem::take(&mut room.showing);
         showing.set(frame.data.clone());
         for (viewer, line, timestamp, begins) in seen {
             if begins && let Some(open) = self.open_mut(viewer) {
+                open.session.begin_anew(line);
                 open.session.set_contributors(line, &named);
             }
             self.send_picture(now, (viewer, line), &mut showing, timestamp);
@@ -340,7 +464,16 @@ impl Attachments {
         }
         // A request may be lost, and so may what answers it.
         if waits && asked.is_none_or(|asked| now.since(asked) >= REPEAT_INTERVAL) {
-            self.ask_for_key_frame(now, leg, kind);
+            self.ask_for_key_frame(now, source);
+        }
+    }
+
+    /// Asks for key frames of somebody's streams that are waited for.
+    fn ask_for_wanted(&mut self, now: Instant, id: ConversationId, index: usize, leg: LegId) {
+        let Some(room) = self.rooms.get(&id) else { return };
+        let wanted = room.wanted(index).into_iter().filter(|wanted| wanted.leg == leg);
+        for source in wanted.collect::<Vec<_>>() {
+            self.ask_for_key_frame(now, source);
         }
     }
 
@@ -359,17 +492,14 @@ impl Attachments {
         }
     }
 
-    fn ask_for_key_frame(&mut self, now: Instant, leg: LegId, kind: MediaKind) {
-        let Some(index) = index_of(kind) else { return };
+    fn ask_for_key_frame(&mut self, now: Instant, Source { leg, ssrc }: Source) {
         let Some(seat) = self.seat_mut(leg) else { return };
-        let asked = &mut seat.pictures.asked[index];
-        if asked.is_some_and(|asked| now.since(asked) < REQUEST_INTERVAL) {
+        let streams = &mut seat.pictures.streams;
+        let Some(stream) = streams.iter_mut().find(|stream| stream.ssrc == ssrc) else { return };
+        if stream.asked.is_some_and(|asked| now.since(asked) < REQUEST_INTERVAL) {
             return;
         }
-        let stream =
-            seat.pictures.streams.iter().find(|(_, of)| *of == kind).map(|(ssrc, _)| *ssrc);
-        let Some(ssrc) = stream else { return };
-        seat.pictures.asked[index] = Some(now);
+        stream.asked = Some(now);
         if let Some(open) = self.open_mut(leg) {
             // Without feedback negotiated there is nobody to ask.
             let _ = open.session.request_key_frame(now, ssrc);
@@ -391,9 +521,9 @@ mod tests {
         stage.cast(leg(viewer), &mut views.iter_mut().collect::<Vec<_>>());
         // As if every key frame came at once.
         for view in views.iter_mut() {
-            view.source = view.wanted.take().or(view.source);
+            view.source = view.shows().map(|leg| Source { leg, ssrc: 1 });
         }
-        views.iter().map(|view| view.source).collect()
+        views.iter().map(View::shows).collect()
     }
 
     #[test]

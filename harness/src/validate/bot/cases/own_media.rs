@@ -3,6 +3,7 @@
 //! shows her camera, asks for key frames, and hangs up; in another one packets are lost; in a
 //! third her telephone knows G.711 first; in a fourth she hides before she speaks.
 
+mod ear;
 mod packets;
 mod pictures;
 mod sound;

@@ -9,8 +9,9 @@ use callrig_media::time::Instant;
 use super::super::super::case::{Case, Outcome, Seen, judged};
 use super::super::super::profile::Sends;
 use super::super::super::transcript::Person;
-use super::super::super::wire::Level;
+use super::super::super::wire::level_of;
 use super::super::media::{QUIET_LEVEL, clipped, decibels};
+use super::ear::{Piece, pieces};
 use super::packets::sound as packets;
 use super::{FLOWS, SPEAKS_FOR, Scripts, may_flow, millis};
 use crate::case::rule::Rule;
@@ -56,6 +57,8 @@ const CLIPPED: Rule = Rule::should(
 const ALIKE_MIN: f64 = 0.5;
 /// The longest way back that is looked for.
 const DELAY_MAX: Duration = Duration::from_secs(3);
+/// How much of what the bot sends is listened to, from when the caller begins to speak.
+const LISTENS_FOR: Duration = Duration::from_secs(10);
 const FRAME: Duration = Duration::from_millis(20);
 
 pub(super) fn cases(scripts: &Scripts) -> Vec<Case> {
@@ -184,11 +187,29 @@ fn plays(seen: &Seen<'_>) -> Outcome {
     }))
 }
 
-/// Loudness over time, in steps of 20 ms from a moment on. Frames follow each other, however late
-/// a busy machine looked at one of them: they are counted, not timed.
-fn envelope(levels: &[Level], from: Instant) -> Vec<f64> {
-    let after = levels.iter().filter(|level| level.at >= from);
-    after.map(|level| f64::from(level.level)).collect()
+/// Loudness over time, in steps of [`FRAME`], by the timestamps of packets that came from a moment
+/// on, and when its first step would have come had all packets been as late as most are. (A burst
+/// at the beginning moves nothing; a telephone's jitter buffer would have stretched the rest.)
+fn envelope(pieces: impl Iterator<Item = Piece>, from: Instant) -> (Vec<f64>, Instant) {
+    let mut pieces = pieces.filter(|piece| piece.at >= from).peekable();
+    let Some(first) = pieces.peek() else { return (Vec::new(), from) };
+    let (zero, rate) = (first.timestamp, first.rate);
+    let (mut sound, mut begins) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        let place = piece.timestamp.wrapping_sub(zero) as usize;
+        let end = place.saturating_add(piece.samples.len());
+        if end > (LISTENS_FOR.as_secs() * u64::from(rate)) as usize {
+            continue;
+        }
+        sound.resize(sound.len().max(end), 0);
+        sound[place..end].copy_from_slice(&piece.samples);
+        let since = Duration::from_secs_f64(place as f64 / f64::from(rate));
+        begins.push(piece.at.elapsed().saturating_sub(since));
+    }
+    begins.sort_unstable();
+    let begins = begins.get(begins.len() / 2).copied().unwrap_or_default();
+    let steps = sound.chunks((rate / 50) as usize).map(|step| f64::from(level_of(step)));
+    (steps.collect(), Instant::ZERO + begins)
 }
 
 /// How alike two courses of loudness are: Pearson's coefficient.
@@ -210,10 +231,11 @@ fn echoes(seen: &Seen<'_>) -> Outcome {
     let Some(began) = wire.said.first().map(|level| level.at) else {
         return Outcome::NotJudged("the call did not come so far".to_owned());
     };
-    let (said, heard) = (envelope(&wire.said, began), envelope(&wire.heard, began));
-    // The first that is heard may come later than the first that is said.
-    let first = wire.heard.iter().find(|level| level.at >= began);
-    let first = first.map_or(Duration::ZERO, |level| level.at.since(began));
+    // What is said is counted, not timed: frames follow each other, however late a busy machine
+    // looked at one of them.
+    let said: Vec<_> = wire.said.iter().map(|level| f64::from(level.level)).collect();
+    let (heard, first) = envelope(pieces(seen), began);
+    let first = first.since(began);
     let lags = (DELAY_MAX.as_nanos() / FRAME.as_nanos()) as u32;
     let best = (0..=lags)
         .map_while(|lag| Some((lag, heard.get(lag as usize..)?)))
@@ -251,4 +273,44 @@ fn loudness(seen: &Seen<'_>) -> Outcome {
 
 fn clipping(seen: &Seen<'_>) -> Outcome {
     clipped(seen, &CLIPPED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 20 ms of one level at 8 kHz, as the n-th packet of a stream that began at `zero`.
+    fn piece(zero: u32, n: u32, level: i16, at_ms: u64) -> Piece {
+        let timestamp = zero.wrapping_add(n * 160);
+        let at = Instant::ZERO + Duration::from_millis(at_ms);
+        Piece { at, ssrc: 1, timestamp, rate: 8_000, samples: vec![level; 160] }
+    }
+
+    #[test]
+    fn a_burst_at_the_beginning_and_a_pause_move_nothing() {
+        // The first ten come at once, the twelfth to the fourteenth never.
+        let levels: Vec<i16> = (0..40).map(|n| 100 * (n % 7)).collect();
+        let numbers = (0..40_u32).filter(|n| !(12..15).contains(n));
+        let pieces = numbers.map(|n| {
+            let at = 1_000 + u64::from(n.max(10)) * 20;
+            piece(u32::MAX - 500, n, levels[n as usize], at)
+        });
+        let (heard, first) = envelope(pieces, Instant::ZERO);
+        let expected: Vec<f64> = (0_usize..40)
+            .map(|n| if (12..15).contains(&n) { 0.0 } else { f64::from(levels[n]) })
+            .collect();
+        assert_eq!(heard, expected);
+        assert_eq!(first, Instant::ZERO + Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_came_before_or_claims_a_place_far_away_is_left_out() {
+        let from = Instant::ZERO + Duration::from_millis(500);
+        let early = piece(0, 0, 9, 400);
+        let list = [early, piece(0, 5, 7, 600), piece(0, 4, 8, 610), piece(0, 90_000, 6, 620)];
+        let (heard, first) = envelope(list.into_iter(), from);
+        assert_eq!(heard, [7.0]);
+        assert_eq!(first, Instant::ZERO + Duration::from_millis(600));
+        assert_eq!(envelope(core::iter::empty(), from), (Vec::new(), from));
+    }
 }

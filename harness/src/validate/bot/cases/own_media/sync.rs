@@ -5,12 +5,8 @@
 
 use core::time::Duration;
 
-use bytes::Bytes;
-use callrig_media::codec::g711::Law;
-use callrig_media::codec::opus::Decoder;
-use callrig_media::description::{Codec, MediaKind};
+use callrig_media::description::MediaKind;
 use callrig_media::rtcp::{self, Rules, SenderReport};
-use callrig_media::rtp::Packet as Rtp;
 use callrig_media::time::Instant;
 
 use super::super::super::capture::Way;
@@ -20,6 +16,7 @@ use super::super::super::script::{Act, When, cue};
 use super::super::super::transcript::Kind;
 use super::super::super::wire::{AUDIBLE, Packet, level_of};
 use super::super::seconds;
+use super::ear::{Piece, pieces};
 use super::{FLOWS, Play, Scripts, own};
 use crate::case::rule::Rule;
 
@@ -118,24 +115,9 @@ fn since(one: Instant, other: Instant) -> f64 {
 
 /// The first packet of the bot's that is loud, from a moment on.
 fn first_sound(seen: &Seen<'_>, from: Instant) -> Option<Moment> {
-    let wire = &seen.transcript.wire;
-    let sources = wire.sources_of(MediaKind::Audio);
-    let ssrc = *sources.first()?;
-    let codec = wire.codec_of(ssrc)?;
-    let mut ear = Ear::new(codec)?;
-    for passed in seen.transcript.capture.passed(Way::FromBot) {
-        let Ok(packet) = Rtp::parse(passed.datagram.payload.clone()) else { continue };
-        if packet.header.ssrc != ssrc {
-            continue;
-        }
-        let loud = ear.hears(&packet.payload);
-        if loud && passed.at >= from {
-            let rate = codec.clock_rate();
-            let timestamp = packet.header.timestamp;
-            return Some(Moment { at: passed.at, ssrc, timestamp, rate });
-        }
-    }
-    None
+    let loud = |piece: &Piece| piece.at >= from && level_of(&piece.samples) >= AUDIBLE;
+    let Piece { at, ssrc, timestamp, rate, .. } = pieces(seen).find(loud)?;
+    Some(Moment { at, ssrc, timestamp, rate })
 }
 
 /// The first packet of the bot's pictures after the pause: as its timestamps have it, for some
@@ -170,39 +152,4 @@ fn reports(seen: &Seen<'_>) -> Vec<SenderReport> {
             _ => None,
         })
         .collect()
-}
-
-/// Whoever listens to packets, one after the other.
-enum Ear {
-    Opus(Box<Decoder>, Vec<i16>),
-    Law(Law),
-}
-
-impl Ear {
-    fn new(codec: Codec) -> Option<Self> {
-        match codec {
-            Codec::Opus { .. } => {
-                let decoder = Decoder::new(48_000, 1).ok()?;
-                // 120 ms, the longest packet (RFC 7587 section 4.2).
-                Some(Self::Opus(Box::new(decoder), vec![0; 5_760]))
-            }
-            Codec::Pcmu => Some(Self::Law(Law::Mu)),
-            Codec::Pcma => Some(Self::Law(Law::A)),
-            _ => None,
-        }
-    }
-
-    fn hears(&mut self, payload: &Bytes) -> bool {
-        let level = match self {
-            Self::Opus(decoder, samples) => {
-                let count = decoder.decode(payload, samples).unwrap_or(0);
-                level_of(samples.get(..count).unwrap_or_default())
-            }
-            Self::Law(law) => {
-                let samples: Vec<i16> = payload.iter().map(|byte| law.decode(*byte)).collect();
-                level_of(&samples)
-            }
-        };
-        level >= AUDIBLE
-    }
 }
