@@ -1,12 +1,16 @@
 //! What it costs to show one person's pictures to many: a meeting in which one has a camera
 //! (1280x720, 30 frames a second, 1.5 Mbit/s) and the others look on, each at a socket of its
 //! own on loopback, over plain RTP and over WebRTC. Beside it, in the same rounds, what no
-//! platform can do without: the kernel, given the same datagrams, and the cipher. Counted is
+//! platform can do without: the kernel, given the same datagrams, and the cipher; and over WebRTC
+//! the same packets forwarded by str0m and by the `rtc` peer connection ([`field`]). Counted is
 //! the platform's thread alone: what it takes in, works out and sends. Time is the world's in
 //! what the sessions know, so a round is as fast as it can be.
 //!
-//! `cargo bench --bench forward`; `-- 50` for another number of viewers.
+//! `cargo bench --bench forward`; `-- 50` for another number of viewers, `-- field` for that of
+//! others alone.
 
+#[path = "room/field.rs"]
+mod field;
 #[path = "room/outside.rs"]
 mod outside;
 #[path = "../../media/tests/it/webrtc/pair.rs"]
@@ -22,10 +26,12 @@ use std::time::Instant as Clock;
 use bytes::Bytes;
 use callrig_media::codec::h264::{Config as EncoderConfig, Encoder};
 use callrig_media::description::{Direction, MediaDescription};
+use callrig_media::payload::h264::{Fragment, PacketizationMode, Packetizer};
 use callrig_media::time::Instant;
 use callrig_media::video::Picture;
 use callrig_signaling::id::UserId;
 use callrig_signaling::service::{Config, Destination};
+use field::{Cut, Field, PeerConnection, Stack as _, Str0m};
 use outside::{Cipher, Guest, LOCALHOST, Person, Platform, Spent};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 
@@ -42,6 +48,8 @@ const ROUNDS: usize = 9;
 const FRAMES: usize = 60;
 /// Frames until everybody sees: keys are exchanged, and a first key frame is asked for.
 const WARM_UP: usize = 60;
+/// Bytes of a payload, as our sessions cut them.
+const PAYLOAD: usize = 1_188;
 /// A peer shows that it is there once in so many frames.
 const CHECK_EVERY: usize = 75;
 
@@ -230,17 +238,68 @@ fn swallow(viewers: &[Person], room: &mut [u8]) {
     }
 }
 
+/// The access units as a forwarder gets them: in packets.
+fn cuts(units: &[Bytes]) -> Vec<Vec<Cut>> {
+    let packetizer = Packetizer::new(PacketizationMode::NonInterleaved, PAYLOAD);
+    let mut packetizer = packetizer.expect("the size is allowed");
+    let mut fragments = Vec::new();
+    let cut = |(unit, timestamp): (&Bytes, u32)| {
+        packetizer.packetize(unit, &mut fragments).expect("it can be cut");
+        let cut = |fragment: Fragment| {
+            let marker = fragment.marker;
+            let payload = fragment.into_payload();
+            Cut { shared: payload.as_ref().into(), payload, timestamp, marker }
+        };
+        fragments.drain(..).map(cut).collect()
+    };
+    units.iter().zip((0..).step_by(TICKS as usize)).map(cut).collect()
+}
+
+/// What others need for it.
+fn field(cases: &[usize], units: &[Bytes]) {
+    let frames = cuts(units);
+    println!("\nthe same packets over WebRTC by others, each end one of theirs");
+    println!("viewers  stack      all   per core");
+    for &viewers in cases {
+        let (mut str0m, mut rtc) =
+            (Field::<Str0m>::new(viewers), Field::<PeerConnection>::new(viewers));
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        let whole = (frames.iter().map(Vec::len).sum::<usize>() * viewers) as u64;
+        for round in 0..=ROUNDS {
+            let (nanos, packets) = str0m.round(&frames, FRAME);
+            let (slower, sent) = rtc.round(&frames, FRAME);
+            assert!(packets >= whole && sent >= whole, "{packets} and {sent} of {whole}");
+            // The first is for warming up.
+            if round > 0 {
+                one.push(nanos);
+                other.push(slower);
+            }
+        }
+        for (name, nanos) in [(Str0m::NAME, one), (PeerConnection::NAME, other)] {
+            let nanos = room::median(nanos);
+            println!("{viewers:>7}  {name:<7}  {:>5.2}  {:>9.0}", nanos / 1e3, 1e9 / nanos);
+        }
+    }
+}
+
 fn main() {
     let given: Vec<usize> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
     let cases = if given.is_empty() { vec![1, 10, 50, 200] } else { given };
     let units = units();
+    if !std::env::args().any(|word| word == "field") {
+        ours(&cases, &units);
+    }
+    field(&cases, &units);
+}
+
+fn ours(cases: &[usize], units: &[Bytes]) {
     println!("us of CPU a packet out; packets a second and core; limit = kernel in runs + cipher");
     println!(
         "viewers  carrier   work  sockets    all   per core   kernel runs/single  cipher   x limit   packets/frame"
     );
     for secure in [false, true] {
-        for &viewers in &cases {
-            let mut meeting = Meeting::new(viewers, secure, &units);
+        for &viewers in cases {
+            let mut meeting = Meeting::new(viewers, secure, units);
             let kernel = Kernel::new();
             let mut cipher = Cipher::new(viewers);
             let mut rows: [Vec<f64>; 7] = Default::default();
