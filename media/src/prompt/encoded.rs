@@ -9,8 +9,8 @@ use crate::audio::level::Level;
 use crate::description::Payload;
 use crate::payload::encode::{EncodeError, Encoder, is_alike};
 
-/// How many codecs and parameters are kept, which together are about as large as the samples.
-/// Others encode for themselves.
+/// How many codecs and parameters are kept, and together no more bytes than the samples have.
+/// Others encode for themselves, and so does whoever comes to where there is no room left.
 const SHAPES_MAX: usize = 4;
 
 /// Bytes of memory that are taken at once: about a second of Opus.
@@ -39,11 +39,13 @@ struct Shape {
 pub(super) struct Encodings {
     shapes: Vec<Shape>,
     arena: Arena,
+    /// Of all frames.
+    bytes: usize,
 }
 
 impl Default for Encodings {
     fn default() -> Self {
-        Self { shapes: Vec::new(), arena: Arena::of_chunks(CHUNK) }
+        Self { shapes: Vec::new(), arena: Arena::of_chunks(CHUNK), bytes: 0 }
     }
 }
 
@@ -72,8 +74,10 @@ impl Encodings {
         {
             let samples = samples();
             let body = encoder.encode(&samples, &mut self.arena)?;
+            self.bytes += size_of::<Encoded>() + body.as_ref().map_or(0, Bytes::len);
             shape.frames.push(Encoded { body, level: Level::of(&samples) });
-            if shape.frames.len() >= length {
+            let is_full = self.bytes >= length * FRAME * size_of::<i16>();
+            if shape.frames.len() >= length || is_full {
                 shape.encoder = None;
             }
         }
@@ -129,6 +133,23 @@ mod tests {
         }
         assert!(wav.encoded(0, &shaped(30_000)).expect("it encodes").is_none());
         assert!(wav.encoded(1, &shaped(20_000)).expect("it encodes").is_some());
+    }
+
+    #[test]
+    fn no_more_bytes_are_kept_than_the_samples_have() {
+        const FRAMES: usize = 100;
+        let wav = Wav::new(&speech(FRAMES)).expect("short");
+        // Four encodings that are as large as the samples each.
+        let mut kept = 0;
+        for rate in 0..SHAPES_MAX as u32 {
+            let greedy = Payload { bitrate_max: Some(500_000 + rate), ..opus() };
+            for index in 0..FRAMES {
+                let encoded = wav.encoded(index, &greedy).expect("it encodes");
+                kept += encoded.map_or(0, |encoded| encoded.body.map_or(0, |body| body.len()));
+            }
+        }
+        assert!((1..FRAMES * FRAME * 2).contains(&kept), "{kept}");
+        assert!(wav.encoded(FRAMES - 1, &opus()).expect("it encodes").is_none());
     }
 
     /// How far what is heard is from what was meant, as a part of its power; the codec's delay is

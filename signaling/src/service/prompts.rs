@@ -120,9 +120,10 @@ impl Prompts {
     }
 }
 
-/// How much memory a file takes.
+/// How much memory a file takes at most: what it is encoded to is as large as the samples once
+/// more.
 fn bytes_of(sound: &Wav) -> usize {
-    size_of_val(sound.samples())
+    2 * size_of_val(sound.samples())
 }
 
 impl Service {
