@@ -50,6 +50,8 @@ const FRAMES: usize = 60;
 const WARM_UP: usize = 60;
 /// Bytes of a payload, as our sessions cut them.
 const PAYLOAD: usize = 1_188;
+/// So many times everybody has a turn until keys are exchanged.
+const FLIGHTS: usize = 12;
 /// A peer shows that it is there once in so many frames.
 const CHECK_EVERY: usize = 75;
 
@@ -61,6 +63,8 @@ struct Meeting {
     units: Vec<Bytes>,
     frame: usize,
     room: Vec<u8>,
+    /// What it took the platform to have everybody in it, until keys are exchanged.
+    set_up: Duration,
 }
 
 /// What a round cost, and what it was about.
@@ -104,7 +108,7 @@ fn units() -> Vec<Bytes> {
 
 /// Somebody joins the meeting; the first has a camera. Nobody is sent sound: what is to be
 /// measured is pictures.
-fn join(platform: &mut Platform, index: usize, meeting: &str, secure: bool) -> Person {
+fn join(platform: &mut Platform, index: usize, meeting: &str, secure: bool) -> (Person, Duration) {
     let direction = if index == 0 { Direction::SendReceive } else { Direction::ReceiveOnly };
     let pictures = MediaDescription::video("v").with_direction(direction);
     let sound = MediaDescription::audio("a").with_direction(Direction::SendOnly);
@@ -112,9 +116,12 @@ fn join(platform: &mut Platform, index: usize, meeting: &str, secure: bool) -> P
     let user = UserId::new(&format!("user-{index}"));
     let to = Destination::Meeting(meeting.to_owned());
     let offer = guest.offer.clone();
+    let began = Clock::now();
     let arrival =
         platform.service.join(Instant::from_millis(1), &user, &to, offer).expect("it is let in");
-    guest.enter(index, platform.answer(arrival.leg))
+    let answer = platform.answer(arrival.leg);
+    let took = began.elapsed();
+    (guest.enter(index, answer), took)
 }
 
 impl Meeting {
@@ -123,12 +130,21 @@ impl Meeting {
         let mut platform = Platform::new(config, secure);
         let now = Instant::from_millis(1);
         let meeting = room::meeting(&mut platform.service, now);
-        let people =
-            (0..=viewers).map(|index| join(&mut platform, index, &meeting, secure)).collect();
+        let mut set_up = Duration::ZERO;
+        let mut join = |index| {
+            let (person, took) = join(&mut platform, index, &meeting, secure);
+            set_up += took;
+            person
+        };
+        let people = (0..=viewers).map(&mut join).collect();
         let (units, room) = (units.to_vec(), vec![0; 2_048]);
-        let mut meeting = Self { platform, people, now, units, frame: 0, room };
+        let mut meeting = Self { platform, people, now, units, frame: 0, room, set_up };
         for person in &mut meeting.people {
             person.check(now, true);
+        }
+        for _ in 0..FLIGHTS {
+            let Spent { work, sockets } = meeting.pass().spent;
+            meeting.set_up += work + sockets;
         }
         for _ in 0..WARM_UP {
             meeting.frame();
@@ -136,9 +152,8 @@ impl Meeting {
         meeting
     }
 
-    /// A frame's time passes.
+    /// The camera shows a frame, and its time passes.
     fn frame(&mut self) -> Round {
-        let end = self.now + FRAME;
         let unit = self.units[self.frame % self.units.len()].clone();
         let timestamp = (self.frame as u32).wrapping_mul(TICKS);
         let camera = &mut self.people[0];
@@ -149,6 +164,13 @@ impl Meeting {
             let now = self.now;
             self.people.iter_mut().for_each(|person| person.check(now, false));
         }
+        self.frame += 1;
+        self.pass()
+    }
+
+    /// A frame's time passes.
+    fn pass(&mut self) -> Round {
+        let end = self.now + FRAME;
         let before: u64 = self.people.iter().map(|person| person.came).sum();
         // What a sender paces leaves in the course of the frame.
         let mut round = Round::default();
@@ -161,7 +183,6 @@ impl Meeting {
                 person.turn(until, &mut self.room);
             }
         }
-        self.frame += 1;
         let after: u64 = self.people.iter().map(|person| person.came).sum();
         round.packets = after - before;
         round
@@ -295,7 +316,7 @@ fn main() {
 fn ours(cases: &[usize], units: &[Bytes]) {
     println!("us of CPU a packet out; packets a second and core; limit = kernel in runs + cipher");
     println!(
-        "viewers  carrier   work  sockets    all   per core   kernel runs/single  cipher   x limit   packets/frame"
+        "viewers  carrier   work  sockets    all   per core   kernel runs/single  cipher   x limit   packets/frame   set-up of one, us"
     );
     for secure in [false, true] {
         for &viewers in cases {
@@ -318,8 +339,9 @@ fn ours(cases: &[usize], units: &[Bytes]) {
                 frame = packets / (FRAMES * viewers) as f64;
             }
             let [work, sockets, all, runs, single, coded, ratio] = rows.map(room::median);
+            let set_up = meeting.set_up.as_micros() as f64 / (viewers + 1) as f64;
             println!(
-                "{viewers:>7}  {:<7}  {:>5.2}    {:>5.2}  {:>5.2}  {:>9.0}         {:>5.2}/{:>5.2}   {:>5.2}    {ratio:>5.2}          {frame:>5.2}",
+                "{viewers:>7}  {:<7}  {:>5.2}    {:>5.2}  {:>5.2}  {:>9.0}         {:>5.2}/{:>5.2}   {:>5.2}    {ratio:>5.2}          {frame:>5.2}   {set_up:>17.0}",
                 if secure { "WebRTC" } else { "RTP" },
                 work / 1e3,
                 sockets / 1e3,
