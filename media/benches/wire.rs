@@ -209,7 +209,7 @@ fn sessions(c: &mut Criterion) {
                     let datagram = Datagram { source, destination, payload: payload.clone() };
                     left.handle_input(*at, Input::Datagram(datagram));
                     while let Some(packet) = left.poll_packet() {
-                        right.forward(*at, &packet).expect("Opus was negotiated");
+                        right.forward(*at, packet).expect("Opus was negotiated");
                     }
                     drain(left);
                     drain(right);

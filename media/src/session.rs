@@ -16,6 +16,7 @@ mod outbox;
 mod pacer;
 mod path;
 mod receive;
+mod relayed;
 mod secure;
 mod send;
 mod showing;
@@ -36,6 +37,7 @@ use control::{Control, Parts};
 use lines::Lines;
 use outbox::Outbox;
 use receive::Receiver;
+pub use relayed::Relayed;
 use secure::Secure;
 use send::Sender;
 pub use showing::Showing;
@@ -124,7 +126,7 @@ impl Session {
             sender: Sender::new(&config, &lines, &mut random),
             lines,
             control: Control::new(&config, epoch),
-            out: Outbox::new(addressed.clone()),
+            out: Outbox::new(addressed.clone(), config.relay),
             random,
             expected: addressed,
             counts: Counts::default(),
@@ -217,7 +219,7 @@ impl Session {
 
     /// The next packet to relay, with `relay` in the configuration. Drain to `None` after
     /// every input.
-    pub fn poll_packet(&mut self) -> Option<rtp::Packet> {
+    pub fn poll_packet(&mut self) -> Option<Relayed> {
         self.out.pop_relayed()
     }
 
@@ -280,6 +282,7 @@ impl Session {
     }
 
     fn receive_rtp(&mut self, now: Instant, datagram: Bytes) {
+        self.out.arrives(&datagram);
         let Ok(packet) = rtp::Packet::parse(datagram) else {
             return self.out.drop(now, DropReason::MalformedRtp, None, None);
         };
@@ -489,9 +492,9 @@ impl Session {
     /// # Errors
     /// A payload type that the peer does not know, a number that a stream of ours has, too
     /// many sources, a closed session.
-    pub fn forward(&mut self, now: Instant, packet: &rtp::Packet) -> Result<(), SendError> {
+    pub fn forward(&mut self, now: Instant, relayed: Relayed) -> Result<(), SendError> {
         self.open(now)?;
-        self.sender.forward(now, packet, &self.lines, &mut self.out)
+        self.sender.forward(now, relayed, &self.lines, &mut self.out)
     }
 
     /// Says goodbye and stops: nothing is taken or sent any more.

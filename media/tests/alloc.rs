@@ -185,7 +185,7 @@ fn packets_in_the_steady_state_allocate_nothing() {
         |now, datagram| {
             left.handle_input(now, Input::Datagram(datagram.clone()));
             while let Some(packet) = left.poll_packet() {
-                right.forward(now, &packet).expect("PCMU was negotiated");
+                right.forward(now, packet).expect("PCMU was negotiated");
             }
             while left.poll_output().is_some() {}
             while right.poll_output().is_some() {}

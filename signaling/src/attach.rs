@@ -16,9 +16,8 @@ use callrig_media::dtmf;
 use callrig_media::event::{CloseReason, Event as MediaEvent, TransportEvent};
 use callrig_media::prompt::Wav;
 use callrig_media::recorder::{self, Recorded};
-use callrig_media::rtp::Packet;
 use callrig_media::session::{
-    Config, ConfigError, Decode, Input, Output as SessionOutput, Session,
+    Config, ConfigError, Decode, Input, Output as SessionOutput, Relayed, Session,
 };
 use callrig_media::stats::Stats;
 use callrig_media::time::{Epoch, Instant, earlier};
@@ -301,7 +300,7 @@ pub(crate) struct Attachments {
     /// Kept apart from the outputs: the owner learns of an address before a peer does.
     addresses: VecDeque<AddressChange>,
     /// On the way from one leg to another; keeps its memory between packets.
-    passing: Vec<Packet>,
+    passing: Vec<Relayed>,
     epoch: Epoch,
     sound_events: bool,
     packet_events: bool,
@@ -715,10 +714,10 @@ impl Attachments {
         let Some(other) = self.open_mut(to) else { return };
         let mut dropped = Vec::new();
         for packet in packets.drain(..) {
-            let payload_type = packet.header.payload_type;
+            let payload_type = packet.packet().header.payload_type;
             match relay.translate(packet) {
                 Some(packet) => {
-                    if other.session.forward(now, &packet).is_err() {
+                    if other.session.forward(now, packet).is_err() {
                         dropped.push((payload_type, RelayDropReason::Refused));
                     }
                 }

@@ -140,6 +140,7 @@ impl Outbound {
         header: rtp::Header,
         head: &[u8],
         body: &Bytes,
+        whole: Option<Bytes>,
         path: &mut Path,
         out: &mut Outbox,
     ) {
@@ -152,7 +153,8 @@ impl Outbound {
             self.remember(now, &header, head, body);
         }
         let (head, body) = (head.iter().copied().collect(), body.clone());
-        let packet = Waiting { header, head, body, since: now, before: None, line: self.line };
+        let packet =
+            Waiting { header, head, body, whole, since: now, before: None, line: self.line };
         let is_sound = self.kind == MediaKind::Audio;
         if is_sound {
             path.offer(now, packet.length());
@@ -214,7 +216,7 @@ impl Outbound {
             head = [high, low].into_iter().chain(head).collect();
         }
         let header = again.unwrap_or(header);
-        let packet = Waiting { header, head, body, since: now, before, line };
+        let packet = Waiting { header, head, body, whole: None, since: now, before, line };
         if !path.is_paced() || path.pacer.is_free(now) {
             path.leave(now, &packet, out);
         } else if !path.pacer.push_again(packet) {

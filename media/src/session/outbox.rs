@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Output;
+use super::{Output, Relayed};
 use crate::arena::Arena;
 use crate::audio::Audio;
 use crate::datagram::Datagram;
@@ -22,7 +22,10 @@ const SOUNDS_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Outbox {
     outputs: VecDeque<Output>,
-    relayed: VecDeque<rtp::Packet>,
+    relayed: VecDeque<Relayed>,
+    /// Whether packets are relayed, and the datagram that has just come.
+    relays: bool,
+    arrived: Option<Bytes>,
     dropped: [u64; DropReason::ALL.len()],
     #[expect(clippy::vec_box, reason = "events carry boxes, and those come back")]
     sounds: Vec<Box<Audio>>,
@@ -32,10 +35,12 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub(super) fn new(addressed: Datagram) -> Self {
+    pub(super) fn new(addressed: Datagram, relays: bool) -> Self {
         Self {
             outputs: VecDeque::new(),
             relayed: VecDeque::new(),
+            relays,
+            arrived: None,
             dropped: [0; DropReason::ALL.len()],
             sounds: Vec::new(),
             arena: Arena::default(),
@@ -47,7 +52,7 @@ impl Outbox {
         self.outputs.pop_front()
     }
 
-    pub(super) fn pop_relayed(&mut self) -> Option<rtp::Packet> {
+    pub(super) fn pop_relayed(&mut self) -> Option<Relayed> {
         self.relayed.pop_front()
     }
 
@@ -55,13 +60,31 @@ impl Outbox {
         self.outputs.push_back(Output::Event(event));
     }
 
+    /// This has come: if it is relayed, then as it is.
+    pub(super) fn arrives(&mut self, datagram: &Bytes) {
+        if self.relays {
+            self.arrived = Some(datagram.clone());
+        }
+    }
+
+    /// What is relayed next is not what has come.
+    pub(super) fn is_another(&mut self) {
+        self.arrived = None;
+    }
+
     /// Queues a packet for the owner; whether there was room.
     pub(super) fn relay(&mut self, packet: rtp::Packet) -> bool {
         let room = self.relayed.len() < RELAYED_MAX;
         if room {
-            self.relayed.push_back(packet);
+            self.relayed.push_back(Relayed::new(packet, self.arrived.take()));
         }
         room
+    }
+
+    /// Queues a datagram that is there already.
+    pub(super) fn pass_on(&mut self, payload: Bytes) {
+        let (source, destination) = (self.addressed.source, self.addressed.destination);
+        self.outputs.push_back(Output::Datagram(Datagram { source, destination, payload }));
     }
 
     pub(super) fn drop(
@@ -95,8 +118,7 @@ impl Outbox {
     pub(super) fn send(&mut self, length: usize, write: impl FnOnce(&mut BytesMut)) -> usize {
         let payload = self.write(length, write);
         let length = payload.len();
-        let (source, destination) = (self.addressed.source, self.addressed.destination);
-        self.outputs.push_back(Output::Datagram(Datagram { source, destination, payload }));
+        self.pass_on(payload);
         length
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Waiting {
     /// What stands in front of `body` in the payload.
     pub(super) head: ArrayVec<u8, 4>,
     pub(super) body: Bytes,
+    /// All of it, if it is there already.
+    pub(super) whole: Option<Bytes>,
     pub(super) since: Instant,
     /// As it left before, where it has to leave in the same way.
     pub(super) before: Option<Marks>,
@@ -145,6 +147,7 @@ mod tests {
             header: rtp::Header::default(),
             head: ArrayVec::new(),
             body: Bytes::from(vec![0; body - 12]),
+            whole: None,
             since: Instant::ZERO,
             before: None,
             line: 0,

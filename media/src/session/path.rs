@@ -227,8 +227,16 @@ impl Path {
             time: [time[1], time[2], time[3]],
         });
         let elements = extensions.elements(&marks);
-        let length = packet.length() + 4 + 5 * elements.len();
-        let length = out.send(length, |bytes| write(packet, &elements, bytes));
+        let length = match &packet.whole {
+            Some(whole) if elements.is_empty() => {
+                out.pass_on(whole.clone());
+                whole.len()
+            }
+            _ => {
+                let length = packet.length() + 4 + 5 * elements.len();
+                out.send(length, |bytes| write(packet, &elements, bytes))
+            }
+        };
         if extensions.number.is_some() && packet.before.is_none() {
             self.estimator.sent(now, self.next_number, length);
             self.next_number = self.next_number.wrapping_add(1);
@@ -322,6 +330,7 @@ impl Path {
             header: rtp::Header { padding: PADDING, ..header },
             head: ArrayVec::new(),
             body: bytes::Bytes::new(),
+            whole: None,
             since: now,
             before: None,
             line,

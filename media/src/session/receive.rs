@@ -231,6 +231,7 @@ impl Receiver {
         if let Some(number) = lines.transport_sequence(again.line, &packet.header) {
             self.arrivals.take(now, number, packet.header.ssrc);
         }
+        out.is_another();
         let sends = packet.header.ssrc;
         let known = self.streams.iter().any(|stream| stream.again == Some(sends));
         let of = |stream: &&mut Inbound| match (again.ssrc, again.layer) {

@@ -15,7 +15,7 @@ use super::path::Path;
 use super::showing::Showing;
 use super::thin::Weight;
 use super::tones::{Start, TONES_MAX, Tones};
-use super::{Config, SendError};
+use super::{Config, Relayed, SendError};
 use crate::audio::level::Level;
 use crate::description::{Codec, MediaKind, Payload};
 use crate::dtmf::Tone;
@@ -359,7 +359,7 @@ impl Sender {
             extensions,
             ..rtp::Header::default()
         };
-        stream.send(now, header, &[], &body, &mut self.path, out);
+        stream.send(now, header, &[], &body, None, &mut self.path, out);
         Ok(())
     }
 
@@ -440,7 +440,7 @@ impl Sender {
             ssrc: stream.ssrc,
             ..rtp::Header::default()
         };
-        stream.send(now, header, &[], &body, &mut self.path, out);
+        stream.send(now, header, &[], &body, None, &mut self.path, out);
         // The timestamp of a tone stands still: it does not tell the clock for reports.
         stream.newest = newest.or(stream.newest);
     }
@@ -551,7 +551,7 @@ impl Sender {
                 csrcs: stream.contributors.clone(),
                 ..rtp::Header::default()
             };
-            stream.send(now, header, fragment.head(), fragment.body(), &mut self.path, out);
+            stream.send(now, header, fragment.head(), fragment.body(), None, &mut self.path, out);
         }
     }
 
@@ -560,10 +560,11 @@ impl Sender {
     pub(super) fn forward(
         &mut self,
         now: Instant,
-        packet: &rtp::Packet,
+        relayed: Relayed,
         lines: &Lines,
         out: &mut Outbox,
     ) -> Result<(), SendError> {
+        let (packet, mut whole) = relayed.into_parts();
         let ssrc = packet.header.ssrc;
         let index = match self.streams.iter().rposition(|stream| stream.ssrc == ssrc) {
             Some(index) if self.streams[index].forwarded => index,
@@ -571,21 +572,25 @@ impl Sender {
             None => self.admit_forwarded(&packet.header, lines)?,
         };
         let (stream, path) = (&mut self.streams[index], &mut self.path);
-        let mut header = packet.header.clone();
+        let length = packet.length();
+        let rtp::Packet { mut header, payload } = packet;
         if stream.kind != MediaKind::Audio && path.is_paced() {
-            path.offer(now, packet.length());
-            let (number, timestamp) = (header.sequence_number, header.timestamp);
+            path.offer(now, length);
+            let timestamp = header.timestamp;
             let room = path.room(now);
-            let Some(number) = stream.thinner.pass(number, timestamp, &packet.payload, room) else {
+            let Some(number) =
+                stream.thinner.pass(header.sequence_number, timestamp, &payload, room)
+            else {
                 return Ok(());
             };
             if !path.pacer.has_room(1) {
                 stream.thinner.break_off();
                 return Ok(());
             }
+            whole = whole.filter(|_| number == header.sequence_number);
             header.sequence_number = number;
         }
-        stream.send(now, header, &[], &packet.payload, path, out);
+        stream.send(now, header, &[], &payload, whole, path, out);
         Ok(())
     }
 

@@ -205,7 +205,8 @@ impl Call {
         while self.link.flight.front().is_some_and(|(at, _)| *at <= now) {
             let (at, datagram) = self.link.flight.pop_front().expect("it was there");
             self.receiver.handle_input(at, Input::Datagram(datagram));
-            while let Some(packet) = self.receiver.poll_packet() {
+            while let Some(relayed) = self.receiver.poll_packet() {
+                let packet = relayed.packet();
                 if packet.header.payload_type == 102 {
                     self.numbers.push(packet.header.sequence_number);
                     if packet.header.marker {
@@ -238,7 +239,7 @@ impl Call {
         }
         run(taker, now);
         while let Some(packet) = taker.poll_packet() {
-            self.sender.forward(now, &packet).expect("it was negotiated");
+            self.sender.forward(now, packet).expect("it was negotiated");
         }
         while let Some(output) = taker.poll_output() {
             if let Output::Datagram(datagram) = output {

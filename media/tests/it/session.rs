@@ -486,15 +486,27 @@ fn a_relay_keeps_numbers_timestamps_and_sources() {
     let (mut left, mut right) = (session(config.clone(), 1), session(mirrored(&config), 2));
     for number in [5, 6, 8, 7, 7] {
         let packet = audio_packet(77, number, 160 * u32::from(number));
-        left.handle_input(Instant::ZERO, to(&config, packet.to_bytes()));
+        let datagram = packet.to_bytes();
+        left.handle_input(Instant::ZERO, to(&config, datagram.clone()));
         while let Some(relayed) = left.poll_packet() {
-            assert_eq!(relayed, packet);
-            right.forward(Instant::ZERO, &relayed).expect("PCMU was negotiated");
-            assert_eq!(drain(&mut right).0, [packet.to_bytes()]);
+            assert_eq!(*relayed.packet(), packet);
+            right.forward(Instant::ZERO, relayed).expect("PCMU was negotiated");
+            let left = drain(&mut right).0;
+            assert_eq!(left, [datagram.clone()]);
+            assert_eq!(left[0].as_ptr(), datagram.as_ptr(), "nothing is copied");
         }
     }
+    // What was changed on the way is written anew.
+    let packet = audio_packet(77, 9, 1_440);
+    left.handle_input(Instant::ZERO, to(&config, packet.to_bytes()));
+    let mut relayed = left.poll_packet().expect("it is the next one");
+    relayed.packet_mut().header.marker = true;
+    right.forward(Instant::ZERO, relayed).expect("PCMU was negotiated");
+    let mut marked = packet;
+    marked.header.marker = true;
+    assert_eq!(drain(&mut right).0, [marked.to_bytes()]);
     let outbound = right.stats().outbound;
-    assert_eq!((outbound[1].ssrc, outbound[1].packets_sent), (77, 4), "the duplicate stays");
+    assert_eq!((outbound[1].ssrc, outbound[1].packets_sent), (77, 5), "the duplicate stays");
     assert!(left.stats().is_conserved());
 }
 

@@ -4,7 +4,8 @@
 
 use bytes::BytesMut;
 use callrig_media::description::{Description, Extension, MediaDescription};
-use callrig_media::rtp::{Extensions, Packet};
+use callrig_media::rtp::Extensions;
+use callrig_media::session::Relayed;
 
 use super::Sides;
 use crate::id::LegId;
@@ -85,14 +86,19 @@ impl Relay {
     }
 
     /// The packet as the other side knows it; `None` if it has no such codec.
-    pub(super) fn translate(&self, mut packet: Packet) -> Option<Packet> {
-        let number = packet.header.payload_type;
+    pub(super) fn translate(&self, mut relayed: Relayed) -> Option<Relayed> {
+        let header = &relayed.packet().header;
+        let number = header.payload_type;
         let there = self.payload_types.iter().find(|(here, _)| *here == number)?.1;
-        packet.header.payload_type = there;
-        if packet.header.extensions.is_present() && !self.extensions_as_they_are {
-            packet.header.extensions = self.translate_extensions(&packet.header.extensions);
+        let is_extended = header.extensions.is_present() && !self.extensions_as_they_are;
+        if there != number {
+            relayed.packet_mut().header.payload_type = there;
         }
-        Some(packet)
+        if is_extended {
+            let header = &mut relayed.packet_mut().header;
+            header.extensions = self.translate_extensions(&header.extensions);
+        }
+        Some(relayed)
     }
 
     fn translate_extensions(&self, extensions: &Extensions) -> Extensions {
@@ -124,7 +130,7 @@ mod tests {
 
     use bytes::Bytes;
     use callrig_media::description::{Codec, ExtensionId, Payload};
-    use callrig_media::rtp::Header;
+    use callrig_media::rtp::{Header, Packet};
 
     use super::*;
 
@@ -133,11 +139,11 @@ mod tests {
         (description.clone(), description)
     }
 
-    fn packet(payload_type: u8) -> Packet {
+    fn packet(payload_type: u8) -> Relayed {
         let extensions =
             Extensions::build(&[(1, &[0x85]), (7, &[1])], &mut BytesMut::new()).expect("it fits");
         let header = Header { payload_type, extensions, ssrc: 5, ..Header::default() };
-        Packet { header, payload: Bytes::from_static(b"x") }
+        Packet { header, payload: Bytes::from_static(b"x") }.into()
     }
 
     #[test]
@@ -148,6 +154,7 @@ mod tests {
         there.extensions = vec![ExtensionId { id: 3, extension: Extension::AudioLevel }];
         let relay = Relay::new(LegId::from_u128(1), &side(here), &side(there));
         let translated = relay.translate(packet(111)).expect("both know Opus");
+        let translated = translated.packet();
         assert_eq!(translated.header.payload_type, 96);
         assert_eq!(translated.header.ssrc, 5);
         assert_eq!(translated.header.extensions.get(3), Some(&[0x85][..]));

@@ -90,8 +90,8 @@ impl Camera {
                 };
                 layer.next_number = layer.next_number.wrapping_add(1);
                 let packet = Packet { header, payload: fragment.into_payload() };
-                let sent =
-                    world.with_session(self.owner, |session, now| session.forward(now, &packet));
+                let sent = world
+                    .with_session(self.owner, |session, now| session.forward(now, packet.into()));
                 sent.expect("the line is negotiated");
             }
         }

@@ -155,7 +155,7 @@ pub(super) fn relay() -> Work {
             let datagram = Datagram { source, destination, payload };
             left.handle_input(at(index), Input::Datagram(datagram));
             while let Some(packet) = left.poll_packet() {
-                right.forward(at(index), &packet).expect("Opus was negotiated");
+                right.forward(at(index), packet).expect("Opus was negotiated");
             }
             drain(&mut left);
             drain(&mut right);
