@@ -680,7 +680,8 @@ Objectives: [STEP.]QUANTITY COMPARISON LIMIT [@ CONFIDENCE%] [min SAMPLES]
   LIMIT       20ms, 0.1%, 50/s, 1.2*twin
 
 A second in which the generator itself was late by more than a tenth of an objective's limit
-is void for it; more than 2 % of void seconds leave it not measurable.
+is void for it; more than 2 % of void seconds leave it not measurable, unless it is met even
+with that lateness added to the latencies.
 
 Exit codes:
   0  every objective was met

@@ -13,6 +13,9 @@ use callrig_reports::load::objective::Objective;
 use callrig_reports::load::outcome::{Answer, judge};
 use callrig_reports::load::samples::{Sample, Samples};
 
+use rand::{RngExt as _, SeedableRng as _};
+use rand_pcg::Pcg64Mcg;
+
 use crate::command_line::{callrig, folder, says};
 
 /// Calls per second, and for how many seconds.
@@ -192,7 +195,68 @@ fn windows_in_which_the_generator_was_late_are_void() {
     assert_eq!(judged.answer, Answer::Broken, "the server's stall is its own: {judged:?}");
     let always = Stall { name: "", generator: |t| t + 0.005, server: at_once, truth: at_once };
     let judged = judge(&objective, &simulated(&always), None);
+    assert_eq!(judged.answer, Answer::Met, "10 ms at most, whoever was late: {judged:?}");
+    assert!(judged.why.contains("100 of 100 windows void"), "{judged:?}");
+    assert!(judged.why.contains("lateness added"), "{judged:?}");
+    let later = Stall { name: "", generator: |t| t + 0.012, server: at_once, truth: at_once };
+    let judged = judge(&objective, &simulated(&later), None);
     assert_eq!(judged.answer, Answer::NotMeasurable, "{judged:?}");
+}
+
+/// Times without any, and how long they take.
+fn random_stalls(random: &mut Pcg64Mcg, most: usize, longest: f64) -> Vec<(f64, f64)> {
+    let count = random.random_range(0..=most);
+    let mut stall = || {
+        let from = random.random_range(0.0..SEARCHED);
+        (from, from + longest * random.random_range(0.0..1.0_f64).powi(3))
+    };
+    let mut stalls: Vec<_> = (0..count).map(|_| stall()).collect();
+    stalls.sort_by(|one, other| one.0.total_cmp(&other.0));
+    stalls
+}
+
+/// How long a load is that is judged at random, in seconds; a hundred calls in each.
+const SEARCHED: f64 = 40.0;
+
+#[test]
+fn no_verdict_is_wrong_however_late_the_generator_is() {
+    let objective = Objective::parse("p(99)<20ms", &[]).expect("it is one");
+    let mut seen = [0_u32; 3];
+    for seed in 0..1_000 {
+        let mut random = Pcg64Mcg::seed_from_u64(seed);
+        // The generator under a burner, or hardly ever late; a server that stalls now and then.
+        let most = if seed % 2 == 0 { 60 } else { 1 };
+        let generator = random_stalls(&mut random, most, 0.06);
+        let server = random_stalls(&mut random, 8, 0.5);
+        let through = |stalls: &[(f64, f64)], time: f64| {
+            stalls.iter().fold(time, |time, (from, to)| stalled(time, *from, *to))
+        };
+        let (mut samples, mut slow) = (Samples::default(), 0_u32);
+        let calls = (SEARCHED * 100.0) as u32;
+        for number in 0..calls {
+            let intended = f64::from(number) / 100.0;
+            let begun = through(&generator, intended);
+            let latency = through(&server, begun) + SERVICE - intended;
+            slow += u32::from(through(&server, intended) + SERVICE - intended > 0.02);
+            samples.calls.push(Sample {
+                intended: (intended * 1e9) as u64,
+                late: ((begun - intended) * 1e9) as u64,
+                latency: (latency * 1e9) as u64,
+                steps: Vec::new(),
+                failure: None,
+            });
+        }
+        let truth = f64::from(slow) / f64::from(calls);
+        let judged = judge(&objective, &samples, None);
+        seen[judged.answer as usize] += 1;
+        match judged.answer {
+            Answer::Met => assert!(truth <= 0.01, "{seed}: {truth} are slow, {judged:?}"),
+            // Up to 2 % of the windows are left out, which may have been the fast ones.
+            Answer::Broken => assert!(truth > 0.0097, "{seed}: {truth} are slow, {judged:?}"),
+            Answer::NotMeasurable => {}
+        }
+    }
+    assert!(seen.iter().all(|times| *times >= 50), "each of the three comes about: {seen:?}");
 }
 
 #[test]

@@ -156,9 +156,29 @@ impl Samples {
     /// failed has no latency: what fails at once is not fast.
     #[must_use]
     pub fn latencies(&self, step: Option<&str>, windows: &Windows, late_max: u64) -> Latencies {
+        self.collect(step, |call| (!windows.is_void(call.intended, late_max)).then_some(0))
+    }
+
+    /// The same in all windows, where a call of a void one took as much longer as the generator
+    /// was late with it: begun in time it would not have ended later than it did, so no latency
+    /// was greater than this one.
+    #[must_use]
+    pub fn latencies_at_most(
+        &self,
+        step: Option<&str>,
+        windows: &Windows,
+        late_max: u64,
+    ) -> Latencies {
+        let is_void = |call: &Sample| windows.is_void(call.intended, late_max);
+        self.collect(step, |call| Some(if is_void(call) { call.late } else { 0 }))
+    }
+
+    /// The latencies of a step, with what is added to that of each call that counts.
+    fn collect(&self, step: Option<&str>, added: impl Fn(&Sample) -> Option<u64>) -> Latencies {
         let number = step.and_then(|step| self.steps.iter().position(|known| known == step));
         let mut latencies = Latencies::new();
-        for call in self.calls.iter().filter(|call| !windows.is_void(call.intended, late_max)) {
+        for call in &self.calls {
+            let Some(added) = added(call) else { continue };
             let of_step = |number: usize| {
                 let mut steps = call.steps.iter();
                 steps.find(|(of, _)| usize::from(*of) == number).map(|(_, nanos)| *nanos)
@@ -168,7 +188,7 @@ impl Samples {
                 (Some(_), number) => number.and_then(of_step),
             };
             match nanos {
-                Some(nanos) => latencies.record(nanos),
+                Some(nanos) => latencies.record(nanos.saturating_add(added)),
                 None => latencies.endless += 1,
             }
         }
