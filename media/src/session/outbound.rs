@@ -98,6 +98,21 @@ impl Again {
     }
 }
 
+/// What a packet carries.
+pub(super) struct Contents<'a> {
+    /// What stands in front of `body`.
+    pub(super) head: &'a [u8],
+    pub(super) body: &'a Bytes,
+    /// All of the packet, if it is there already.
+    pub(super) whole: Option<Bytes>,
+}
+
+impl<'a> Contents<'a> {
+    pub(super) const fn new(head: &'a [u8], body: &'a Bytes) -> Self {
+        Self { head, body, whole: None }
+    }
+}
+
 impl Outbound {
     pub(super) fn new(
         ssrc: u32,
@@ -138,12 +153,11 @@ impl Outbound {
         &mut self,
         now: Instant,
         header: rtp::Header,
-        head: &[u8],
-        body: &Bytes,
-        whole: Option<Bytes>,
+        contents: Contents<'_>,
         path: &mut Path,
         out: &mut Outbox,
     ) {
+        let Contents { head, body, whole } = contents;
         self.packets += 1;
         self.payload_bytes += (head.len() + body.len()) as u64;
         self.active_reports = 2;

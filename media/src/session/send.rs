@@ -9,7 +9,7 @@ use rand_pcg::Pcg64Mcg;
 
 use super::broadcast::Broadcast;
 use super::lines::{Line, Lines};
-use super::outbound::{Again, Outbound, Resent};
+use super::outbound::{Again, Contents, Outbound, Resent};
 use super::outbox::Outbox;
 use super::path::Path;
 use super::showing::Showing;
@@ -359,7 +359,7 @@ impl Sender {
             extensions,
             ..rtp::Header::default()
         };
-        stream.send(now, header, &[], &body, None, &mut self.path, out);
+        stream.send(now, header, Contents::new(&[], &body), &mut self.path, out);
         Ok(())
     }
 
@@ -440,7 +440,7 @@ impl Sender {
             ssrc: stream.ssrc,
             ..rtp::Header::default()
         };
-        stream.send(now, header, &[], &body, None, &mut self.path, out);
+        stream.send(now, header, Contents::new(&[], &body), &mut self.path, out);
         // The timestamp of a tone stands still: it does not tell the clock for reports.
         stream.newest = newest.or(stream.newest);
     }
@@ -551,7 +551,8 @@ impl Sender {
                 csrcs: stream.contributors.clone(),
                 ..rtp::Header::default()
             };
-            stream.send(now, header, fragment.head(), fragment.body(), None, &mut self.path, out);
+            let contents = Contents::new(fragment.head(), fragment.body());
+            stream.send(now, header, contents, &mut self.path, out);
         }
     }
 
@@ -590,7 +591,8 @@ impl Sender {
             whole = whole.filter(|_| number == header.sequence_number);
             header.sequence_number = number;
         }
-        stream.send(now, header, &[], &payload, whole, path, out);
+        let contents = Contents { whole, ..Contents::new(&[], &payload) };
+        stream.send(now, header, contents, path, out);
         Ok(())
     }
 
