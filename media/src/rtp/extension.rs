@@ -205,12 +205,17 @@ impl Extensions {
     /// RFC 9143 media line name under this id.
     #[must_use]
     pub fn mid(&self, id: u8) -> Option<&str> {
-        core::str::from_utf8(self.get(id)?).ok()
+        self.text(id)
     }
 
     /// RFC 8852 name of a layer under this id.
     #[must_use]
     pub fn stream_id(&self, id: u8) -> Option<&str> {
+        self.text(id)
+    }
+
+    /// An item of RTCP SDES under this id (RFC 7941).
+    fn text(&self, id: u8) -> Option<&str> {
         core::str::from_utf8(self.get(id)?).ok()
     }
 

@@ -263,6 +263,16 @@ async def record(rig):
             await bot.stop()
 
 
+async def join(page, user, meeting, listens):
+    """Somebody joins a meeting at the page that is served, or only listens and looks."""
+    await page.run(f"""
+        document.getElementById('user').value = {json.dumps(user)};
+        document.getElementById('meeting').value = {json.dumps(meeting)};
+        document.getElementById('listen').checked = {json.dumps(listens)};
+        document.getElementById('join').click();
+    """)
+
+
 async def conference(rig):
     """Two speak and show themselves in a meeting, a third only listens and looks."""
     meeting = await rig.meeting()
@@ -274,12 +284,7 @@ async def conference(rig):
         pages = []
         for user, browser, listens in people:
             page = await browser.open(rig.base + "/")
-            await page.run(f"""
-                document.getElementById('user').value = {json.dumps(user)};
-                document.getElementById('meeting').value = {json.dumps(meeting)};
-                document.getElementById('listen').checked = {json.dumps(listens)};
-                document.getElementById('join').click();
-            """)
+            await join(page, user, meeting, listens)
             await page.until("window.callrig.phone.connection?.connectionState === 'connected'", user)
             pages.append(page)
         found = await asyncio.gather(*(talk(page, 15) for page in pages))
@@ -370,12 +375,7 @@ async def layers(rig):
             page = await browser.open(rig.base + "/")
             if listens:
                 await way.open(page)
-            await page.run(f"""
-                document.getElementById('user').value = {json.dumps(user)};
-                document.getElementById('meeting').value = {json.dumps(meeting)};
-                document.getElementById('listen').checked = {json.dumps(listens)};
-                document.getElementById('join').click();
-            """)
+            await join(page, user, meeting, listens)
             if listens:
                 await way.lead(page)
             await page.until("window.callrig.phone.connection?.connectionState === 'connected'", user)

@@ -269,11 +269,10 @@ impl Room {
         }
     }
 
-    /// What of one kind is waited for.
-    fn wanted(&self, index: usize) -> Vec<Source> {
+    /// What is waited for.
+    fn wanted(&self) -> Vec<Source> {
         let views = self.seats.values().flat_map(|seat| &seat.pictures.views);
-        let mut wanted: Vec<Source> =
-            views.filter(|view| view.kind == index).filter_map(|view| view.wanted).collect();
+        let mut wanted: Vec<Source> = views.filter_map(|view| view.wanted).collect();
         wanted.sort_unstable_by_key(|source| (source.leg, source.ssrc));
         wanted.dedup();
         wanted
@@ -308,19 +307,21 @@ impl Attachments {
                 let views = seat.pictures.views.iter_mut().filter(|view| view.kind == index);
                 stage.cast(*viewer, &mut views.collect::<Vec<_>>());
             }
+            let shown = turned.len();
             turned.extend(seat.pictures.views.iter().filter_map(View::shows));
+            // Who sees nothing any more has no use for a wider path.
+            if turned.len() == shown
+                && let Some(open) = self.legs.get_mut(viewer).and_then(|held| held.open.as_mut())
+            {
+                open.session.set_aim(0);
+            }
         }
         turned.sort_unstable();
         turned.dedup();
         for leg in turned {
             self.choose(now, id, leg);
         }
-        let Some(room) = self.rooms.get(&id) else { return };
-        let wanted: Vec<Source> =
-            (0..PICTURES.len()).flat_map(|index| room.wanted(index)).collect();
-        for source in wanted {
-            self.ask_for_key_frame(now, source);
-        }
+        self.ask_for_wanted(now, id, None);
     }
 
     /// All who see somebody choose among their streams.
@@ -343,7 +344,8 @@ impl Attachments {
                 view.aim = view.choose(now, &streams, bits.map(|bits| bits / shares.max(1)));
             }
             if let Some(open) = open {
-                open.session.set_aim(views.iter().map(|view| view.aim).sum());
+                let shown = views.iter().filter(|view| view.shows().is_some());
+                open.session.set_aim(shown.map(|view| view.aim).sum());
             }
         }
         if let Some(seat) = room.seats.get_mut(&leg) {
@@ -435,7 +437,7 @@ impl Attachments {
         let rests = pictures.chosen.is_some_and(|at| now.since(at) < CHOICE_INTERVAL);
         if !rests && layers::is_choice(&pictures.streams, kind) {
             self.choose(now, id, leg);
-            self.ask_for_wanted(now, id, index, leg);
+            self.ask_for_wanted(now, id, Some(leg));
         }
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let Some(seat) = room.seats.get(&leg) else { return };
@@ -468,12 +470,13 @@ impl Attachments {
         }
     }
 
-    /// Asks for key frames of somebody's streams that are waited for.
-    fn ask_for_wanted(&mut self, now: Instant, id: ConversationId, index: usize, leg: LegId) {
+    /// Asks for key frames of all streams that are waited for, or of somebody's.
+    fn ask_for_wanted(&mut self, now: Instant, id: ConversationId, only: Option<LegId>) {
         let Some(room) = self.rooms.get(&id) else { return };
-        let wanted = room.wanted(index).into_iter().filter(|wanted| wanted.leg == leg);
-        for source in wanted.collect::<Vec<_>>() {
-            self.ask_for_key_frame(now, source);
+        for source in room.wanted() {
+            if only.is_none_or(|leg| leg == source.leg) {
+                self.ask_for_key_frame(now, source);
+            }
         }
     }
 
