@@ -414,17 +414,24 @@ impl MediaDescription {
         let video = self.payloads.iter().any(|payload| payload.codec.is_video());
         for payload in &mut self.payloads {
             payload.feedback.remb = payload.codec.is_video();
-            if payload.codec.is_video() {
-                payload.retransmission = Some(payload.payload_type + RETRANSMISSION_STEP);
-            }
         }
         self.extend(4, Extension::Mid);
-        self = self.with_transport_feedback();
+        self = self.with_retransmission().with_transport_feedback();
         // Receivers estimate from the times of pictures only.
         if video {
             self.extend(6, Extension::AbsoluteSendTime);
         } else {
             self.retransmission_ssrc = None;
+        }
+        self
+    }
+
+    /// The same with lost packets of pictures sent again in a stream of their own (RFC 4588),
+    /// under the number that is greater by four than what it repeats.
+    #[must_use]
+    pub fn with_retransmission(mut self) -> Self {
+        for payload in self.payloads.iter_mut().filter(|payload| payload.codec.is_video()) {
+            payload.retransmission = Some(payload.payload_type + RETRANSMISSION_STEP);
         }
         self
     }

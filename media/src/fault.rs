@@ -70,6 +70,14 @@ faults! {
     ReceivedAskedFor,
     /// A missing packet is asked for again and again, without a pause.
     AskedForWithoutEnd,
+    /// A missing packet is never asked for.
+    NeverAskedFor,
+    /// A packet that is asked for is not sent again.
+    NeverSentAgain,
+    /// A packet that is sent again has another timestamp.
+    SentAgainChanged,
+    /// A packet that came again is counted, and not passed on.
+    RecoveredKeptBack,
     /// Datagrams of RTCP are not counted as received.
     DatagramNotCounted,
     /// What is dropped is counted, but nobody is told.

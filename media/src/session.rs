@@ -487,11 +487,13 @@ impl Session {
 
     /// Relays a packet of another session as it is: numbers, timestamps, SSRC, payload
     /// type, header extensions. Where the peer's feedback says that the way to it carries
-    /// less than all of that, whole pictures are left out, and numbers follow each other.
+    /// less than all of that, whole pictures are left out, and numbers follow each other. Under
+    /// an SSRC that our description announces for a line it is that line's stream, which is sent
+    /// again as negotiated there.
     ///
     /// # Errors
-    /// A payload type that the peer does not know, a number that a stream of ours has, too
-    /// many sources, a closed session.
+    /// A payload type that the peer does not know, a number that a stream of ours has sent
+    /// under, too many sources, a closed session.
     pub fn forward(&mut self, now: Instant, relayed: Relayed) -> Result<(), SendError> {
         self.open(now)?;
         self.sender.forward(now, relayed, &self.lines, &mut self.out)

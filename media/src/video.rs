@@ -1,7 +1,7 @@
 //! Video as H.264 (ITU-T H.264, RFC 6184): what a stream of packets turns into, and
 //! why a part of it does not. [`assembly`] makes access
-//! units of packets, [`access_unit`] and [`nal`] take byte streams apart, and
-//! [`parameter_sets`] keeps what slices refer to.
+//! units of packets, [`access_unit`] and [`nal`] take byte streams apart,
+//! [`output_order`] tells in which order they are shown, and [`parameter_sets`] keeps what slices refer to.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use crate::time::Instant;
 pub mod access_unit;
 pub mod assembly;
 pub mod nal;
+pub mod output_order;
 pub mod parameter_sets;
 
 mod builder;

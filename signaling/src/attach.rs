@@ -42,10 +42,6 @@ pub use place::WebRtc;
 pub(crate) use place::{Place, WebRtcError};
 use sound::{Doing, Tick};
 
-/// How long a lost packet of pictures is waited for where it can be sent again: three requests
-/// fit in.
-const RETRANSMISSION_WAIT: Duration = Duration::from_millis(250);
-
 /// Our side of a session, and the peer's.
 pub(crate) type Sides = (Description, Description);
 
@@ -118,10 +114,14 @@ pub(crate) fn answer(
     offer: &Description,
 ) -> Result<Description, AnswerError> {
     let mut media = media.to_vec();
-    // WebRTC has it anyway; of plain RTP only who asks for it is told what arrives.
-    let feedback = |line: &MediaDescription| line.payloads.iter().any(|p| p.feedback.transport_cc);
-    if offer.media.iter().any(feedback) {
+    // WebRTC has it anyway; of plain RTP only who asks for it is told what arrives, and is sent
+    // lost packets again in a stream of their own.
+    let payloads = || offer.media.iter().flat_map(|line| &line.payloads);
+    if payloads().any(|payload| payload.feedback.transport_cc) {
         media = media.into_iter().map(MediaDescription::with_transport_feedback).collect();
+    }
+    if payloads().any(|payload| payload.retransmission.is_some()) {
+        media = media.into_iter().map(MediaDescription::with_retransmission).collect();
     }
     let answer = at.describe(media).answer(offer);
     let sound = |line: &&MediaDescription| line.kind == MediaKind::Audio && !line.rejected;
@@ -215,8 +215,6 @@ fn session_config(
     config.output_rate = sound::RATE;
     if config.local.secure.is_some() {
         config.certificate = certificate.cloned();
-        // What is lost comes again, later than what is only late.
-        config.assembly.reorder_wait = RETRANSMISSION_WAIT;
     }
     match purpose {
         Purpose::Relay => {

@@ -17,11 +17,16 @@ use thiserror::Error;
 
 use crate::fault::{self, Fault};
 use crate::video::Picture;
-use crate::video::nal::{self, Header};
+use crate::video::nal::{self, Header, UnitType};
 
 /// How many access units may wait for their picture: the greatest decoded picture buffer
 /// (ITU-T H.264 table A-1), twice.
 const WAITING_MAX: usize = 32;
+/// How many different parameter sets are remembered.
+const SETS_MAX: usize = 64;
+/// Greater ones are of no picture that OpenH264 decodes.
+const SET_BYTES_MAX: usize = 4_096;
+const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
 /// OpenH264 could not be set up.
 #[derive(Debug, Error)]
@@ -137,6 +142,8 @@ pub struct Decoder {
     /// Timestamps of the pictures inside, earliest first: pictures leave in the order of
     /// their display, which is the order of their timestamps.
     waiting: Vec<u32>,
+    /// Parameter sets that came, Annex B.
+    sets: Vec<Vec<u8>>,
 }
 
 impl core::fmt::Debug for Decoder {
@@ -151,10 +158,7 @@ impl Decoder {
     /// # Errors
     /// When OpenH264 cannot be set up: out of memory, in practice.
     pub fn new() -> Result<Self, SetupError> {
-        let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
-        let inner = openh264::decoder::Decoder::with_api_config(OpenH264API::from_source(), config)
-            .map_err(|error| SetupError(error.to_string()))?;
-        Ok(Self { inner, waiting: Vec::new() })
+        Ok(Self { inner: decoder()?, waiting: Vec::new(), sets: Vec::new() })
     }
 
     /// Takes one access unit (Annex B); gives the picture that is next in display order, if
@@ -168,6 +172,7 @@ impl Decoder {
         access_unit: &[u8],
         timestamp: u32,
     ) -> Result<Option<Decoded<'_>>, DecodeError> {
+        self.remember(access_unit);
         let has_picture = has_picture(access_unit);
         if has_picture {
             let behind = |&other: &u32| timestamp.wrapping_sub(other).cast_signed() >= 0;
@@ -192,6 +197,48 @@ impl Decoder {
         }
     }
 
+    /// Whether pictures may be inside.
+    #[must_use]
+    pub const fn holds_any(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Nothing that comes before the next key frame can be shown: gives the pictures that are
+    /// still inside, in display order, and begins anew with the parameter sets that have come.
+    /// (Once flushed, OpenH264 does not give back the room of what it held.)
+    ///
+    /// # Errors
+    /// When OpenH264 says that they are damaged, or there is no memory for another decoder.
+    pub fn begin_anew(&mut self) -> Result<Vec<Picture>, DecodeError> {
+        let pictures = self.finish().map(|left| left.iter().map(Decoded::to_picture).collect());
+        let refused = |error: SetupError| DecodeError { timestamp: 0, reason: error.to_string() };
+        self.inner = decoder().map_err(refused)?;
+        self.waiting.clear();
+        if !self.sets.is_empty() {
+            // Sets that it refused before it refuses again.
+            let _ = self.inner.decode(&self.sets.concat());
+        }
+        pictures
+    }
+
+    /// Remembers the parameter sets in an access unit: those that stand, the newest last.
+    fn remember(&mut self, access_unit: &[u8]) {
+        for unit in nal::units(access_unit) {
+            let kind = Header::from_byte(unit[0]).unit_type();
+            if kind.is_picture() {
+                return;
+            }
+            if !matches!(kind, UnitType::SPS | UnitType::PPS) || unit.len() > SET_BYTES_MAX {
+                continue;
+            }
+            self.sets.retain(|known| known[START_CODE.len()..] != *unit);
+            if self.sets.len() >= SETS_MAX {
+                self.sets.remove(0);
+            }
+            self.sets.push([&START_CODE, unit].concat());
+        }
+    }
+
     /// The stream is over: gives the pictures that are still inside, in display order.
     ///
     /// # Errors
@@ -209,6 +256,12 @@ impl Decoder {
         });
         Ok(decoded.collect())
     }
+}
+
+fn decoder() -> Result<openh264::decoder::Decoder, SetupError> {
+    let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
+    openh264::decoder::Decoder::with_api_config(OpenH264API::from_source(), config)
+        .map_err(|error| SetupError(error.to_string()))
 }
 
 /// Whether a picture will come of this: parameter sets alone give none. Looks no further
@@ -395,6 +448,44 @@ mod tests {
         let expected = (0..units.len() as u32)
             .map(|index| ((320, 180), (u32::MAX - 5_000).wrapping_add(3_000 * index)));
         assert_eq!(decoded, expected.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_decoder_that_begins_anew_knows_its_parameter_sets() {
+        let mut encoder = Encoder::new(&Config::default()).expect("there is memory");
+        let mut decoder = Decoder::new().expect("there is memory");
+        for (unit, timestamp) in encode(&mut encoder, 3).iter().zip(0..) {
+            decoder.decode(&unit.data, timestamp).expect("it is whole");
+        }
+        decoder.begin_anew().expect("there is memory");
+        encoder.request_key_frame();
+        let key = encode(&mut encoder, 1);
+        let is_set = |unit: &&[u8]| {
+            matches!(Header::from_byte(unit[0]).unit_type(), UnitType::SPS | UnitType::PPS)
+        };
+        let bare = nal::units(&key[0].data).filter(|unit| !is_set(unit));
+        let bare: Vec<u8> = bare.flat_map(|unit| [&START_CODE, unit].concat()).collect();
+        assert!(bare.len() < key[0].data.len(), "it had some");
+        let picture = decoder.decode(&bare, 9).expect("nothing is missing");
+        assert_eq!(
+            picture.map(|picture| (picture.resolution(), picture.timestamp())),
+            Some(((320, 180), 9))
+        );
+        let mut other = Decoder::new().expect("there is memory");
+        assert!(!matches!(other.decode(&bare, 9), Ok(Some(_))), "without them nothing comes");
+    }
+
+    #[test]
+    fn of_many_parameter_sets_the_newest_are_remembered() {
+        let mut decoder = Decoder::new().expect("there is memory");
+        for number in 0..=SETS_MAX as u8 {
+            decoder.remember(&[0, 0, 1, 0x68, number, 0x80]);
+        }
+        decoder.remember(&[0, 0, 1, 0x68, 1, 0x80]);
+        decoder.remember(&[&[0, 0, 1, 0x67][..], &vec![7; SET_BYTES_MAX]].concat());
+        let numbers: Vec<u8> = decoder.sets.iter().map(|set| set[5]).collect();
+        let expected: Vec<u8> = (2..=SETS_MAX as u8).chain([1]).collect();
+        assert_eq!(numbers, expected);
     }
 
     #[test]

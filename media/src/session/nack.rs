@@ -16,7 +16,8 @@ const RETRY_MIN: Duration = Duration::from_millis(20);
 struct Missing {
     sequence: u64,
     asked: u8,
-    next: Instant,
+    /// When it was asked for last, or else found missing.
+    since: Instant,
 }
 
 /// The missing packets of one stream; as many as the assembler waits for at most.
@@ -24,6 +25,10 @@ struct Missing {
 pub(super) struct NackList {
     delay: Duration,
     retries_max: u8,
+    /// Between two requests for a packet.
+    interval: Duration,
+    /// How long an answer took.
+    answered_in: Option<Duration>,
     missing: Vec<Missing>,
     /// The list before, kept for its memory.
     before: Vec<Missing>,
@@ -31,8 +36,19 @@ pub(super) struct NackList {
 
 impl NackList {
     pub(super) fn new(delay: Duration, retries_max: u8) -> Self {
-        let retries_max = if fault::is(Fault::AskedForWithoutEnd) { u8::MAX } else { retries_max };
-        Self { delay, retries_max, missing: Vec::new(), before: Vec::new() }
+        let retries_max = match () {
+            () if fault::is(Fault::AskedForWithoutEnd) => u8::MAX,
+            () if fault::is(Fault::NeverAskedFor) => 0,
+            () => retries_max,
+        };
+        Self {
+            delay,
+            retries_max,
+            interval: ROUND_TRIP_UNKNOWN,
+            answered_in: None,
+            missing: Vec::new(),
+            before: Vec::new(),
+        }
     }
 
     /// Takes over what is missing now, lowest first.
@@ -43,20 +59,39 @@ impl NackList {
         for sequence in missing {
             while known.next_if(|before| before.sequence < sequence).is_some() {}
             let entry = known.next_if(|before| before.sequence == sequence);
-            let fresh = Missing { sequence, asked: 0, next: now + self.delay };
+            let fresh = Missing { sequence, asked: 0, since: now };
             self.missing.push(entry.copied().unwrap_or(fresh));
         }
     }
 
     /// Whether a number is missing.
     pub(super) fn misses(&self, sequence: u64) -> bool {
-        self.missing.binary_search_by_key(&sequence, |missing| missing.sequence).is_ok()
+        self.place(sequence).is_some()
+    }
+
+    fn place(&self, sequence: u64) -> Option<usize> {
+        self.missing.binary_search_by_key(&sequence, |missing| missing.sequence).ok()
+    }
+
+    /// A missing packet came that was sent again. Who only receives learns of the round-trip time
+    /// by this alone; where it was asked for twice nobody knows which request was answered.
+    pub(super) fn answered(&mut self, now: Instant, sequence: u64) {
+        let Some(missing) = self.place(sequence).map(|place| self.missing[place]) else { return };
+        if missing.asked == 1 {
+            let took = now.since(missing.since) + self.delay;
+            self.answered_in = Some(took);
+            self.interval = self.interval.min(took.max(RETRY_MIN));
+        }
     }
 
     /// When there is something to ask for.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let open = self.missing.iter().filter(|missing| missing.asked < self.retries_max);
-        open.map(|missing| missing.next).min()
+        open.map(|missing| self.next(missing)).min()
+    }
+
+    fn next(&self, missing: &Missing) -> Instant {
+        missing.since + if missing.asked == 0 { self.delay } else { self.interval }
     }
 
     /// The numbers to ask for now.
@@ -65,15 +100,18 @@ impl NackList {
         now: Instant,
         round_trip: Option<Duration>,
     ) -> impl Iterator<Item = u16> + '_ {
-        let again = match fault::is(Fault::AskedForWithoutEnd) {
-            true => now + Duration::from_millis(1),
-            false => now + round_trip.unwrap_or(ROUND_TRIP_UNKNOWN).max(RETRY_MIN),
+        self.interval = match fault::is(Fault::AskedForWithoutEnd) {
+            true => Duration::from_millis(1),
+            false => round_trip.or(self.answered_in).unwrap_or(ROUND_TRIP_UNKNOWN).max(RETRY_MIN),
         };
-        let max = self.retries_max;
-        let is_due = move |m: &&mut Missing| m.asked < max && m.next <= now;
+        let (max, delay, interval) = (self.retries_max, self.delay, self.interval);
+        let is_due = move |missing: &&mut Missing| {
+            let wait = if missing.asked == 0 { delay } else { interval };
+            missing.asked < max && missing.since + wait <= now
+        };
         self.missing.iter_mut().filter(is_due).map(move |missing| {
             missing.asked += 1;
-            missing.next = again;
+            missing.since = now;
             missing.sequence as u16
         })
     }
@@ -109,5 +147,20 @@ mod tests {
         list.update(MS(5), [9, 12].into_iter());
         assert_eq!(due(&mut list, 10), [9], "12 was missed five milliseconds later");
         assert_eq!(due(&mut list, 15), [12]);
+    }
+
+    #[test]
+    fn who_only_receives_learns_of_the_round_trip_by_the_answers() {
+        let mut list = NackList::new(Duration::from_millis(10), 5);
+        let ask = |list: &mut NackList, ms: u64| -> Vec<u16> { list.due(MS(ms), None).collect() };
+        list.update(MS(0), [7, 8].into_iter());
+        assert_eq!(ask(&mut list, 10), [7, 8]);
+        assert_eq!(list.poll_timeout(), Some(MS(110)));
+        list.answered(MS(50), 7);
+        list.update(MS(50), [8].into_iter());
+        assert_eq!(list.poll_timeout(), Some(MS(60)), "40 ms and a little");
+        assert_eq!(ask(&mut list, 60), [8]);
+        list.answered(MS(61), 8);
+        assert_eq!(list.poll_timeout(), Some(MS(110)), "asked for twice: it says nothing");
     }
 }

@@ -14,6 +14,7 @@ use super::send::ticks;
 use super::thin::Thinner;
 use crate::description::{Codec, MediaKind};
 use crate::event::RemoteReport;
+use crate::fault::{self, Fault};
 use crate::rtp::{self, Csrcs};
 use crate::time::Instant;
 
@@ -48,6 +49,8 @@ pub(super) struct Outbound {
     pub(super) line: usize,
     pub(super) kind: MediaKind,
     pub(super) forwarded: bool,
+    /// Our description names it.
+    pub(super) announced: bool,
     pub(super) codec: Option<Codec>,
     pub(super) next_number: u16,
     /// Timestamp and moment of the newest packet.
@@ -126,6 +129,7 @@ impl Outbound {
             line,
             kind: of.kind,
             forwarded,
+            announced: false,
             codec: of.preferred().map(|payload| payload.codec),
             next_number: 0,
             newest: None,
@@ -146,6 +150,12 @@ impl Outbound {
             cache_max: if of.nack { cache_max } else { 0 },
             again: None,
         }
+    }
+
+    /// Announced, and nothing was sent under its number: somebody else's packets may be, whose
+    /// number it is then.
+    pub(super) const fn is_vacant(&self) -> bool {
+        self.announced && !self.forwarded && self.packets == 0
     }
 
     /// Sends one packet, now or when it is its turn, and remembers it.
@@ -218,6 +228,9 @@ impl Outbound {
         if sent.marks.is_none() || now.since(sent.last_sent) < RESEND_INTERVAL {
             return Resent::TooSoon;
         }
+        if fault::is(Fault::NeverSentAgain) {
+            return Resent::Sent;
+        }
         sent.last_sent = now;
         let (header, body, before) = (sent.header.clone(), sent.body.clone(), sent.marks);
         let mut head: ArrayVec<u8, 4> = sent.head.iter().copied().collect();
@@ -229,7 +242,10 @@ impl Outbound {
             let [high, low] = number.to_be_bytes();
             head = [high, low].into_iter().chain(head).collect();
         }
-        let header = again.unwrap_or(header);
+        let mut header = again.unwrap_or(header);
+        if fault::is(Fault::SentAgainChanged) {
+            header.timestamp ^= 1;
+        }
         let packet = Waiting { header, head, body, whole: None, since: now, before, line };
         if !path.is_paced() || path.pacer.is_free(now) {
             path.leave(now, &packet, out);

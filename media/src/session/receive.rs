@@ -484,9 +484,13 @@ impl Inbound {
     ) -> bool {
         match &mut self.track {
             Track::Relayed(track) if track.misses(sequence) => {
-                track.take(now, sequence, packet, out);
+                track.nacks.answered(now, sequence);
+                if !fault::is(Fault::RecoveredKeptBack) {
+                    track.take(now, sequence, packet, out);
+                }
             }
             Track::Pictures(track) if track.nacks.misses(sequence) => {
+                track.nacks.answered(now, sequence);
                 track.take(now, sequence, &packet, out);
             }
             _ => return false,
@@ -523,7 +527,8 @@ impl Inbound {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.track {
-            Track::Pending | Track::Relayed(_) => None,
+            Track::Pending => None,
+            Track::Relayed(track) => track.nacks.poll_timeout(),
             Track::Sound(track) => track.poll_timeout(),
             Track::Pictures(track) => {
                 earlier(track.assembler.poll_timeout(), track.nacks.poll_timeout())

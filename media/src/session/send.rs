@@ -114,9 +114,10 @@ impl Sender {
             cache_max: config.send_cache_max,
         };
         for (index, line) in lines.iter() {
-            let ssrc = config.local.media[index].ssrc;
-            let ssrc = ssrc.unwrap_or_else(|| sender.unused_ssrc(random));
+            let announced = config.local.media[index].ssrc;
+            let ssrc = announced.unwrap_or_else(|| sender.unused_ssrc(random));
             let mut stream = Outbound::new(ssrc, index, line, false, config.send_cache_max);
+            stream.announced = announced.is_some();
             stream.next_number = random.random();
             // Not out of `random`: sessions without it draw the same numbers as before.
             stream.again = Again::new(line, stream.next_number ^ 0x5555);
@@ -569,6 +570,14 @@ impl Sender {
         let ssrc = packet.header.ssrc;
         let index = match self.streams.iter().rposition(|stream| stream.ssrc == ssrc) {
             Some(index) if self.streams[index].forwarded => index,
+            Some(index) if self.streams[index].is_vacant() => {
+                let line = lines.get(self.streams[index].line);
+                let line = line.filter(|line| line.sends).ok_or(SendError::NotNegotiated)?;
+                let codec = outgoing_codec(line, packet.header.payload_type)?;
+                let stream = &mut self.streams[index];
+                (stream.forwarded, stream.codec) = (true, Some(codec));
+                index
+            }
             Some(_) => return Err(SendError::OwnSource { ssrc }),
             None => self.admit_forwarded(&packet.header, lines)?,
         };
@@ -598,20 +607,24 @@ impl Sender {
 
     fn admit_forwarded(&mut self, header: &rtp::Header, lines: &Lines) -> Result<usize, SendError> {
         let payload_type = header.payload_type;
-        let payload =
-            |line: &Line| line.outgoing.iter().find(|p| p.payload_type == payload_type).cloned();
-        let (index, line) = lines
-            .iter()
-            .find(|(_, line)| line.sends && payload(line).is_some())
-            .ok_or(SendError::UnknownPayloadType { payload_type })?;
+        let place = lines.iter().filter(|(_, line)| line.sends).find_map(|(index, line)| {
+            Some((index, line, outgoing_codec(line, payload_type).ok()?))
+        });
+        let (index, line, codec) = place.ok_or(SendError::UnknownPayloadType { payload_type })?;
         if self.streams.iter().filter(|stream| stream.forwarded).count() >= self.forwarded_max {
             return Err(SendError::TooManyStreams { max: self.forwarded_max });
         }
         let mut stream = Outbound::new(header.ssrc, index, line, true, self.cache_max);
-        stream.codec = payload(line).map(|payload| payload.codec);
+        stream.codec = Some(codec);
         self.streams.push(stream);
         Ok(self.streams.len() - 1)
     }
+}
+
+/// What a payload type stands for that the peer takes on a line.
+fn outgoing_codec(line: &Line, payload_type: u8) -> Result<Codec, SendError> {
+    let payload = line.outgoing.iter().find(|payload| payload.payload_type == payload_type);
+    payload.map(|payload| payload.codec).ok_or(SendError::UnknownPayloadType { payload_type })
 }
 
 /// Under which payload type pictures are sent on a media line.

@@ -16,6 +16,7 @@ use crate::payload::h264::PacketizationMode;
 use crate::rtcp::source::Reception;
 use crate::rtp;
 use crate::time::{Instant, earlier};
+use crate::video::DropCause;
 use crate::video::assembly::{self, Assembled, Assembler};
 
 /// How many ticks of a playout one timeout may make up for: 20 s of them.
@@ -152,6 +153,8 @@ pub(super) struct PictureTrack {
     pub(super) frames_decoded: u64,
     pub(super) decode_errors: u64,
     pub(super) wants_key_frame: bool,
+    /// Whether a frame was dropped after the last one that was handed out.
+    has_gap: bool,
 }
 
 impl Track {
@@ -185,6 +188,7 @@ impl Track {
             frames_decoded: 0,
             decode_errors: 0,
             wants_key_frame: false,
+            has_gap: false,
         }))
     }
 }
@@ -332,6 +336,9 @@ impl PictureTrack {
     fn hand_out(&mut self, assembled: Assembled, ssrc: u32, out: &mut Outbox) {
         match assembled {
             Assembled::Frame(frame) => {
+                if core::mem::take(&mut self.has_gap) && frame.key_frame {
+                    self.release(out);
+                }
                 let picture = self.decoder.as_mut().map(|decoder| {
                     let decoded = decoder.decode(&frame.data, frame.timestamp);
                     decoded.map(|decoded| decoded.map(|decoded| Box::new(decoded.to_picture())))
@@ -353,6 +360,10 @@ impl PictureTrack {
                 }
             }
             Assembled::Dropped { timestamp, cause, .. } => {
+                self.has_gap = true;
+                if cause == DropCause::ReferenceLost {
+                    self.release(out);
+                }
                 out.event(Event::FrameDropped { ssrc, timestamp, cause });
             }
         }
@@ -364,12 +375,21 @@ impl PictureTrack {
         while let Some(assembled) = self.assembler.poll() {
             self.hand_out(assembled, ssrc, out);
         }
-        let Some(decoder) = &mut self.decoder else { return };
-        match decoder.finish() {
+        self.release(out);
+    }
+
+    /// Hands out what the decoder held back for the sake of order, once nothing that comes later
+    /// goes before it: where a reference was lost nothing comes before the next key frame, and
+    /// all else follows that.
+    fn release(&mut self, out: &mut Outbox) {
+        let Some(decoder) = self.decoder.as_mut().filter(|decoder| decoder.holds_any()) else {
+            return;
+        };
+        match decoder.begin_anew() {
             Ok(pictures) => {
                 for picture in pictures {
                     self.frames_decoded += 1;
-                    out.event(Event::Picture(Box::new(picture.to_picture())));
+                    out.event(Event::Picture(Box::new(picture)));
                 }
             }
             Err(_) => self.decode_errors += 1,

@@ -46,17 +46,17 @@ pub fn is_bidirectional(unit: &[u8]) -> bool {
 
 /// The fields of section 7.4.1.2.4 that differ between two pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct PictureMark {
-    pps_id: u8,
-    is_reference: bool,
-    frame_num: u32,
-    field: Option<bool>,
-    idr_pic_id: Option<u32>,
-    order: [i64; 2],
+pub(super) struct PictureMark {
+    pub(super) pps_id: u8,
+    pub(super) is_reference: bool,
+    pub(super) frame_num: u32,
+    pub(super) field: Option<bool>,
+    pub(super) idr_pic_id: Option<u32>,
+    pub(super) order: [i64; 2],
 }
 
 impl PictureMark {
-    fn parse(unit: &[u8], sets: &ParameterSets) -> Option<Self> {
+    pub(super) fn parse(unit: &[u8], sets: &ParameterSets) -> Option<Self> {
         let header = Header::from_byte(*unit.first()?);
         let mut bits = nal::bits(unit);
         let start = SliceStart::read(&mut bits).ok()??;

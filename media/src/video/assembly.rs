@@ -14,6 +14,9 @@ use crate::payload::h264::{DepacketizeError, PacketizationMode};
 use crate::rtp;
 use crate::time::{Instant, earlier};
 
+/// How long packets wait for earlier ones while nothing proves that there are none.
+const BEGINNING_WAIT: Duration = Duration::from_millis(100);
+
 /// When a stream that lost something may be handed out again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Gate {
@@ -263,7 +266,18 @@ impl Assembler {
 
     #[inline]
     fn reorder_deadline(&self) -> Option<Instant> {
-        self.window.since().map(|since| since + self.config.reorder_wait)
+        let wait = self.config.reorder_wait;
+        let wait = if self.has_begun { wait } else { wait.min(self.beginning_wait()) };
+        self.window.since().map(|since| since + wait)
+    }
+
+    /// What lies before the first packet may still be late, but nobody can ask for it.
+    fn beginning_wait(&self) -> Duration {
+        let first = self.window.queue().front().and_then(Option::as_ref);
+        match first.is_some_and(|first| self.builder.may_begin_stream(&first.payload)) {
+            true => Duration::MAX,
+            false => BEGINNING_WAIT,
+        }
     }
 
     /// Before the stream has begun nobody knows which packet is its first, so packets wait
