@@ -10,6 +10,7 @@ use bytes::Bytes;
 use callrig_media::codec::opus;
 use callrig_media::payload::h264::{PacketizationMode, PacketizeError, Packetizer};
 use callrig_media::rtp;
+use callrig_media::video::output_order;
 use thiserror::Error;
 
 /// How many datagrams one schedule may hold: a day of 1.5 Mbit/s video.
@@ -118,8 +119,8 @@ impl Schedule {
     ///
     /// # Errors
     /// An access unit that RTP cannot carry.
-    pub fn of_access_units<'a>(
-        units: impl IntoIterator<Item = &'a Bytes>,
+    pub fn of_access_units(
+        units: &[Bytes],
         format: VideoFormat,
         numbering: Numbering,
     ) -> Result<Self, ScheduleError> {
@@ -129,12 +130,13 @@ impl Schedule {
         let mut fragments = Vec::new();
         let mut writer = Writer::new(numbering);
         let rate = u64::from(format.frames_per_second.max(1));
-        for (index, unit) in units.into_iter().enumerate() {
+        for ((index, unit), place) in units.iter().enumerate().zip(output_order::places(units)) {
             packetizer
                 .packetize(unit, &mut fragments)
                 .map_err(|source| ScheduleError::AccessUnit { index, source })?;
             let after = Duration::from_nanos(index as u64 * 1_000_000_000 / rate);
-            let ticks = (index as u64 * 90_000 / rate) as u32;
+            // Sent as they are decoded, with the time at which they are seen.
+            let ticks = (place as u64 * 90_000 / rate) as u32;
             for fragment in fragments.drain(..) {
                 let marker = fragment.marker;
                 departures.push(writer.packet(after, ticks, marker, fragment.into_payload()));
