@@ -34,7 +34,8 @@ pub const CASES: &[Case] = &[
         title: "every datagram that goes nowhere says why",
         requirements: || requirements(&[EACH_SAID, RUBBISH_REFUSED, GOOD_TAKEN]),
         stage: Stage::Listen,
-        applies,
+        // What is to be refused was counted as it was recorded.
+        applies: |subject, network| applies(subject, network) && network.name == "clean",
         judge: says_why,
     },
 ];
