@@ -1,12 +1,14 @@
 //! Simulated bots: [`Bot`] of the product with a will of its own on top. They are what a
-//! vendor's bot would be, written with our own client: [`listener`], [`echo`], [`menu`].
+//! vendor's bot would be, written with our own client: [`listener`], [`echo`], [`menu`],
+//! [`convener`].
 
+pub mod convener;
 pub mod echo;
 pub mod listener;
 pub mod menu;
 pub mod samples;
 
-use callrig_media::time::Instant;
+use callrig_media::time::{Instant, earlier};
 use callrig_signaling::bot::{Bot, Event};
 use callrig_signaling::exchange::{self, Output as Does};
 use callrig_signaling::http::{Request, Response};
@@ -16,6 +18,15 @@ use crate::said::{Leg, Said};
 
 /// What a bot makes of what happens to it.
 pub trait Will: Send {
+    /// The world begins, and the bot does something of its own accord.
+    ///
+    /// # Errors
+    /// As [`heed`](Self::heed).
+    fn begin(&mut self, now: Instant, bot: &mut Bot) -> Result<(), String> {
+        let _ = (now, bot);
+        Ok(())
+    }
+
     /// Something happened; act through `bot`.
     ///
     /// # Errors
@@ -37,12 +48,15 @@ pub struct Living<W> {
     now: Instant,
     served: Option<Response>,
     fault: Option<String>,
+    /// When it begins, if it has not.
+    begins: Option<Instant>,
 }
 
 impl<W: Will> Living<W> {
     /// A bot with a will.
     pub const fn new(bot: Bot, will: W) -> Self {
-        Self { bot, will, now: Instant::ZERO, served: None, fault: None }
+        let (now, begins) = (Instant::ZERO, Some(Instant::ZERO));
+        Self { bot, will, now, served: None, fault: None, begins }
     }
 
     fn translate(&mut self, event: Event) -> Output {
@@ -70,7 +84,12 @@ impl<W: Will> Actor for Living<W> {
             }
             Input::Response(response) => exchange::Input::Response(response),
             Input::Failed(failure) => exchange::Input::Failed(failure),
-            Input::Timeout => exchange::Input::Timeout,
+            Input::Timeout => {
+                if self.begins.take().is_some() {
+                    self.fault = self.will.begin(now, &mut self.bot).err();
+                }
+                exchange::Input::Timeout
+            }
             Input::Order(..) => return,
         };
         self.bot.handle_input(now, input);
@@ -92,7 +111,7 @@ impl<W: Will> Actor for Living<W> {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.bot.poll_timeout()
+        earlier(self.begins, self.bot.poll_timeout())
     }
 }
 

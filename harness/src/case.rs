@@ -17,6 +17,8 @@ pub mod dtmf;
 mod excuses;
 pub mod hostile;
 pub mod listening;
+pub mod meeting;
+pub mod recovery;
 pub mod rtcp;
 pub mod rtp;
 pub mod rule;
@@ -58,6 +60,8 @@ static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
         listening::CASES,
         dtmf::CASES,
         video::CASES,
+        recovery::CASES,
+        meeting::CASES,
         hostile::CASES,
         cost::CASES,
     ]

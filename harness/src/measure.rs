@@ -11,6 +11,7 @@ pub mod latency;
 pub mod payloads;
 pub mod picture;
 pub mod reception;
+pub mod recovery;
 pub mod reports;
 pub mod speech;
 pub mod tones;

@@ -43,7 +43,7 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 }
 
 /// All of them, in the order in which reports show them.
-pub const NETWORKS: [Network; 13] = [
+pub const NETWORKS: [Network; 14] = [
     Network {
         name: "clean",
         description: "arrives as it was recorded: no delay, no loss",
@@ -88,6 +88,12 @@ pub const NETWORKS: [Network; 13] = [
         name: "loss-5",
         description: "30 ms, 5 % loss at random",
         link: Config { delay: ms(30), loss: PartsPerMillion::percent(5), ..IDLE },
+        drift_ppm: 0,
+    },
+    Network {
+        name: "loss-20",
+        description: "30 ms, 20 % loss at random",
+        link: Config { delay: ms(30), loss: PartsPerMillion::percent(20), ..IDLE },
         drift_ppm: 0,
     },
     Network {

@@ -17,12 +17,21 @@ pub enum Order {
         /// What the person's phone offers.
         offer: Description,
     },
+    /// A person comes into the meeting that a bot holds.
+    Join {
+        /// Who.
+        user: UserId,
+        /// Whose bot.
+        app: AppId,
+        /// What the person's phone offers.
+        offer: Description,
+    },
     /// A person hangs up.
     HangUp {
         /// The person's leg.
         leg: LegId,
     },
-    /// The bot rings.
+    /// The bot rings, or the person is in.
     Ringing {
         /// The person's leg.
         leg: LegId,

@@ -77,7 +77,7 @@ pub fn suited(subject: &Subject) -> Vec<&'static Network> {
     let names: &[&str] = if as_it_is {
         &["clean"]
     } else if subject.has_video() {
-        &["clean", "wifi", "lte", "loss-5", "burst", "reorder", "outage-2s"]
+        &["clean", "wifi", "lte", "loss-5", "loss-20", "burst", "reorder", "outage-2s"]
     } else if subject.kind == "dtmf" {
         &["clean", "wifi", "loss-5", "burst", "jitter-40", "reorder", "duplicate"]
     } else {

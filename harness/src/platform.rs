@@ -7,7 +7,7 @@ use callrig_media::time::{Epoch, Instant};
 use callrig_signaling::event::Event;
 use callrig_signaling::exchange::{self, Output as Does};
 use callrig_signaling::id::LegId;
-use callrig_signaling::service::{Config, ConfigError, Service};
+use callrig_signaling::service::{CommandError, Config, ConfigError, Destination, Service};
 
 use crate::actor::{Actor, ActorId, Input, Output};
 use crate::order::Order;
@@ -42,17 +42,15 @@ impl Platform {
     fn obey(&mut self, now: Instant, from: ActorId, order: Order) {
         match order {
             Order::Ring { user, app, offer } => {
-                let answer = match self.service.ring_bot(now, &user, &app, offer) {
-                    Ok(ringing) => {
-                        if self.people.len() >= PEOPLE_MAX {
-                            self.people.pop_front();
-                        }
-                        self.people.push_back((ringing.leg, from));
-                        Order::Ringing { leg: ringing.leg }
-                    }
-                    Err(error) => Order::Refused { reason: error.to_string() },
-                };
-                self.waiting.push_back(Output::Order(from, answer));
+                let rung = self.service.ring_bot(now, &user, &app, offer);
+                self.admit(from, rung.map(|ringing| ringing.leg));
+            }
+            Order::Join { user, app, offer } => {
+                let held = self.service.calls().find(|call| call.app == app);
+                let place = held.map(|call| Destination::Call(call.id));
+                let joined = place.ok_or(CommandError::NoConference);
+                let joined = joined.and_then(|at| self.service.join(now, &user, &at, offer));
+                self.admit(from, joined.map(|arrival| arrival.leg));
             }
             Order::HangUp { leg } => {
                 // Gone already: the bot was quicker, and the person is told so anyway.
@@ -63,6 +61,21 @@ impl Platform {
             | Order::Answered { .. }
             | Order::Ended { .. } => {}
         }
+    }
+
+    /// Somebody has a leg, or is told why not.
+    fn admit(&mut self, from: ActorId, leg: Result<LegId, CommandError>) {
+        let answer = match leg {
+            Ok(leg) => {
+                if self.people.len() >= PEOPLE_MAX {
+                    self.people.pop_front();
+                }
+                self.people.push_back((leg, from));
+                Order::Ringing { leg }
+            }
+            Err(error) => Order::Refused { reason: error.to_string() },
+        };
+        self.waiting.push_back(Output::Order(from, answer));
     }
 
     fn person(&self, leg: LegId) -> Option<ActorId> {

@@ -6,7 +6,7 @@
 use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
-use callrig_media::description::Description;
+use callrig_media::description::{Description, MediaDescription};
 use callrig_media::session::Decode;
 use callrig_media::time::{Epoch, Instant, NtpTime};
 use callrig_signaling::bot::{self, Bot};
@@ -17,6 +17,7 @@ use thiserror::Error;
 
 use crate::actor::{Actor, ActorId};
 use crate::bots::Living;
+use crate::bots::convener::Convener;
 use crate::bots::echo::Echo;
 use crate::bots::listener::Listener;
 use crate::bots::menu::Menu;
@@ -27,7 +28,7 @@ use crate::link;
 use crate::network::Network;
 use crate::platform::Platform;
 use crate::seed::Seed;
-use crate::subject::Subject;
+use crate::subject::{Subject, offer};
 use crate::trace::Trace;
 use crate::user::{self, User};
 use crate::world::simulated::{self, PlaceError, Stop, World};
@@ -111,6 +112,12 @@ pub enum Stage {
     Listen,
     /// As [`Listen`](Self::Listen), but nothing is decoded: the cost of the path alone.
     Relay,
+    /// As [`Listen`](Self::Listen), with a phone that sends again what is lost and asked for
+    /// (RFC 4585, RFC 4588), as browsers do.
+    Recover,
+    /// The person comes into a meeting that the bot holds: sound goes through the mixer,
+    /// pictures are forwarded as to any other participant.
+    Meeting,
     /// The person calls a bot with service-hosted media that plays prompts and waits for
     /// tones.
     Menu,
@@ -125,6 +132,8 @@ impl Stage {
         match self {
             Self::Listen => "listen",
             Self::Relay => "relay",
+            Self::Recover => "recover",
+            Self::Meeting => "meeting",
             Self::Menu => "menu",
             Self::Echo => "echo",
         }
@@ -133,8 +142,8 @@ impl Stage {
     /// How far the bot takes media apart.
     const fn bot_decodes(self) -> Decode {
         match self {
-            Self::Listen => Decode::Everything,
-            Self::Echo => Decode::Audio,
+            Self::Listen | Self::Recover => Decode::Everything,
+            Self::Echo | Self::Meeting => Decode::Audio,
             Self::Relay | Self::Menu => Decode::Nothing,
         }
     }
@@ -142,8 +151,18 @@ impl Stage {
     /// How far the person's phone takes media apart.
     const fn person_decodes(self) -> Decode {
         match self {
-            Self::Menu | Self::Echo => Decode::Audio,
-            Self::Listen | Self::Relay => Decode::Nothing,
+            Self::Menu | Self::Echo | Self::Meeting => Decode::Audio,
+            Self::Listen | Self::Relay | Self::Recover => Decode::Nothing,
+        }
+    }
+
+    /// What the person's phone offers.
+    fn offers(self, subject: &Subject) -> Vec<MediaDescription> {
+        match self {
+            Self::Recover => offer::sending_again(&subject.media),
+            Self::Listen | Self::Relay | Self::Meeting | Self::Menu | Self::Echo => {
+                subject.media.clone()
+            }
         }
     }
 }
@@ -329,13 +348,16 @@ fn bot(
     };
     let bot = Bot::new(config, epoch(), seed.derive("bot").get())?;
     // The same lines as the phone's, without claiming its sources.
-    let lines = subject.media.iter().cloned().map(|mut line| {
-        line.ssrc = None;
+    let lines = stage.offers(subject).into_iter().map(|mut line| {
+        (line.ssrc, line.retransmission_ssrc) = (None, None);
         line
     });
     let media = Description::new(venue.bot, lines.collect());
     Ok(match stage {
-        Stage::Listen | Stage::Relay => Box::new(Living::new(bot, Listener { media })),
+        Stage::Listen | Stage::Relay | Stage::Recover => {
+            Box::new(Living::new(bot, Listener { media }))
+        }
+        Stage::Meeting => Box::new(Living::new(bot, Convener::new(UserId::new(PERSON), media))),
         Stage::Echo => Box::new(Living::new(bot, Echo::new(media))),
         Stage::Menu => Box::new(Living::new(bot, Menu::new(&format!("https://{BOT_HOST}")))),
     })
@@ -346,11 +368,14 @@ fn person(subject: &Subject, stage: Stage, platform: ActorId, venue: &Venue) -> 
         user: UserId::new(PERSON),
         app: AppId::new(APP),
         platform,
-        offer: Description::new(venue.person, subject.media.clone()),
+        offer: Description::new(venue.person, stage.offers(subject)),
         schedule: subject.schedule.clone(),
-        ring_after: Duration::from_millis(10),
+        joins: stage == Stage::Meeting,
+        // A meeting has to be made first.
+        ring_after: Duration::from_millis(if stage == Stage::Meeting { 300 } else { 10 }),
         speak_after: Duration::from_millis(500),
         linger: venue.linger,
         decode: stage.person_decodes(),
+        sends_again: stage == Stage::Recover,
     }
 }

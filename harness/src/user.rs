@@ -1,13 +1,16 @@
 //! A person with a phone: rings a bot, plays a recording into the call, listens to what
 //! comes back, and hangs up when the recording is over. The phone sends exactly what was
-//! recorded; what it receives goes through a session of the product.
+//! recorded, or what it sends goes through a session of the product as what it receives does,
+//! which sends lost packets again.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use callrig_media::datagram::Datagram;
 use callrig_media::description::Description;
+use callrig_media::rtp::{Demultiplexed, Packet, demultiplex};
 use callrig_media::session::{self, Decode, Session};
 use callrig_media::time::{Epoch, Instant, earlier};
 use callrig_signaling::id::{AppId, LegId, UserId};
@@ -23,8 +26,10 @@ use crate::schedule::Schedule;
 pub struct Config {
     /// Who it is.
     pub user: UserId,
-    /// Whose bot is rung.
+    /// Whose bot is rung, or holds the meeting.
     pub app: AppId,
+    /// Whether it is a meeting.
+    pub joins: bool,
     /// Where the platform lives in the world.
     pub platform: ActorId,
     /// What the phone offers; its address is where the phone sends from and listens.
@@ -39,6 +44,8 @@ pub struct Config {
     pub linger: Duration,
     /// How far to take apart what comes back.
     pub decode: Decode,
+    /// Whether what is lost on the way is sent again when it is asked for.
+    pub sends_again: bool,
 }
 
 /// A person in a world.
@@ -65,6 +72,7 @@ enum Standing {
 }
 
 struct Talk {
+    sends_again: bool,
     from: SocketAddr,
     to: SocketAddr,
     replay: Replay,
@@ -82,7 +90,11 @@ impl User {
 
     fn ring(&mut self) {
         let Config { user, app, offer, platform, .. } = &self.config;
-        let order = Order::Ring { user: user.clone(), app: app.clone(), offer: offer.clone() };
+        let (user, app, offer) = (user.clone(), app.clone(), offer.clone());
+        let order = match self.config.joins {
+            true => Order::Join { user, app, offer },
+            false => Order::Ring { user, app, offer },
+        };
         self.waiting.push_back(Output::Order(*platform, order));
         self.standing = Standing::Ringing;
     }
@@ -96,7 +108,7 @@ impl User {
                 Standing::HangingUp => self.standing = Standing::Over,
                 _ => self.over(format!("the call ended too soon: {code} {message}")),
             },
-            Order::Ring { .. } | Order::HangUp { .. } => {}
+            Order::Ring { .. } | Order::Join { .. } | Order::HangUp { .. } => {}
         }
     }
 
@@ -115,7 +127,9 @@ impl User {
         let schedule = self.config.schedule.clone();
         let hang_up_at = begin + schedule.duration() + self.config.linger;
         let replay = Replay::new(schedule, begin);
-        self.standing = Standing::Talking(Box::new(Talk { from, to, replay, session, hang_up_at }));
+        let sends_again = self.config.sends_again;
+        let talk = Talk { sends_again, from, to, replay, session, hang_up_at };
+        self.standing = Standing::Talking(Box::new(talk));
     }
 
     fn hang_up(&mut self) {
@@ -146,8 +160,24 @@ impl User {
         let Standing::Talking(talk) = &mut self.standing else { return };
         let (source, destination) = (talk.from, talk.to);
         while let Some(payload) = talk.replay.poll(now) {
+            if talk.sends_again && talk.forward(now, &payload) {
+                continue;
+            }
             let datagram = Datagram { source, destination, payload };
             self.waiting.push_back(Output::Datagram(datagram));
+        }
+    }
+}
+
+impl Talk {
+    /// Sends a packet of the recording through the session, which remembers it; whether it took
+    /// it. It reports by itself on what it sends: recorded reports are left out.
+    fn forward(&mut self, now: Instant, datagram: &Bytes) -> bool {
+        match demultiplex(datagram) {
+            Demultiplexed::Rtp => Packet::parse(datagram.clone())
+                .is_ok_and(|packet| self.session.forward(now, packet.into()).is_ok()),
+            Demultiplexed::Rtcp => true,
+            Demultiplexed::Other => false,
         }
     }
 }

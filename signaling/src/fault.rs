@@ -45,6 +45,12 @@ faults! {
     LocationMissing,
     /// The platform relays nothing.
     MediaNotRelayed,
+    /// Nobody in a conference is sent what was mixed.
+    MixNeverSent,
+    /// Pictures lose their last byte on the way through a conference.
+    PictureCutShort,
+    /// About a third of the pictures of a conference are left out.
+    PicturesLeftOut,
     /// Every tone of a call has the number 1.
     ToneNumberStandsStill,
     /// Every other tone is not notified.

@@ -243,23 +243,22 @@ fn difference(unit: &Unit, frame: &Frame) -> String {
 }
 
 fn no_wrong_picture(evidence: &Evidence<'_>) -> Judgement {
-    let mut judgement = Judgement::default();
-    for (at, seen) in seen(evidence) {
-        let Some(likeness) = seen.likeness else { continue };
-        if likeness.ssim < 1.0 {
-            judgement.findings.push(
-                RIGHT
-                    .broken("the picture that was sent", format!("PSNR {:.1} dB", likeness.psnr))
-                    .with_evidence([format!(
-                        "picture {} of timestamp {} at {:.3} ms",
-                        seen.index,
-                        seen.timestamp,
-                        milliseconds(at)
-                    )]),
-            );
-        }
-    }
-    judgement
+    Judgement { findings: wrong_pictures(evidence, &RIGHT), ..Judgement::default() }
+}
+
+/// The pictures shown that are not those that were sent, as breaches of `rule`.
+pub(super) fn wrong_pictures(evidence: &Evidence<'_>, rule: &Rule) -> Vec<Finding> {
+    let wrong = seen(evidence).filter_map(|(at, seen)| {
+        let likeness = seen.likeness.filter(|likeness| likeness.ssim < 1.0)?;
+        let found = format!("PSNR {:.1} dB", likeness.psnr);
+        Some(rule.broken("the picture that was sent", found).with_evidence([format!(
+            "picture {} of timestamp {} at {:.3} ms",
+            seen.index,
+            seen.timestamp,
+            milliseconds(at)
+        )]))
+    });
+    wrong.collect()
 }
 
 fn conservation(evidence: &Evidence<'_>) -> Judgement {
@@ -404,6 +403,12 @@ fn key_frame_request(evidence: &Evidence<'_>) -> Judgement {
 }
 
 fn watching(evidence: &Evidence<'_>) -> Judgement {
+    watched(evidence, &NOT_BEFORE)
+}
+
+/// How late pictures are shown, how often they freeze, and how like the sent ones they are;
+/// those shown before they were sent are breaches of `not_before`.
+pub(super) fn watched(evidence: &Evidence<'_>, not_before: &Rule) -> Judgement {
     let cast = evidence.cast;
     let mut judgement = Judgement::default();
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
@@ -429,7 +434,7 @@ fn watching(evidence: &Evidence<'_>) -> Judgement {
         Metric::new(&metrics::KEY_FRAMES_DECODED, keys),
     ]);
     if let [ssrc] = sources[..] {
-        delays(&Capture::of(&sent, ssrc, 90_000), &shown, &mut judgement);
+        delays(&Capture::of(&sent, ssrc, 90_000), &shown, not_before, &mut judgement);
     }
     freezes(&shown, &mut judgement);
     likeness(&shown, &mut judgement);
@@ -443,7 +448,12 @@ fn watching(evidence: &Evidence<'_>) -> Judgement {
     judgement
 }
 
-fn delays(capture: &Capture, shown: &[(Instant, &Seen)], judgement: &mut Judgement) {
+fn delays(
+    capture: &Capture,
+    shown: &[(Instant, &Seen)],
+    not_before: &Rule,
+    judgement: &mut Judgement,
+) {
     let mut histogram =
         Hdr::<u64>::new_with_bounds(1, 3_600_000_000_000, 3).expect("the bounds are sound");
     let (mut near, mut points) = (0, Vec::new());
@@ -451,7 +461,7 @@ fn delays(capture: &Capture, shown: &[(Instant, &Seen)], judgement: &mut Judgeme
         let Some((sent, extended)) = capture.frame(seen.timestamp, near) else { continue };
         near = extended;
         if *at < sent {
-            judgement.findings.push(NOT_BEFORE.broken(
+            judgement.findings.push(not_before.broken(
                 format!("timestamp {} after {:.3} ms", seen.timestamp, milliseconds(sent)),
                 format!("at {:.3} ms", milliseconds(*at)),
             ));

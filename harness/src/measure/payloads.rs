@@ -72,7 +72,8 @@ pub fn in_sequence(packets: &[Carried], ssrc: u32) -> Vec<(i64, &Carried)> {
     list
 }
 
-fn payload(bytes: &Bytes, packet: &Arrived) -> Bytes {
+/// What a datagram carries whose header was read.
+pub(super) fn payload(bytes: &Bytes, packet: &Arrived) -> Bytes {
     // Padding is valid here: `arrivals` has read it.
     let padded = bytes.first().is_some_and(|first| first & 0x20 != 0);
     let padding = if padded { usize::from(bytes[bytes.len() - 1]) } else { 0 };

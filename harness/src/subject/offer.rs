@@ -5,7 +5,9 @@ use callrig_corpora::codec::Codec as CodecName;
 use callrig_corpora::flow::Flow;
 use callrig_corpora::manifest::Entry;
 use callrig_corpora::recording::Recording;
-use callrig_media::description::{Codec, Extension, ExtensionId, MediaDescription, Payload};
+use callrig_media::description::{
+    Codec, Extension, ExtensionId, MediaDescription, MediaKind, Payload,
+};
 
 use crate::schedule::Numbering;
 use crate::subject::phones::Phone;
@@ -64,6 +66,32 @@ pub fn video_lines(numbering: Numbering) -> Vec<MediaDescription> {
         MediaDescription::audio("0").with_payloads(sound),
         MediaDescription::video("1").with_ssrc(numbering.ssrc).with_payloads(pictures),
     ]
+}
+
+/// The same from a phone that sends lost packets of pictures again, in streams of their own
+/// (RFC 4588).
+#[must_use]
+pub fn sending_again(media: &[MediaDescription]) -> Vec<MediaDescription> {
+    let mut taken: Vec<(u8, Codec)> = media
+        .iter()
+        .flat_map(|line| &line.payloads)
+        .map(|payload| (payload.payload_type, payload.codec))
+        .collect();
+    let mut sources: Vec<u32> = media.iter().filter_map(|line| line.ssrc).collect();
+    let mut lines = media.to_vec();
+    for line in lines.iter_mut().filter(|line| line.kind == MediaKind::Video) {
+        for payload in line.payloads.iter_mut().filter(|payload| payload.codec.is_video()) {
+            let is_free = |number: &u8| !taken.iter().any(|(known, _)| known == number);
+            let number = (96..=127).rev().find(is_free).unwrap_or_else(|| unused(&taken));
+            taken.push((number, payload.codec));
+            payload.retransmission = Some(number);
+        }
+        let others = |ssrc: u32| (1..).map(move |step| ssrc.wrapping_add(step));
+        line.retransmission_ssrc =
+            line.ssrc.and_then(|ssrc| others(ssrc).find(|other| !sources.contains(other)));
+        sources.extend(line.retransmission_ssrc);
+    }
+    lines
 }
 
 /// The line of sound that was encoded here.
@@ -196,6 +224,20 @@ fn unused(taken: &[(u8, Codec)]) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_sent_again_has_numbers_of_its_own() {
+        let of = |ssrc| Numbering { ssrc, payload_type: 127, ..Numbering::default() };
+        let (one, other) = (of(7), of(8));
+        let media = [video_lines(one), video_lines(other).split_off(1)].concat();
+        let lines = sending_again(&media);
+        let again = |line: &MediaDescription| (line.payloads[0].retransmission, line.ssrc);
+        assert_eq!(again(&lines[0]), (None, None), "sound is not");
+        assert_eq!(again(&lines[1]), (Some(126), Some(7)));
+        assert_eq!(again(&lines[2]), (Some(125), Some(8)));
+        assert_eq!(lines[1].retransmission_ssrc, Some(9), "8 is somebody's");
+        assert_eq!(lines[2].retransmission_ssrc, Some(10));
+    }
 
     #[test]
     fn sound_of_44_1_khz_is_brought_to_48() {

@@ -1,10 +1,14 @@
 //! The calls of the main job, one of each stage: rung, answered, spoken into, heard, and
 //! hung up, all through the platform.
 
+use callrig::actor::ActorId;
+use callrig::critic::units_of;
+use callrig::measure::recovery::{Sendings, Source};
 use callrig::network;
 use callrig::said::Said;
 use callrig::seed::Seed;
-use callrig::stage::{self, Performance, Stage};
+use callrig::stage::{self, Cast, Performance, Stage};
+use callrig::subject::offer;
 use callrig::trace::What;
 use callrig::world::simulated::Stop;
 use callrig_media::event::Event;
@@ -40,6 +44,32 @@ fn a_listening_bot_gets_every_packet_of_a_clean_call() {
     assert!(heard > 48_000, "{heard} samples");
 }
 
+#[test]
+fn a_phone_that_sends_again_brings_every_picture_through_loss() {
+    let (id, network) = ("video/h264-180p-mode0-ffmpeg", "loss-5");
+    let (once, again) = (perform(id, network, Stage::Listen), perform(id, network, Stage::Recover));
+    let pictures = |performance: &Performance| performance.trace.screens()[0].pictures;
+    assert!(pictures(&once) < 100, "{}", pictures(&once));
+    assert_eq!(pictures(&again), 120);
+    let cast = again.cast;
+    let lines = offer::sending_again(&subjects(&[id])[0].media);
+    let line = lines.iter().find(|line| line.retransmission_ssrc.is_some()).expect("of pictures");
+    let payload = &line.payloads[0];
+    let source = Source {
+        ssrc: line.ssrc.expect("it is announced"),
+        again: line.retransmission_ssrc,
+        payload_types: vec![(payload.retransmission.expect("it is offered"), payload.payload_type)],
+    };
+    let sendings = Sendings::of(&again.trace, (cast.user, cast.platform), &source);
+    let lost = sendings.lost().count();
+    assert!(lost > 3 && sendings.lost().all(|(_, _, back)| back.is_some()), "{lost}");
+    // Nothing is sent again under its own number where there is a stream for it.
+    let same =
+        Sendings::of(&again.trace, (cast.user, cast.platform), &Source { again: None, ..source });
+    assert_eq!(same.again().0, 0);
+    assert!(sendings.again().0 >= lost as u64);
+}
+
 /// RTCP of the person's phone.
 fn rtcp_sent(performance: &Performance) -> u64 {
     let cast = performance.cast;
@@ -72,6 +102,38 @@ fn an_echo_is_heard_by_the_person_who_called() {
     let user = performance.cast.user;
     let heard = performance.trace.tracks().iter().find(|track| track.who == user);
     assert!(heard.is_some_and(|track| track.samples.iter().any(|sample| *sample != 0)));
+}
+
+#[test]
+fn in_a_meeting_others_hear_the_speaker_and_the_speaker_does_not() {
+    let performance = perform("audio/pcmu-20ms-en", "clean", Stage::Meeting);
+    let Cast { user, bot, .. } = performance.cast;
+    let loudest = |who: ActorId| {
+        let tracks = performance.trace.tracks().iter().filter(|track| track.who == who);
+        tracks.flat_map(|track| &track.samples).map(|sample| sample.unsigned_abs()).max()
+    };
+    assert!(loudest(bot).is_some_and(|peak| peak > 3_000), "{:?}", loudest(bot));
+    assert!(loudest(user).is_none_or(|peak| peak < 30), "{:?}", loudest(user));
+}
+
+#[test]
+fn in_a_meeting_every_frame_is_seen_as_it_was_sent() {
+    let performance = perform("video/h264-180p-stap-a", "clean", Stage::Meeting);
+    let subject = &subjects(&["video/h264-180p-stap-a"])[0];
+    let units = units_of(subject, subject.flows[0].ssrc);
+    let frames: Vec<_> = performance
+        .trace
+        .said_by(performance.cast.bot)
+        .filter_map(|(_, said)| match said {
+            Said::Media(_, event) => match &**event {
+                Event::Frame(frame) => Some(frame.data.clone()),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    let sent: Vec<_> = units.iter().map(|(_, unit)| unit.data.clone()).collect();
+    assert!(frames == sent, "{} of {}", frames.len(), sent.len());
 }
 
 #[test]

@@ -14,6 +14,9 @@ pub fn of(metric: &str) -> &'static str {
         }
         _ if is(&["fec", "packetsRecoveredByFec"]) => "opus",
         _ if is(&["pliCount", "firCount", "nackCount", "roundTripTime"]) => "rtcp",
+        _ if is(&["retransmitted", "packetsRecovered", "recover", "packetsLostOnTheWay"]) => {
+            "retransmission"
+        }
         _ if is(&[
             "frame",
             "freeze",

@@ -157,6 +157,20 @@ definitions! {
         "Full Intra Requests sent by the receiver.";
     NACK_COUNT: "nackCount", Events, Lower, Exact, "webrtc-stats; RFC 4585 section 6.2.1",
         "Generic NACK packets sent by the receiver.";
+    PACKETS_LOST_ON_THE_WAY: "packetsLostOnTheWay", Packets, Neutral, Exact, "RFC 7680",
+        "Packets whose first sending never arrived, whether or not they came later.";
+    RETRANSMITTED_PACKETS_SENT: "retransmittedPacketsSent", Packets, Neutral, Exact, "webrtc-stats; RFC 4588",
+        "Packets sent again because they were asked for.";
+    RETRANSMITTED_PACKETS_RECEIVED: "retransmittedPacketsReceived", Packets, Neutral, Exact, "webrtc-stats; RFC 4588",
+        "Packets sent again that arrived.";
+    PACKETS_RECOVERED: "packetsRecovered", Packets, Neutral, Exact, "this project",
+        "Packets lost on the way that arrived when they were sent again.";
+    RECOVERED_RATIO: "recoveredRatio", Ratio, Higher, Exact, "this project",
+        "Packets recovered, as a part of those lost on the way.";
+    RECOVERY_DELAY_P50: "recoveryDelayP50", Seconds, Lower, Exact, "this project",
+        "From the first sending of a packet that was lost to the arrival of a copy: half took at most this.";
+    RECOVERY_DELAY_P95: "recoveryDelayP95", Seconds, Lower, Exact, "this project",
+        "From the first sending of a packet that was lost to the arrival of a copy: 95 % took at most this.";
     FRAME_WIDTH: "frameWidth", Pixels, Neutral, Exact, "webrtc-stats",
         "The width of the last frame, in pixels.";
     FRAME_HEIGHT: "frameHeight", Pixels, Neutral, Exact, "webrtc-stats",

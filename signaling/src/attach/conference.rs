@@ -19,6 +19,7 @@ use callrig_media::time::Instant;
 
 use super::sound::{Doing, RATE, Tick};
 use super::{Attachments, Event, Output};
+use crate::fault::{self, Fault};
 use crate::id::{ConversationId, LegId};
 use apart::{Apart, Voices, sound_lines};
 pub(super) use pictures::is_about_pictures;
@@ -434,7 +435,7 @@ impl Attachments {
                     ..Audio::default()
                 });
             }
-            let Some(open) = open else { continue };
+            let Some(open) = open.filter(|_| !fault::is(Fault::MixNeverSent)) else { continue };
             if let Some(line) = seat.sounds.first() {
                 let voices = match (&seat.music, routed.get(leg)) {
                     (Some(_), _) => Csrcs::default(),

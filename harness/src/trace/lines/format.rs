@@ -213,6 +213,7 @@ pub(super) enum MediaEvent {
     KeyFrameRequested { ssrc: u32 },
     RemoteReport(RemoteReport),
     SourceChanged { from: u32, to: u32 },
+    Contributors { ssrc: u32, csrcs: Vec<u32> },
     Dropped(Dropped),
 }
 

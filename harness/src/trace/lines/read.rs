@@ -323,6 +323,9 @@ fn media(event: MediaEvent) -> Event {
         MediaEvent::KeyFrameRequested { ssrc } => Event::KeyFrameRequested { ssrc },
         MediaEvent::RemoteReport(report) => Event::RemoteReport(report),
         MediaEvent::SourceChanged { from, to } => Event::SourceChanged { from, to },
+        MediaEvent::Contributors { ssrc, csrcs } => {
+            Event::Contributors { ssrc, csrcs: csrcs.into_iter().collect() }
+        }
         MediaEvent::Dropped(dropped) => Event::Dropped(dropped),
     }
 }

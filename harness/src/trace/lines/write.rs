@@ -218,6 +218,9 @@ fn media(event: &Event) -> Option<MediaEvent> {
         Event::KeyFrameRequested { ssrc } => MediaEvent::KeyFrameRequested { ssrc: *ssrc },
         Event::RemoteReport(report) => MediaEvent::RemoteReport(*report),
         Event::SourceChanged { from, to } => MediaEvent::SourceChanged { from: *from, to: *to },
+        Event::Contributors { ssrc, csrcs } => {
+            MediaEvent::Contributors { ssrc: *ssrc, csrcs: csrcs.to_vec() }
+        }
         Event::Dropped(dropped) => MediaEvent::Dropped(*dropped),
         // `Said::media`, `Trace::say` and `said` keep these apart.
         Event::Packet(_)
@@ -225,7 +228,6 @@ fn media(event: &Event) -> Option<MediaEvent> {
         | Event::Picture(_)
         | Event::Transport(_)
         // What crosses is in the trace anyway.
-        | Event::Contributors { .. }
         | Event::Application(_)
         | Event::Passed { .. } => return None,
     })

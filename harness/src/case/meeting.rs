@@ -1,0 +1,305 @@
+//! What others hear and see in a meeting of what a person says and shows: through the mixer and
+//! the forwarding of pictures, not past them. What comes has other numbers, times and (sound)
+//! another encoding than what was sent, so it is recognised by what it is.
+
+use callrig_media::event::Event;
+use callrig_media::time::Instant;
+use callrig_reports::Metric;
+use callrig_reports::metric::registry as metrics;
+use hdrhistogram::Histogram as Hdr;
+
+use super::rule::{Rule, requirements};
+use super::sound::is_undamaged;
+use super::{Case, Evidence, Judgement, view};
+use crate::actor::ActorId;
+use crate::critic::{units_of, video_sources};
+use crate::measure::arrivals;
+use crate::measure::direct::Decoded;
+use crate::measure::latency::{Capture, Freezes};
+use crate::measure::speech::{self, SegmentalSnr};
+use crate::measure::{align, heard, payloads};
+use crate::network::Network;
+use crate::said::Said;
+use crate::stage::Stage;
+
+/// All cases of this file.
+pub const CASES: &[Case] = &[
+    Case {
+        id: "meeting/hearing",
+        title: "what a person says in a meeting is heard by others, as loud and soon, and not by oneself",
+        requirements: || requirements(&[HEARD, NOT_ONESELF, AS_LOUD, SHORT]),
+        stage: Stage::Meeting,
+        applies: |subject, network| {
+            subject.has_audio() && view::is_regular(subject) && is_lively(network)
+        },
+        judge: hearing,
+    },
+    Case {
+        id: "meeting/seeing",
+        title: "what a person shows in a meeting is seen by others as it was sent",
+        requirements: || requirements(&[AS_SENT, ALL]),
+        stage: Stage::Meeting,
+        applies: |subject, network| {
+            subject.has_video() && view::is_regular(subject) && is_lively(network)
+        },
+        judge: seeing,
+    },
+];
+
+const HEARD: Rule = Rule::must(
+    "meeting/hearing/heard",
+    "RFC 7667 section 3.6.1; this project",
+    "On a clean network the mix that others get is like what one speaker says.",
+);
+const NOT_ONESELF: Rule = Rule::must(
+    "meeting/hearing/not-oneself",
+    "RFC 7667 section 3.6.1; this project",
+    "The mix that a speaker gets is without the speaker: 40 dB below, at least.",
+);
+const AS_LOUD: Rule = Rule::should(
+    "meeting/hearing/as-loud",
+    "this project",
+    "On a clean network a single speaker is heard as loud as spoken, within 3 dB.",
+);
+const SHORT: Rule = Rule::should(
+    "meeting/hearing/at-most-400-ms",
+    "ITU-T G.114",
+    "Sound is heard at most 400 ms after it was spoken, the link's own delay apart.",
+);
+const AS_SENT: Rule = Rule::must(
+    "meeting/seeing/as-sent",
+    "RFC 7667 section 3.7; this project",
+    "A frame that is seen in a meeting is one that was sent, to the last byte, and in the order of sending.",
+);
+const ALL: Rule = Rule::must(
+    "meeting/seeing/all-on-clean",
+    "RFC 7667 section 3.7; this project",
+    "On a clean network every whole frame that was sent is seen, from the first key frame on.",
+);
+
+/// What is heard of oneself, against what was said.
+const ONESELF_DB_MAX: f64 = -40.0;
+const LOUDNESS_DB: f64 = 3.0;
+const DELAY_MAX_S: f64 = 0.4;
+/// Below this root mean square (−60 dBov) nothing was said.
+const SILENCE_RMS: f64 = 32.768;
+/// What is heard is looked for up to a second and a half later.
+const DELAYS_TRIED: usize = 3;
+/// One segment in so many is compared: it takes long, and neighbours are alike.
+const SEGMENTS_APART: usize = 5;
+
+/// Where people can talk at all.
+fn is_lively(network: &Network) -> bool {
+    !["bottleneck-64k", "outage-2s"].contains(&network.name)
+}
+
+/// Nothing was lost before, and nothing starts afresh in it.
+fn is_plain(evidence: &Evidence<'_>) -> bool {
+    is_undamaged(evidence.subject) && evidence.subject.kind != "quirks"
+}
+
+/// What a person said, in one channel, and when its first sample was.
+struct Spoken {
+    samples: Vec<i16>,
+    began: Instant,
+}
+
+/// What the one source of sound of a recording said; none if there are several, or changes.
+fn spoken(evidence: &Evidence<'_>, rate: u32) -> Option<Spoken> {
+    let cast = evidence.cast;
+    let codec = |payload_type: u8| {
+        view::codec(evidence.subject, payload_type).filter(|codec| codec.is_audio())
+    };
+    let mut sent = payloads::sent(evidence.trace, cast.user, cast.platform);
+    sent.retain(|carried| codec(carried.packet.payload_type).is_some());
+    let first = sent.first()?.packet;
+    let kind = codec(first.payload_type)?;
+    let same = |one: &payloads::Carried| {
+        one.packet.ssrc == first.ssrc && codec(one.packet.payload_type) == Some(kind)
+    };
+    if !sent.iter().all(same) {
+        return None;
+    }
+    let headers: Vec<_> = sent.iter().map(|carried| carried.packet).collect();
+    let capture = Capture::of(&headers, first.ssrc, kind.clock_rate());
+    let packets = payloads::in_sequence(&sent, first.ssrc);
+    let packets = packets.iter().map(|(_, one)| (one.packet.timestamp, &one.payload[..]));
+    let decoded = Decoded::of(packets, kind, rate)?;
+    let width = usize::from(decoded.channels.max(1));
+    let samples = decoded.with_holes().iter().step_by(width).copied().collect();
+    Some(Spoken { samples, began: capture.sample(first.timestamp, 0)?.0 })
+}
+
+/// What somebody heard from a moment on, in one channel, at a rate.
+fn heard_from(evidence: &Evidence<'_>, who: ActorId, from: Instant) -> Option<(Vec<i16>, u32)> {
+    let all = heard::by(evidence.trace, who);
+    let playback = all.iter().max_by_key(|playback| playback.frames.len())?;
+    let rate = playback.track.rate;
+    let width = usize::from(playback.track.channels.max(1));
+    let mut samples: Vec<i16> = Vec::new();
+    for (at, heard) in &playback.frames {
+        let after = i128::from(at.signed_nanos_since(from)) * i128::from(rate) / 1_000_000_000;
+        let frame = playback.samples(heard).iter().step_by(width);
+        match usize::try_from(after) {
+            // Frames follow each other but for what a clock's rounding makes of it.
+            Ok(place) if samples.is_empty() => {
+                samples.resize(place, 0);
+                samples.extend(frame);
+            }
+            Ok(_) => samples.extend(frame),
+            Err(_) => {}
+        }
+    }
+    Some((samples, rate))
+}
+
+fn energy(samples: &[i16]) -> f64 {
+    samples.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum()
+}
+
+fn decibels(ratio: f64) -> f64 {
+    10.0 * ratio.max(1e-12).log10()
+}
+
+fn hearing(evidence: &Evidence<'_>) -> Judgement {
+    let mut judgement = Judgement::default();
+    let cast = evidence.cast;
+    let rate = heard::by(evidence.trace, cast.bot).first().map_or(48_000, |one| one.track.rate);
+    // Several voices at once, or none, cannot be told from what is heard alone.
+    let Some(spoken) = spoken(evidence, rate) else { return judgement };
+    let said = energy(&spoken.samples);
+    // Whoever says nothing is not heard.
+    if said < SILENCE_RMS * SILENCE_RMS * spoken.samples.len() as f64 {
+        return judgement;
+    }
+    let is_clean = view::is_clean(evidence) && is_plain(evidence);
+    let (heard, _) = heard_from(evidence, cast.bot, spoken.began).unwrap_or_default();
+    match delay(&spoken.samples, &heard, rate) {
+        Some(lag) => alike(evidence, (&spoken.samples, &heard), (lag, rate), &mut judgement),
+        None if is_clean && spoken.samples.len() > rate as usize * 3 / 2 => {
+            judgement.findings.push(HEARD.broken("what was said", "nothing that is like it"));
+        }
+        // There is too little of it to be recognised, or the network took it.
+        None => {}
+    }
+    if let Some((own, _)) = heard_from(evidence, cast.user, spoken.began) {
+        let level = decibels(energy(&own) / said);
+        if level > ONESELF_DB_MAX {
+            judgement.findings.push(NOT_ONESELF.broken(
+                format!("at most {ONESELF_DB_MAX} dB of what was said"),
+                format!("{level:.1} dB"),
+            ));
+        }
+    }
+    judgement
+}
+
+/// By how many samples what was heard is behind what was said.
+fn delay(said: &[i16], heard: &[i16], rate: u32) -> Option<isize> {
+    let step = rate as usize * align::SEARCH_MS / 1_000;
+    (0..DELAYS_TRIED).map(|turn| turn * 2 * step).find_map(|skipped| {
+        let lag = align::lag(said, heard.get(skipped..)?, rate)?;
+        Some(lag + skipped as isize)
+    })
+}
+
+fn alike(
+    evidence: &Evidence<'_>,
+    (said, heard): (&[i16], &[i16]),
+    (lag, rate): (isize, u32),
+    judgement: &mut Judgement,
+) {
+    let delay = lag as f64 / f64::from(rate);
+    let link = evidence.network.link.delay + evidence.network.link.jitter.spread;
+    if is_undamaged(evidence.subject) && delay - link.as_secs_f64() > DELAY_MAX_S {
+        judgement.findings.push(
+            SHORT.broken(
+                format!("at most {DELAY_MAX_S} s above the link's"),
+                format!("{delay:.3} s"),
+            ),
+        );
+    }
+    // A negative delay is an encoder's look-ahead that nobody waited for.
+    let (said_from, heard_from) = (lag.min(0).unsigned_abs(), lag.max(0).unsigned_abs());
+    let (said, heard) = (&said[said_from.min(said.len())..], &heard[heard_from.min(heard.len())..]);
+    let mut snr = SegmentalSnr::default();
+    let segment = (rate * speech::SEGMENT_MS / 1_000) as usize;
+    for (index, part) in heard.chunks_exact(segment).enumerate().step_by(SEGMENTS_APART) {
+        snr.push(said, index * segment, part, rate);
+    }
+    let common = said.len().min(heard.len());
+    let level = decibels(energy(&heard[..common]) / energy(&said[..common]).max(1.0));
+    let is_clean = view::is_clean(evidence) && is_plain(evidence);
+    if is_clean && level.abs() > LOUDNESS_DB {
+        judgement
+            .findings
+            .push(AS_LOUD.broken(format!("within {LOUDNESS_DB} dB"), format!("{level:+.1} dB")));
+    }
+    judgement.metrics.extend(
+        [
+            Metric::new(&metrics::MOUTH_TO_EAR_P50, delay),
+            Metric::new(&metrics::SEGMENTAL_SNR, snr.mean_db()),
+        ]
+        .map(|metric| metric.labelled("in a meeting")),
+    );
+}
+
+fn seeing(evidence: &Evidence<'_>) -> Judgement {
+    let mut judgement = Judgement::default();
+    let cast = evidence.cast;
+    // One camera: which of several is shown is the viewer's choice.
+    let [ssrc] = video_sources(evidence.subject)[..] else { return judgement };
+    let units = units_of(evidence.subject, ssrc);
+    let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
+    let capture = Capture::of(&sent, ssrc, 90_000);
+    let mut delays = Hdr::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("sound bounds");
+    let (mut next, mut near) = (0, 0);
+    let mut times: Vec<Instant> = Vec::new();
+    let mut shown: Vec<usize> = Vec::new();
+    for (at, said) in evidence.trace.said_by(cast.bot) {
+        let Said::Media(_, event) = said else { continue };
+        let Event::Frame(frame) = &**event else { continue };
+        times.push(at);
+        let found =
+            units[next..].iter().position(|(_, unit)| unit.is_whole && unit.data == frame.data);
+        let Some(place) = found.map(|ahead| next + ahead) else {
+            let line = format!("frame {} at {:.3} ms", times.len(), at.as_nanos() as f64 / 1e6);
+            let found = format!("{} bytes that were not sent, or before", frame.data.len());
+            judgement
+                .findings
+                .push(AS_SENT.broken("a frame that was sent", found).with_evidence([line]));
+            continue;
+        };
+        next = place + 1;
+        shown.push(place);
+        if let Some((captured, extended)) = capture.frame(units[place].0, near) {
+            near = extended;
+            delays.saturating_record(at.since(captured).as_nanos() as u64);
+        }
+    }
+    let first = units.iter().position(|(_, unit)| unit.is_key_frame && unit.is_whole);
+    if view::is_clean(evidence) && is_plain(evidence) {
+        let due =
+            first.map_or(0, |first| units[first..].iter().filter(|unit| unit.1.is_whole).count());
+        if shown.len() < due {
+            judgement
+                .findings
+                .push(ALL.broken(format!("{due} frames"), format!("{} frames", shown.len())));
+        }
+    }
+    let share = (!units.is_empty()).then(|| shown.len() as f64 / units.len() as f64);
+    let freezes = Freezes::of(&times);
+    let quantile =
+        |at: f64| (!delays.is_empty()).then(|| delays.value_at_quantile(at) as f64 / 1e9);
+    judgement.metrics.extend(
+        [
+            Metric::new(&metrics::FRAMES_RENDERED_RATIO, share),
+            Metric::new(&metrics::FREEZE_COUNT, freezes.stands.len()),
+            Metric::new(&metrics::TOTAL_FREEZES_DURATION, freezes.total_nanos() as f64 / 1e9),
+            Metric::new(&metrics::GLASS_TO_GLASS_P50, quantile(0.5)),
+            Metric::new(&metrics::GLASS_TO_GLASS_P95, quantile(0.95)),
+        ]
+        .map(|metric| metric.labelled("in a meeting")),
+    );
+    judgement
+}
