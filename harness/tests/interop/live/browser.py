@@ -224,11 +224,12 @@ STATS = """
 """
 
 
-def delays(sent, back, most=2900):
-    """From each marker that left to the first that came back after it."""
+def delays(sent, back, most=2900, early=0):
+    """From each marker that left to the first that came back after it; what is shown of oneself
+    may itself be `early` milliseconds late."""
     found = []
     for left in sent:
-        later = [at - left for at in back if 0 <= at - left < most]
+        later = [at - left for at in back if -early <= at - left < most]
         if later:
             found.append(min(later))
     return found
