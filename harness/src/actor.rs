@@ -36,8 +36,8 @@ pub enum Input {
     Response(http::Response),
     /// A request of its own found nobody.
     Failed(http::Failure),
-    /// What another actor says beside the network.
-    Order(ActorId, Order),
+    /// What another actor says beside the network; seldom, and large.
+    Order(ActorId, Box<Order>),
     /// The moment that it asked for.
     Timeout,
 }
@@ -52,7 +52,7 @@ pub enum Output {
     /// Answers the request of the same number.
     Response(http::Response),
     /// Tells another actor, beside the network.
-    Order(ActorId, Order),
+    Order(ActorId, Box<Order>),
     /// Says what has happened.
     Said(Said),
 }

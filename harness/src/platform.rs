@@ -75,7 +75,7 @@ impl Platform {
             }
             Err(error) => Order::Refused { reason: error.to_string() },
         };
-        self.waiting.push_back(Output::Order(from, answer));
+        self.waiting.push_back(Output::Order(from, Box::new(answer)));
     }
 
     fn person(&self, leg: LegId) -> Option<ActorId> {
@@ -112,7 +112,7 @@ impl Platform {
             _ => return,
         };
         if let Some(person) = self.person(leg) {
-            self.waiting.push_back(Output::Order(person, order));
+            self.waiting.push_back(Output::Order(person, Box::new(order)));
         }
     }
 }
@@ -125,7 +125,7 @@ impl Actor for Platform {
             Input::Response(response) => exchange::Input::Response(response),
             Input::Failed(failure) => exchange::Input::Failed(failure),
             Input::Timeout => exchange::Input::Timeout,
-            Input::Order(from, order) => return self.obey(now, from, order),
+            Input::Order(from, order) => return self.obey(now, from, *order),
         };
         self.service.handle_input(now, input);
     }

@@ -264,6 +264,10 @@ pub(crate) fn prepare(trace: &mut Trace, cast: Cast, subject: &Subject, stage: S
     trace.reserve(3 * subject.schedule.departures().len());
     // Whoever only passes sound on or plays prompts is not listened to.
     trace.ignore_sound_of(cast.platform);
+    if stage == Stage::Relay {
+        // Nobody looks at what it is about the cost of.
+        trace.ignore_frames_of(cast.bot);
+    }
     if stage.bot_decodes() == Decode::Everything
         && let Some(reviewer) = Reviewer::of(subject)
     {

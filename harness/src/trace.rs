@@ -230,6 +230,8 @@ pub struct Trace {
     critic: Option<Box<dyn Critic>>,
     /// Whose sound is counted and not kept: see [`Self::ignore_sound_of`].
     deaf: Vec<ActorId>,
+    /// Whose frames are said and not kept: see [`Self::ignore_frames_of`].
+    blind: Vec<ActorId>,
 }
 
 impl Trace {
@@ -344,6 +346,11 @@ impl Trace {
         self.deaf.push(who);
     }
 
+    /// The frames that `who` is handed are told of, but what is in them is not kept.
+    pub fn ignore_frames_of(&mut self, who: ActorId) {
+        self.blind.push(who);
+    }
+
     /// A trace that was saved. Whoever reads it has made sure that nothing refers to what
     /// is not there.
     pub(crate) const fn restored(
@@ -353,7 +360,16 @@ impl Trace {
         screens: Vec<Screen>,
         facts: Vec<Fact>,
     ) -> Self {
-        Self { actors, paths, facts, tracks, screens, critic: None, deaf: Vec::new() }
+        Self {
+            actors,
+            paths,
+            facts,
+            tracks,
+            screens,
+            critic: None,
+            deaf: Vec::new(),
+            blind: Vec::new(),
+        }
     }
 
     pub(crate) fn name(&mut self, id: ActorId, name: &str) {
@@ -411,6 +427,10 @@ impl Trace {
             Said::Media(leg, event) => match *event {
                 Event::Audio(audio) => What::Heard(self.hear(who, leg, &audio)),
                 Event::Picture(picture) => What::Seen(self.see(who, leg, &picture)),
+                Event::Frame(mut frame) if self.blind.contains(&who) => {
+                    frame.data = Bytes::new();
+                    What::Said(who, Said::media(leg, Event::Frame(frame)))
+                }
                 other => What::Said(who, Said::media(leg, other)),
             },
             other => What::Said(who, other),

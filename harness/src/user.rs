@@ -95,7 +95,7 @@ impl User {
             true => Order::Join { user, app, offer },
             false => Order::Ring { user, app, offer },
         };
-        self.waiting.push_back(Output::Order(*platform, order));
+        self.waiting.push_back(Output::Order(*platform, Box::new(order)));
         self.standing = Standing::Ringing;
     }
 
@@ -135,7 +135,8 @@ impl User {
     fn hang_up(&mut self) {
         self.standing = Standing::HangingUp;
         if let Some(leg) = self.leg {
-            self.waiting.push_back(Output::Order(self.config.platform, Order::HangUp { leg }));
+            let order = Box::new(Order::HangUp { leg });
+            self.waiting.push_back(Output::Order(self.config.platform, order));
         }
     }
 
@@ -186,7 +187,7 @@ impl Actor for User {
     fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
             Input::Timeout => self.tick(now),
-            Input::Order(_, order) => self.told(now, order),
+            Input::Order(_, order) => self.told(now, *order),
             Input::Datagram(datagram) => {
                 if let Standing::Talking(talk) = &mut self.standing {
                     talk.session.handle_input(now, session::Input::Datagram(datagram));

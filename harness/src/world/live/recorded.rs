@@ -154,8 +154,9 @@ impl Messenger {
         });
     }
 
-    fn tell(&self, to: ActorId, order: Order) {
-        let (from, ends) = (self.who, matches!(order, Order::Ended { .. } | Order::Refused { .. }));
+    fn tell(&self, to: ActorId, order: Box<Order>) {
+        let (from, ends) =
+            (self.who, matches!(*order, Order::Ended { .. } | Order::Refused { .. }));
         let Some(handle) = self.handles.get(usize::from(to.0)) else { return };
         // A thread that has ended needs no orders.
         let _ = handle.tell(move |inside| {

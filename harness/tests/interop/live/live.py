@@ -171,7 +171,9 @@ async def judged(rig):
                 results = json.load(file)["results"]
         of = {verdict: [r["id"] for r in results if r["verdict"] == verdict]
               for verdict in ("pass", "fail", "warn", "error")}
-        report(f"{name} judged", **{verdict: len(ids) for verdict, ids in of.items()})
+        unsure = [f"{r['id']}: {r.get('reason')}" for r in results if r["verdict"] == "error"]
+        report(f"{name} judged", **{verdict: len(ids) for verdict, ids in of.items()},
+               not_judged=unsure)
         broken = set(of["fail"] + of["warn"]) - KNOWN
         assert len(of["pass"]) >= 20 and not broken, f"{name}: {results}"
 
