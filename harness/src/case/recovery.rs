@@ -265,7 +265,7 @@ fn not_answered(sendings: &Sendings, asked: &BTreeMap<i64, Vec<Instant>>) -> Opt
 }
 
 fn watching(evidence: &Evidence<'_>) -> Judgement {
-    let mut judgement = video::watched(evidence, &NOT_BEFORE);
+    let mut judgement = video::watched(evidence, &NOT_BEFORE, "sent again");
     judgement.findings.extend(video::wrong_pictures(evidence, &RIGHT));
     judgement
 }

@@ -403,12 +403,13 @@ fn key_frame_request(evidence: &Evidence<'_>) -> Judgement {
 }
 
 fn watching(evidence: &Evidence<'_>) -> Judgement {
-    watched(evidence, &NOT_BEFORE)
+    watched(evidence, &NOT_BEFORE, "")
 }
 
 /// How late pictures are shown, how often they freeze, and how like the sent ones they are;
-/// those shown before they were sent are breaches of `not_before`.
-pub(super) fn watched(evidence: &Evidence<'_>, not_before: &Rule) -> Judgement {
+/// those shown before they were sent are breaches of `not_before`. `call` tells what was measured
+/// from that of the plain call.
+pub(super) fn watched(evidence: &Evidence<'_>, not_before: &Rule, call: &'static str) -> Judgement {
     let cast = evidence.cast;
     let mut judgement = Judgement::default();
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
@@ -434,7 +435,8 @@ pub(super) fn watched(evidence: &Evidence<'_>, not_before: &Rule) -> Judgement {
         Metric::new(&metrics::KEY_FRAMES_DECODED, keys),
     ]);
     if let [ssrc] = sources[..] {
-        delays(&Capture::of(&sent, ssrc, 90_000), &shown, not_before, &mut judgement);
+        let capture = Capture::of(&sent, ssrc, 90_000);
+        delays(&capture, &shown, (not_before, call), &mut judgement);
     }
     freezes(&shown, &mut judgement);
     likeness(&shown, &mut judgement);
@@ -445,13 +447,17 @@ pub(super) fn watched(evidence: &Evidence<'_>, not_before: &Rule) -> Judgement {
         drops(evidence).map(|(at, ..)| Mark::at(MarkKind::FrameDropped, milliseconds(at)));
     let marks: Vec<Mark> = judgement.marks.drain(..).chain(key_marks).chain(drop_marks).collect();
     judgement.marks = mark::bounded(marks, Mark::MAX_PER_KIND);
+    if !call.is_empty() {
+        let metrics = judgement.metrics.drain(..).map(|metric| metric.labelled(call)).collect();
+        judgement.metrics = metrics;
+    }
     judgement
 }
 
 fn delays(
     capture: &Capture,
     shown: &[(Instant, &Seen)],
-    not_before: &Rule,
+    (not_before, call): (&Rule, &'static str),
     judgement: &mut Judgement,
 ) {
     let mut histogram =
@@ -479,14 +485,10 @@ fn delays(
         Metric::new(&metrics::GLASS_TO_GLASS_P95, quantile(0.95)),
         Metric::new(&metrics::GLASS_TO_GLASS_P99, quantile(0.99)),
     ]);
-    judgement.histograms.push(Histogram::of(
-        "glassToGlassDelay",
-        MetricUnit::Seconds,
-        1e-9,
-        &histogram,
-    ));
+    let name = format!("glassToGlassDelay {call}").trim_end().to_owned();
+    judgement.histograms.push(Histogram::of(name.clone(), MetricUnit::Seconds, 1e-9, &histogram));
     judgement.series.push(Series::sampled(
-        "glassToGlassDelay",
+        name,
         "Delay from glass to glass",
         MetricUnit::Milliseconds,
         points,

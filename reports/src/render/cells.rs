@@ -186,12 +186,13 @@ impl<'a> Cell<'a> {
         Totals::of(self.results.iter().map(|result| result.verdict))
     }
 
-    /// The first metric of this name that has a value.
+    /// The first metric of this name that has a value; one without a label, if there is such.
     pub(super) fn metric(&self, name: &str) -> Option<&'a Metric> {
-        self.results
-            .iter()
-            .flat_map(|result| &result.metrics)
-            .find(|metric| metric.name == name && metric.value != Value::Undefined)
+        let all = || {
+            let metrics = self.results.iter().flat_map(|result| &result.metrics);
+            metrics.filter(|metric| metric.name == name && metric.value != Value::Undefined)
+        };
+        all().find(|metric| metric.label.is_none()).or_else(|| all().next())
     }
 
     /// The metric that a lens shows of it.
