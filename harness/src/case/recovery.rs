@@ -2,16 +2,17 @@
 //! for, sent again as they were and passed on, how much of what was lost comes back and how
 //! soon, and what is seen of all that.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use callrig_media::time::Instant;
 use callrig_reports::metric::Unit;
 use callrig_reports::metric::registry as metrics;
 use callrig_reports::{Finding, Histogram, Metric};
-use core::time::Duration;
 use hdrhistogram::Histogram as Hdr;
 
 use super::rule::{Rule, requirements};
+use super::sound::milliseconds;
 use super::{Case, Evidence, Judgement, video, view};
 use crate::critic::video_sources;
 use crate::measure::arrivals;
@@ -268,8 +269,4 @@ fn watching(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = video::watched(evidence, &NOT_BEFORE, "sent again");
     judgement.findings.extend(video::wrong_pictures(evidence, &RIGHT));
     judgement
-}
-
-fn milliseconds(at: Instant) -> f64 {
-    at.as_nanos() as f64 / 1e6
 }

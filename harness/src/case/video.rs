@@ -13,6 +13,7 @@ use callrig_reports::{Finding, Histogram, Mark, MarkKind, Metric, Series, mark};
 use hdrhistogram::Histogram as Hdr;
 
 use super::rule::{Rule, requirements};
+use super::sound::milliseconds;
 use super::view;
 use super::{Case, Evidence, Judgement};
 use crate::critic::{units_of, video_sources};
@@ -531,8 +532,4 @@ fn likeness(shown: &[(Instant, &Seen)], judgement: &mut Judgement) {
             Metric::new(&metrics::FRAME_HEIGHT, last.height),
         ]);
     }
-}
-
-fn milliseconds(at: Instant) -> f64 {
-    at.as_nanos() as f64 / 1e6
 }
