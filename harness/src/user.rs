@@ -72,7 +72,6 @@ enum Standing {
 }
 
 struct Talk {
-    sends_again: bool,
     from: SocketAddr,
     to: SocketAddr,
     replay: Replay,
@@ -127,8 +126,7 @@ impl User {
         let schedule = self.config.schedule.clone();
         let hang_up_at = begin + schedule.duration() + self.config.linger;
         let replay = Replay::new(schedule, begin);
-        let sends_again = self.config.sends_again;
-        let talk = Talk { sends_again, from, to, replay, session, hang_up_at };
+        let talk = Talk { from, to, replay, session, hang_up_at };
         self.standing = Standing::Talking(Box::new(talk));
     }
 
@@ -161,7 +159,7 @@ impl User {
         let Standing::Talking(talk) = &mut self.standing else { return };
         let (source, destination) = (talk.from, talk.to);
         while let Some(payload) = talk.replay.poll(now) {
-            if talk.sends_again && talk.forward(now, &payload) {
+            if self.config.sends_again && talk.forward(now, &payload) {
                 continue;
             }
             let datagram = Datagram { source, destination, payload };

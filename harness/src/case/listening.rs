@@ -15,16 +15,18 @@ use hdrhistogram::Histogram as Hdr;
 
 use super::excuses::{excuses, is_even_by_its_clock};
 use super::rule::{Rule, requirements};
-use super::sound::{Plain, Sound, each_sound, is_undamaged, late, milliseconds};
+use super::sound::{
+    Plain, Sound, channel, decoded, each_sound, is_undamaged, late, milliseconds, sent_in,
+};
 use super::view;
 use super::{Case, Evidence, Judgement};
 use crate::measure::align;
-use crate::measure::arrivals::{self, Arrived};
+use crate::measure::arrivals;
 use crate::measure::direct::Decoded;
 use crate::measure::e_model::{Connection, Equipment, mean_opinion_score, rating};
 use crate::measure::heard;
 use crate::measure::latency::Capture;
-use crate::measure::payloads::{self, Carried};
+use crate::measure::payloads;
 use crate::measure::speech::SegmentalSnr;
 use crate::network::Network;
 use crate::stage::Stage;
@@ -284,7 +286,9 @@ fn quality(evidence: &Evidence<'_>) -> Judgement {
         let Some(plain) = sound.plain(evidence.subject) else { return };
         let label = sound.label();
         conversation(evidence, sound, &plain, judgement);
-        let Some(decoded) = decoded_as_sent(evidence, sound, &plain) else { return };
+        let rate = plain.playback.track.rate;
+        let sent = sent_in(evidence, plain.codec);
+        let Some(decoded) = decoded(&sent, sound.ssrc, plain.codec, rate) else { return };
         let likeness = likeness(&plain, &decoded);
         let from_packets = Metric::new(&metrics::SEGMENTAL_SNR, likeness.mean_db());
         judgement.metrics.push(from_packets.labelled(format!("{label}, to what was sent")));
@@ -332,22 +336,6 @@ fn conversation(
     );
 }
 
-/// All that the person's phone sent, decoded without a network.
-fn decoded_as_sent(
-    evidence: &Evidence<'_>,
-    sound: &Sound<'_>,
-    plain: &Plain<'_, '_>,
-) -> Option<Decoded> {
-    let cast = evidence.cast;
-    let mut sent: Vec<Carried> = payloads::sent(evidence.trace, cast.user, cast.platform);
-    let codec = |packet: &Arrived| view::codec(evidence.subject, packet.payload_type);
-    sent.retain(|carried| codec(&carried.packet) == Some(plain.codec));
-    let packets = payloads::in_sequence(&sent, sound.ssrc);
-    let packets =
-        packets.iter().map(|(_, carried)| (carried.packet.timestamp, &carried.payload[..]));
-    Decoded::of(packets, plain.codec, plain.playback.track.rate)
-}
-
 /// What was played against what was sent, first channel. Where something was made up, what
 /// should have been played in its place is what follows the frame before.
 fn likeness(plain: &Plain<'_, '_>, decoded: &Decoded) -> SegmentalSnr {
@@ -368,11 +356,6 @@ fn likeness(plain: &Plain<'_, '_>, decoded: &Decoded) -> SegmentalSnr {
         snr.push(&reference, place, &played, playback.track.rate);
     }
     snr
-}
-
-/// The first of interleaved channels.
-fn channel(samples: &[i16], channels: u8) -> Vec<i16> {
-    samples.iter().step_by(usize::from(channels.max(1))).copied().collect()
 }
 
 /// What was played against what the encoder was given. The encoder's delay is unknown, so

@@ -9,15 +9,15 @@ use callrig_reports::metric::registry as metrics;
 use hdrhistogram::Histogram as Hdr;
 
 use super::rule::{Rule, requirements};
-use super::sound::is_undamaged;
+use super::sound::{channel, decoded, is_undamaged};
 use super::{Case, Evidence, Judgement, view};
 use crate::actor::ActorId;
 use crate::critic::{units_of, video_sources};
 use crate::measure::arrivals;
-use crate::measure::direct::Decoded;
+use crate::measure::heard::{self, Playback};
 use crate::measure::latency::{Capture, Freezes};
 use crate::measure::speech::{self, SegmentalSnr};
-use crate::measure::{align, heard, payloads};
+use crate::measure::{align, payloads};
 use crate::network::Network;
 use crate::said::Said;
 use crate::stage::Stage;
@@ -122,35 +122,30 @@ fn spoken(evidence: &Evidence<'_>, rate: u32) -> Option<Spoken> {
     }
     let headers: Vec<_> = sent.iter().map(|carried| carried.packet).collect();
     let capture = Capture::of(&headers, first.ssrc, kind.clock_rate());
-    let packets = payloads::in_sequence(&sent, first.ssrc);
-    let packets = packets.iter().map(|(_, one)| (one.packet.timestamp, &one.payload[..]));
-    let decoded = Decoded::of(packets, kind, rate)?;
-    let width = usize::from(decoded.channels.max(1));
-    let samples = decoded.with_holes().iter().step_by(width).copied().collect();
+    let decoded = decoded(&sent, first.ssrc, kind, rate)?;
+    let samples = channel(&decoded.with_holes(), decoded.channels);
     Some(Spoken { samples, began: capture.sample(first.timestamp, 0)?.0 })
 }
 
-/// What somebody heard from a moment on, in one channel, at a rate.
-fn heard_from(evidence: &Evidence<'_>, who: ActorId, from: Instant) -> Option<(Vec<i16>, u32)> {
-    let all = heard::by(evidence.trace, who);
-    let playback = all.iter().max_by_key(|playback| playback.frames.len())?;
-    let rate = playback.track.rate;
-    let width = usize::from(playback.track.channels.max(1));
+/// What somebody was played longest.
+fn played<'a>(evidence: &Evidence<'a>, who: ActorId) -> Option<Playback<'a>> {
+    heard::by(evidence.trace, who).into_iter().max_by_key(|playback| playback.frames.len())
+}
+
+/// What was heard from a moment on, in one channel.
+fn heard_from(playback: &Playback<'_>, from: Instant) -> Vec<i16> {
+    let rate = i128::from(playback.track.rate);
     let mut samples: Vec<i16> = Vec::new();
     for (at, heard) in &playback.frames {
-        let after = i128::from(at.signed_nanos_since(from)) * i128::from(rate) / 1_000_000_000;
-        let frame = playback.samples(heard).iter().step_by(width);
-        match usize::try_from(after) {
-            // Frames follow each other but for what a clock's rounding makes of it.
-            Ok(place) if samples.is_empty() => {
-                samples.resize(place, 0);
-                samples.extend(frame);
-            }
-            Ok(_) => samples.extend(frame),
-            Err(_) => {}
+        let after = i128::from(at.signed_nanos_since(from)) * rate / 1_000_000_000;
+        let Ok(place) = usize::try_from(after) else { continue };
+        // Frames follow each other but for what a clock's rounding makes of it.
+        if samples.is_empty() {
+            samples.resize(place, 0);
         }
+        samples.extend(channel(playback.samples(heard), playback.track.channels));
     }
-    Some((samples, rate))
+    samples
 }
 
 fn energy(samples: &[i16]) -> f64 {
@@ -164,7 +159,8 @@ fn decibels(ratio: f64) -> f64 {
 fn hearing(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     let cast = evidence.cast;
-    let rate = heard::by(evidence.trace, cast.bot).first().map_or(48_000, |one| one.track.rate);
+    let mix = played(evidence, cast.bot);
+    let rate = mix.as_ref().map_or(48_000, |mix| mix.track.rate);
     // Several voices at once, or none, cannot be told from what is heard alone.
     let Some(spoken) = spoken(evidence, rate) else { return judgement };
     let said = energy(&spoken.samples);
@@ -173,7 +169,7 @@ fn hearing(evidence: &Evidence<'_>) -> Judgement {
         return judgement;
     }
     let is_clean = view::is_clean(evidence) && is_plain(evidence);
-    let (heard, _) = heard_from(evidence, cast.bot, spoken.began).unwrap_or_default();
+    let heard = mix.map(|mix| heard_from(&mix, spoken.began)).unwrap_or_default();
     match delay(&spoken.samples, &heard, rate) {
         Some(lag) => alike(evidence, (&spoken.samples, &heard), (lag, rate), &mut judgement),
         None if is_clean && spoken.samples.len() > rate as usize * 3 / 2 => {
@@ -182,8 +178,8 @@ fn hearing(evidence: &Evidence<'_>) -> Judgement {
         // There is too little of it to be recognised, or the network took it.
         None => {}
     }
-    if let Some((own, _)) = heard_from(evidence, cast.user, spoken.began) {
-        let level = decibels(energy(&own) / said);
+    if let Some(own) = played(evidence, cast.user) {
+        let level = decibels(energy(&heard_from(&own, spoken.began)) / said);
         if level > ONESELF_DB_MAX {
             judgement.findings.push(NOT_ONESELF.broken(
                 format!("at most {ONESELF_DB_MAX} dB of what was said"),

@@ -89,7 +89,8 @@ fn applies(subject: &Subject, network: &Network) -> bool {
 }
 
 /// The sources of pictures, with where they are sent again.
-fn sources(subject: &Subject) -> Vec<Source> {
+#[must_use]
+pub fn sources(subject: &Subject) -> Vec<Source> {
     let lines = offer::sending_again(&subject.media);
     let source = |ssrc: u32| {
         let line = lines.iter().find(|line| line.ssrc == Some(ssrc));
@@ -249,8 +250,7 @@ fn not_answered(sendings: &Sendings, asked: &BTreeMap<i64, Vec<Instant>>) -> Opt
     for (number, times) in asked {
         let Some(copies) = sendings.packets.get(number) else { continue };
         for at in times {
-            let newest = sendings.packets.range(..).rev().find(|(_, copies)| copies[0].sent <= *at);
-            if newest.is_some_and(|(newest, _)| newest - number >= REMEMBERED) {
+            if sendings.newest_by(*at).is_some_and(|newest| newest - number >= REMEMBERED) {
                 continue;
             }
             let near = |sent: Instant| at.signed_nanos_since(sent).unsigned_abs();

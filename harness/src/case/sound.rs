@@ -10,6 +10,7 @@ use callrig_reports::{Mark, mark};
 
 use super::{Evidence, Judgement, view};
 use crate::measure::arrivals::{self, Arrived};
+use crate::measure::direct::Decoded;
 use crate::measure::heard::{self, Playback};
 use crate::measure::latency::Capture;
 use crate::measure::payloads::{self, Carried};
@@ -155,4 +156,24 @@ pub(super) fn late(evidence: &Evidence<'_>, ssrc: u32) -> Vec<(Instant, u16)> {
 
 pub(super) fn milliseconds(at: Instant) -> f64 {
     at.as_nanos() as f64 / 1e6
+}
+
+/// What the person's phone sent in one codec.
+pub(super) fn sent_in(evidence: &Evidence<'_>, codec: Codec) -> Vec<Carried> {
+    let cast = evidence.cast;
+    let mut sent = payloads::sent(evidence.trace, cast.user, cast.platform);
+    sent.retain(|one| view::codec(evidence.subject, one.packet.payload_type) == Some(codec));
+    sent
+}
+
+/// Packets of a source in their order, decoded without a network.
+pub(super) fn decoded(sent: &[Carried], ssrc: u32, codec: Codec, rate: u32) -> Option<Decoded> {
+    let packets = payloads::in_sequence(sent, ssrc);
+    let packets = packets.iter().map(|(_, one)| (one.packet.timestamp, &one.payload[..]));
+    Decoded::of(packets, codec, rate)
+}
+
+/// The first of interleaved channels.
+pub(super) fn channel(samples: &[i16], channels: u8) -> Vec<i16> {
+    samples.iter().step_by(usize::from(channels.max(1))).copied().collect()
 }

@@ -106,9 +106,14 @@ impl Sendings {
     /// sent by then.
     #[must_use]
     pub fn before(&self, number: u16, at: Instant) -> i64 {
+        nearest(number, self.newest_by(at).unwrap_or(i64::from(number)))
+    }
+
+    /// The newest packet that had been sent by a moment.
+    #[must_use]
+    pub fn newest_by(&self, at: Instant) -> Option<i64> {
         let sent = |copies: &[Sending]| copies.first().is_some_and(|first| first.sent <= at);
-        let newest = self.packets.iter().rev().find(|(_, copies)| sent(copies));
-        nearest(number, newest.map_or(i64::from(number), |(newest, _)| *newest))
+        self.packets.iter().rev().find(|(_, copies)| sent(copies)).map(|(number, _)| *number)
     }
 
     /// Packets whose first sending never arrived: when it was sent, and when one of the later

@@ -2,13 +2,13 @@
 //! hung up, all through the platform.
 
 use callrig::actor::ActorId;
+use callrig::case::recovery;
 use callrig::critic::units_of;
 use callrig::measure::recovery::{Sendings, Source};
 use callrig::network;
 use callrig::said::Said;
 use callrig::seed::Seed;
 use callrig::stage::{self, Cast, Performance, Stage};
-use callrig::subject::offer;
 use callrig::trace::What;
 use callrig::world::simulated::Stop;
 use callrig_media::event::Event;
@@ -52,14 +52,8 @@ fn a_phone_that_sends_again_brings_every_picture_through_loss() {
     assert!(pictures(&once) < 100, "{}", pictures(&once));
     assert_eq!(pictures(&again), 120);
     let cast = again.cast;
-    let lines = offer::sending_again(&subjects(&[id])[0].media);
-    let line = lines.iter().find(|line| line.retransmission_ssrc.is_some()).expect("of pictures");
-    let payload = &line.payloads[0];
-    let source = Source {
-        ssrc: line.ssrc.expect("it is announced"),
-        again: line.retransmission_ssrc,
-        payload_types: vec![(payload.retransmission.expect("it is offered"), payload.payload_type)],
-    };
+    let source = recovery::sources(&subjects(&[id])[0]).remove(0);
+    assert!(source.again.is_some() && !source.payload_types.is_empty(), "{source:?}");
     let sendings = Sendings::of(&again.trace, (cast.user, cast.platform), &source);
     let lost = sendings.lost().count();
     assert!(lost > 3 && sendings.lost().all(|(_, _, back)| back.is_some()), "{lost}");

@@ -172,8 +172,7 @@ impl Decoder {
         access_unit: &[u8],
         timestamp: u32,
     ) -> Result<Option<Decoded<'_>>, DecodeError> {
-        self.remember(access_unit);
-        let has_picture = has_picture(access_unit);
+        let has_picture = self.read(access_unit);
         if has_picture {
             let behind = |&other: &u32| timestamp.wrapping_sub(other).cast_signed() >= 0;
             let at = self.waiting.partition_point(behind);
@@ -221,12 +220,14 @@ impl Decoder {
         pictures
     }
 
-    /// Remembers the parameter sets in an access unit: those that stand, the newest last.
-    fn remember(&mut self, access_unit: &[u8]) {
+    /// Remembers the parameter sets in an access unit, those that stand, the newest last; says
+    /// whether a picture will come of it, which sets alone give none of. Looks no further than
+    /// the first slice.
+    fn read(&mut self, access_unit: &[u8]) -> bool {
         for unit in nal::units(access_unit) {
             let kind = Header::from_byte(unit[0]).unit_type();
             if kind.is_picture() {
-                return;
+                return true;
             }
             if !matches!(kind, UnitType::SPS | UnitType::PPS) || unit.len() > SET_BYTES_MAX {
                 continue;
@@ -237,6 +238,7 @@ impl Decoder {
             }
             self.sets.push([&START_CODE, unit].concat());
         }
+        false
     }
 
     /// The stream is over: gives the pictures that are still inside, in display order.
@@ -262,12 +264,6 @@ fn decoder() -> Result<openh264::decoder::Decoder, SetupError> {
     let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
     openh264::decoder::Decoder::with_api_config(OpenH264API::from_source(), config)
         .map_err(|error| SetupError(error.to_string()))
-}
-
-/// Whether a picture will come of this: parameter sets alone give none. Looks no further
-/// than the first slice.
-fn has_picture(access_unit: &[u8]) -> bool {
-    nal::units(access_unit).any(|unit| Header::from_byte(unit[0]).unit_type().is_picture())
 }
 
 fn take_first(waiting: &mut Vec<u32>) -> Option<u32> {
@@ -479,10 +475,10 @@ mod tests {
     fn of_many_parameter_sets_the_newest_are_remembered() {
         let mut decoder = Decoder::new().expect("there is memory");
         for number in 0..=SETS_MAX as u8 {
-            decoder.remember(&[0, 0, 1, 0x68, number, 0x80]);
+            decoder.read(&[0, 0, 1, 0x68, number, 0x80]);
         }
-        decoder.remember(&[0, 0, 1, 0x68, 1, 0x80]);
-        decoder.remember(&[&[0, 0, 1, 0x67][..], &vec![7; SET_BYTES_MAX]].concat());
+        decoder.read(&[0, 0, 1, 0x68, 1, 0x80]);
+        decoder.read(&[&[0, 0, 1, 0x67][..], &vec![7; SET_BYTES_MAX]].concat());
         let numbers: Vec<u8> = decoder.sets.iter().map(|set| set[5]).collect();
         let expected: Vec<u8> = (2..=SETS_MAX as u8).chain([1]).collect();
         assert_eq!(numbers, expected);

@@ -20,6 +20,13 @@ struct Missing {
     since: Instant,
 }
 
+impl Missing {
+    /// When to ask for it, a while after it was missed, or an interval after the last time.
+    fn next(&self, delay: Duration, interval: Duration) -> Instant {
+        self.since + if self.asked == 0 { delay } else { interval }
+    }
+}
+
 /// The missing packets of one stream; as many as the assembler waits for at most.
 #[derive(Debug)]
 pub(super) struct NackList {
@@ -87,11 +94,7 @@ impl NackList {
     /// When there is something to ask for.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let open = self.missing.iter().filter(|missing| missing.asked < self.retries_max);
-        open.map(|missing| self.next(missing)).min()
-    }
-
-    fn next(&self, missing: &Missing) -> Instant {
-        missing.since + if missing.asked == 0 { self.delay } else { self.interval }
+        open.map(|missing| missing.next(self.delay, self.interval)).min()
     }
 
     /// The numbers to ask for now.
@@ -106,8 +109,7 @@ impl NackList {
         };
         let (max, delay, interval) = (self.retries_max, self.delay, self.interval);
         let is_due = move |missing: &&mut Missing| {
-            let wait = if missing.asked == 0 { delay } else { interval };
-            missing.asked < max && missing.since + wait <= now
+            missing.asked < max && missing.next(delay, interval) <= now
         };
         self.missing.iter_mut().filter(is_due).map(move |missing| {
             missing.asked += 1;

@@ -7,6 +7,7 @@ use super::outbox::Outbox;
 use super::receive::ReceiverConfig;
 use crate::audio::Audio;
 use crate::codec;
+use crate::codec::h264::{DecodeError, Decoded};
 use crate::description::Codec;
 use crate::dtmf;
 use crate::event::{DropReason, Event};
@@ -16,8 +17,8 @@ use crate::payload::h264::PacketizationMode;
 use crate::rtcp::source::Reception;
 use crate::rtp;
 use crate::time::{Instant, earlier};
-use crate::video::DropCause;
 use crate::video::assembly::{self, Assembled, Assembler};
+use crate::video::{DropCause, Picture};
 
 /// How many ticks of a playout one timeout may make up for: 20 s of them.
 const TICKS_MAX: usize = 1_000;
@@ -375,17 +376,23 @@ impl PictureTrack {
         while let Some(assembled) = self.assembler.poll() {
             self.hand_out(assembled, ssrc, out);
         }
-        self.release(out);
+        let Some(decoder) = &mut self.decoder else { return };
+        let left = decoder.finish().map(|left| left.iter().map(Decoded::to_picture).collect());
+        self.show(left, out);
     }
 
     /// Hands out what the decoder held back for the sake of order, once nothing that comes later
     /// goes before it: where a reference was lost nothing comes before the next key frame, and
     /// all else follows that.
     fn release(&mut self, out: &mut Outbox) {
-        let Some(decoder) = self.decoder.as_mut().filter(|decoder| decoder.holds_any()) else {
-            return;
-        };
-        match decoder.begin_anew() {
+        if let Some(decoder) = self.decoder.as_mut().filter(|decoder| decoder.holds_any()) {
+            let held = decoder.begin_anew();
+            self.show(held, out);
+        }
+    }
+
+    fn show(&mut self, pictures: Result<Vec<Picture>, DecodeError>, out: &mut Outbox) {
+        match pictures {
             Ok(pictures) => {
                 for picture in pictures {
                     self.frames_decoded += 1;
