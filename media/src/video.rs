@@ -1,7 +1,8 @@
 //! Video as H.264 (ITU-T H.264, RFC 6184): what a stream of packets turns into, and
 //! why a part of it does not. [`assembly`] makes access
 //! units of packets, [`access_unit`] and [`nal`] take byte streams apart,
-//! [`output_order`] tells in which order they are shown, and [`parameter_sets`] keeps what slices refer to.
+//! [`output_order`] tells in which order they are shown, [`parameter_sets`] keeps what slices
+//! refer to, and [`prelude`] what whoever comes later has to be given.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ pub mod assembly;
 pub mod nal;
 pub mod output_order;
 pub mod parameter_sets;
+pub mod prelude;
 
 mod builder;
 mod gate;

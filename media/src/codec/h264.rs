@@ -17,16 +17,12 @@ use thiserror::Error;
 
 use crate::fault::{self, Fault};
 use crate::video::Picture;
-use crate::video::nal::{self, Header, UnitType};
+use crate::video::nal;
+use crate::video::prelude::Prelude;
 
 /// How many access units may wait for their picture: the greatest decoded picture buffer
 /// (ITU-T H.264 table A-1), twice.
 const WAITING_MAX: usize = 32;
-/// How many different parameter sets are remembered.
-const SETS_MAX: usize = 64;
-/// Greater ones are of no picture that OpenH264 decodes.
-const SET_BYTES_MAX: usize = 4_096;
-const START_CODE: [u8; 4] = [0, 0, 0, 1];
 
 /// OpenH264 could not be set up.
 #[derive(Debug, Error)]
@@ -142,8 +138,8 @@ pub struct Decoder {
     /// Timestamps of the pictures inside, earliest first: pictures leave in the order of
     /// their display, which is the order of their timestamps.
     waiting: Vec<u32>,
-    /// Parameter sets that came, Annex B.
-    sets: Vec<Vec<u8>>,
+    /// Parameter sets that came.
+    prelude: Prelude,
 }
 
 impl core::fmt::Debug for Decoder {
@@ -158,7 +154,7 @@ impl Decoder {
     /// # Errors
     /// When OpenH264 cannot be set up: out of memory, in practice.
     pub fn new() -> Result<Self, SetupError> {
-        Ok(Self { inner: decoder()?, waiting: Vec::new(), sets: Vec::new() })
+        Ok(Self { inner: decoder()?, waiting: Vec::new(), prelude: Prelude::default() })
     }
 
     /// Takes one access unit (Annex B); gives the picture that is next in display order, if
@@ -172,7 +168,9 @@ impl Decoder {
         access_unit: &[u8],
         timestamp: u32,
     ) -> Result<Option<Decoded<'_>>, DecodeError> {
-        let has_picture = self.read(access_unit);
+        self.prelude.remember(access_unit);
+        let (_, picture) = nal::split_at_picture(access_unit);
+        let has_picture = !picture.is_empty();
         if has_picture {
             let behind = |&other: &u32| timestamp.wrapping_sub(other).cast_signed() >= 0;
             let at = self.waiting.partition_point(behind);
@@ -213,32 +211,12 @@ impl Decoder {
         let refused = |error: SetupError| DecodeError { timestamp: 0, reason: error.to_string() };
         self.inner = decoder().map_err(refused)?;
         self.waiting.clear();
-        if !self.sets.is_empty() {
+        let sets = self.prelude.to_bytes();
+        if !sets.is_empty() {
             // Sets that it refused before it refuses again.
-            let _ = self.inner.decode(&self.sets.concat());
+            let _ = self.inner.decode(&sets);
         }
         pictures
-    }
-
-    /// Remembers the parameter sets in an access unit, those that stand, the newest last; says
-    /// whether a picture will come of it, which sets alone give none of. Looks no further than
-    /// the first slice.
-    fn read(&mut self, access_unit: &[u8]) -> bool {
-        for unit in nal::units(access_unit) {
-            let kind = Header::from_byte(unit[0]).unit_type();
-            if kind.is_picture() {
-                return true;
-            }
-            if !matches!(kind, UnitType::SPS | UnitType::PPS) || unit.len() > SET_BYTES_MAX {
-                continue;
-            }
-            self.sets.retain(|known| known[START_CODE.len()..] != *unit);
-            if self.sets.len() >= SETS_MAX {
-                self.sets.remove(0);
-            }
-            self.sets.push([&START_CODE, unit].concat());
-        }
-        false
     }
 
     /// The stream is over: gives the pictures that are still inside, in display order.
@@ -457,10 +435,12 @@ mod tests {
         encoder.request_key_frame();
         let key = encode(&mut encoder, 1);
         let is_set = |unit: &&[u8]| {
-            matches!(Header::from_byte(unit[0]).unit_type(), UnitType::SPS | UnitType::PPS)
+            use nal::UnitType;
+            let kind = nal::Header::from_byte(unit[0]).unit_type();
+            matches!(kind, UnitType::SPS | UnitType::PPS)
         };
         let bare = nal::units(&key[0].data).filter(|unit| !is_set(unit));
-        let bare: Vec<u8> = bare.flat_map(|unit| [&START_CODE, unit].concat()).collect();
+        let bare: Vec<u8> = bare.flat_map(|unit| [&nal::START_CODE, unit].concat()).collect();
         assert!(bare.len() < key[0].data.len(), "it had some");
         let picture = decoder.decode(&bare, 9).expect("nothing is missing");
         assert_eq!(
@@ -469,19 +449,6 @@ mod tests {
         );
         let mut other = Decoder::new().expect("there is memory");
         assert!(!matches!(other.decode(&bare, 9), Ok(Some(_))), "without them nothing comes");
-    }
-
-    #[test]
-    fn of_many_parameter_sets_the_newest_are_remembered() {
-        let mut decoder = Decoder::new().expect("there is memory");
-        for number in 0..=SETS_MAX as u8 {
-            decoder.read(&[0, 0, 1, 0x68, number, 0x80]);
-        }
-        decoder.read(&[0, 0, 1, 0x68, 1, 0x80]);
-        decoder.read(&[&[0, 0, 1, 0x67][..], &vec![7; SET_BYTES_MAX]].concat());
-        let numbers: Vec<u8> = decoder.sets.iter().map(|set| set[5]).collect();
-        let expected: Vec<u8> = (2..=SETS_MAX as u8).chain([1]).collect();
-        assert_eq!(numbers, expected);
     }
 
     #[test]

@@ -356,7 +356,7 @@ impl PictureTrack {
                     }
                     Some(Err(_)) => {
                         self.decode_errors += 1;
-                        self.wants_key_frame = true;
+                        self.assembler.want_key_frame();
                     }
                 }
             }

@@ -240,10 +240,15 @@ impl Assembler {
     }
 
     /// Whether a key frame should be asked for now. Answers yes at most once per
-    /// [`Config::key_frame_request_interval`], and not before something was dropped: ask
-    /// after every input.
+    /// [`Config::key_frame_request_interval`], and not before something was dropped or
+    /// [`Self::want_key_frame`] was called: ask after every input.
     pub fn wants_key_frame(&mut self, now: Instant) -> bool {
         self.builder.gate.wants_key_frame(now, self.config.key_frame_request_interval)
+    }
+
+    /// A frame that was handed out could not be decoded: only a key frame helps.
+    pub const fn want_key_frame(&mut self) {
+        self.builder.gate.want_key_frame();
     }
 
     /// Extended sequence numbers that have not come while later ones have, lowest first;

@@ -149,6 +149,11 @@ impl Gate {
         contents
     }
 
+    /// Something that passed was of no use.
+    pub(crate) const fn want_key_frame(&mut self) {
+        self.wants_key_frame = true;
+    }
+
     /// Whether to ask for a key frame now, at most once per `interval`.
     pub(crate) fn wants_key_frame(&mut self, now: Instant, interval: Duration) -> bool {
         let is_due = self.requested.is_none_or(|requested| now.since(requested) >= interval);

@@ -169,6 +169,21 @@ impl Cursor {
 /// Length of the short start code.
 const START_CODE_SHORT: usize = 3;
 
+/// What an Annex B byte stream holds ahead of its first slice, and from there on, start codes
+/// included: the first part alone holds parameter sets.
+pub(crate) fn split_at_picture(stream: &[u8]) -> (&[u8], &[u8]) {
+    let mut at = 0;
+    while let Some(found) = find_start_code(&stream[at..]) {
+        let begins = at + found;
+        at = begins + START_CODE_SHORT;
+        if stream.get(at).is_some_and(|&byte| Header::from_byte(byte).unit_type().is_picture()) {
+            let is_long = begins > 0 && stream[begins - 1] == 0;
+            return stream.split_at(begins - usize::from(is_long));
+        }
+    }
+    (stream, &[])
+}
+
 fn find_start_code(bytes: &[u8]) -> Option<usize> {
     memmem::find(bytes, &START_CODE[1..])
 }
@@ -225,6 +240,19 @@ mod tests {
         let units: Vec<Bytes> = shared_units(&stream).collect();
         assert_eq!(units, [&[0x67, 1][..], &[0x68]]);
         assert_eq!(units[0].as_ptr(), stream[3..].as_ptr());
+    }
+
+    #[test]
+    fn a_stream_is_split_before_its_first_slice() {
+        let stream = [0, 0, 0, 1, 0x67, 1, 0, 0, 0, 1, 0x65, 2, 0, 0, 1, 0x41, 3];
+        assert_eq!(split_at_picture(&stream), stream.split_at(6));
+        assert_eq!(split_at_picture(&stream[6..]), (&[][..], &stream[6..]));
+        assert_eq!(split_at_picture(&stream[7..]), (&[][..], &stream[7..]));
+        for end in 0..11 {
+            let (ahead, picture) = split_at_picture(&stream[..end]);
+            assert_eq!((ahead.len(), picture.len()), (end.min(10), end - end.min(10)));
+        }
+        assert_eq!(split_at_picture(&stream[..11]), stream[..11].split_at(6));
     }
 
     #[test]

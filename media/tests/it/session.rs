@@ -412,6 +412,26 @@ fn a_packet_that_never_comes_is_given_up_and_a_key_frame_asked_for() {
 }
 
 #[test]
+fn pictures_that_cannot_be_decoded_do_not_ask_for_key_frames_without_pause() {
+    let config = Config { decode: Decode::Everything, ..video_config() };
+    let (mut a, mut b) = (session(config.clone(), 1), session(mirrored(&config), 2));
+    let mut asked = 0;
+    for frame in 0..90 {
+        let now = Instant::from_millis(frame * 33);
+        a.send_frame(now, 0, &access_unit(200), 3_000 * frame as u32).expect("it was negotiated");
+        for payload in run_until(&mut a, now).0 {
+            b.handle_input(now, to(&mirrored(&config), payload));
+        }
+        let packets = rtcp_of(&run_until(&mut b, now).0);
+        asked += packets.iter().filter(|packet| matches!(packet, Packet::PictureLoss(_))).count();
+    }
+    let Track::Pictures(pictures) = &b.stats().inbound[0].track else { panic!("they came") };
+    assert!(pictures.decode_errors > 80, "{} of 90 were refused", pictures.decode_errors);
+    // Once in half a second.
+    assert!((5..=7).contains(&asked), "asked {asked} times in three seconds");
+}
+
+#[test]
 fn nacks_for_what_was_never_sent_are_counted_and_cost_one_event_each() {
     let config = video_config();
     let mut session = session(config.clone(), 1);

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use callrig_media::codec::h264::{Config, Encoder};
+use callrig_media::codec::h264::{Config, Decoder, Encoder};
 use callrig_media::description::{Description, Direction, MediaDescription};
 use callrig_media::event::Event;
 use callrig_media::rtcp::{Application, View};
 use callrig_media::video::Picture;
+use callrig_media::video::nal::{self, Header};
 use callrig_signaling::graph::ChangeType;
 use callrig_signaling::id::UserId;
 use callrig_signaling::service::Destination;
@@ -193,6 +194,64 @@ impl Film {
         }
         let at = core::time::Duration::from_millis(u64::from(self.frames) * 33);
         self.encoder.encode(&self.picture, at).expect("it encodes").map(|encoded| encoded.data)
+    }
+}
+
+/// The units of an access unit that are parameter sets, or those that are not.
+fn sets(unit: &Bytes, are: bool) -> Vec<Bytes> {
+    let is_set = |unit: &Bytes| matches!(Header::from_byte(unit[0]).unit_type().value(), 7 | 8);
+    nal::shared_units(unit).filter(|unit| is_set(unit) == are).collect()
+}
+
+#[test]
+fn who_comes_later_gets_the_parameter_sets_that_were_sent_once() {
+    let mut world = world();
+    create(&mut world, &join("19:x"));
+    world.run_ms(200);
+    let ben = camera(&mut world, "ben");
+    let early = watcher(&mut world, 1, 0);
+    let mut film = Film::new((320, 180), 300_000);
+    let joined = |units: &[Bytes]| -> Bytes {
+        units.iter().flat_map(|unit| [&nal::START_CODE, &unit[..]].concat()).collect()
+    };
+    let (mut from, mut late) = (0, None);
+    let mut seen: Vec<Vec<(Bytes, bool)>> = vec![Vec::new(), Vec::new()];
+    for round in 0..120 {
+        if round == 45 {
+            late = Some(camera(&mut world, "dora"));
+        }
+        let mut heard = core::mem::take(&mut world.person(ben).heard).into_iter();
+        if heard.any(|event| matches!(event, Event::KeyFrameRequested { .. })) {
+            film.encoder.request_key_frame();
+        }
+        if let Some(unit) = film.frame() {
+            // Ahead of the very first key frame, as a unit of their own, and never again.
+            let parts = [joined(&sets(&unit, true)), joined(&sets(&unit, false))];
+            for part in parts.iter().skip(usize::from(round > 0)) {
+                let sent =
+                    world.with_session(ben, |session, now| session.send_frame(now, 1, part, from));
+                sent.expect("the line is negotiated");
+                from += 1;
+            }
+        }
+        from += FRAME;
+        world.run_ms(33);
+        for (seen, who) in seen.iter_mut().zip([Some(early), late]) {
+            let Some(who) = who else { continue };
+            for event in core::mem::take(&mut world.person(who).heard) {
+                let Event::Frame(frame) = event else { continue };
+                assert_eq!(frame.resolution, Some((320, 180)));
+                seen.push((frame.data, frame.key_frame));
+            }
+        }
+    }
+    for (seen, least) in seen.iter().zip([100, 60]) {
+        assert!(seen.len() > least, "{} frames", seen.len());
+        let mut decoder = Decoder::new().expect("there is memory");
+        for (frame, is_key) in seen {
+            assert_eq!(sets(frame, true).len(), if *is_key { 2 } else { 0 });
+            assert!(decoder.decode(frame, 0).is_ok_and(|picture| picture.is_some()));
+        }
     }
 }
 

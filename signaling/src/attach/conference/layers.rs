@@ -8,6 +8,7 @@ use callrig_media::description::MediaKind;
 use callrig_media::event::StreamStarted;
 use callrig_media::time::Instant;
 use callrig_media::video::Frame;
+use callrig_media::video::prelude::Prelude;
 
 /// A stream whose last picture is so much older than another's is not chosen: whoever sends
 /// layers stops some of them when its own path is narrow. (In a still scene all of them rest.)
@@ -22,7 +23,7 @@ const MARGIN_UP: f64 = 1.2;
 const MARGIN_KEPT: f64 = 0.9;
 
 /// A stream of somebody's in a room.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stream {
     pub(super) ssrc: u32,
     pub(super) kind: MediaKind,
@@ -40,13 +41,15 @@ pub(super) struct Stream {
     window: (Instant, usize),
     /// When a key frame was last asked for.
     pub(super) asked: Option<Instant>,
+    /// For who comes to see it later.
+    pub(super) prelude: Prelude,
 }
 
 impl Stream {
-    pub(super) const fn new(now: Instant, began: &StreamStarted) -> Self {
+    pub(super) fn new(now: Instant, began: &StreamStarted) -> Self {
         let StreamStarted { ssrc, kind, media, layer, .. } = *began;
-        let (lines, bits, asked) = (0, 0, None);
-        Self { ssrc, kind, media, layer, lines, bits, shown: now, window: (now, 0), asked }
+        let (lines, bits, asked, prelude) = (0, 0, None, Prelude::default());
+        Self { ssrc, kind, media, layer, lines, bits, shown: now, window: (now, 0), asked, prelude }
     }
 
     /// Whether it goes on where another one was.
@@ -57,6 +60,7 @@ impl Stream {
     /// A picture of it.
     pub(super) fn show(&mut self, now: Instant, frame: &Frame) {
         self.shown = now;
+        self.prelude.remember(&frame.data);
         if let Some((width, height)) = frame.resolution {
             self.lines = u32::from(width.min(height));
         }
@@ -112,7 +116,7 @@ pub(super) fn choose(
 ) -> Option<Choice> {
     let newest = of_line(streams, kind).map(|s| s.shown).max()?;
     let goes_on = |s: &&Stream| newest.since(s.shown) < BEHIND_MAX;
-    let mut list: Vec<Stream> = of_line(streams, kind).filter(goes_on).copied().collect();
+    let mut list: Vec<&Stream> = of_line(streams, kind).filter(goes_on).collect();
     if list.iter().any(|s| s.lines > 0) {
         list.retain(|s| s.lines > 0);
     }
@@ -126,7 +130,7 @@ pub(super) fn choose(
         return Some(Choice { ssrc: best.ssrc, aim: best.bits, narrow: false });
     };
     let seen = current.and_then(|ssrc| list.iter().position(|s| s.ssrc == ssrc));
-    let fits = |(place, of): &(usize, &Stream)| {
+    let fits = |(place, of): &(usize, &&Stream)| {
         let is_kept = seen.is_some_and(|seen| *place <= seen);
         let margin = if is_kept { MARGIN_KEPT } else { MARGIN_UP };
         let may = is_kept || seen.is_none() || !limits.stays;

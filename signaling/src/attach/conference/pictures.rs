@@ -6,7 +6,8 @@
 //! screen that was shared last. Whose pictures they are is named as the contributing source of
 //! the packets (RFC 3550 section 7.1). Access units are cut into packets once,
 //! and numbered anew for each viewer, by one clock, however often the source
-//! changes; a change waits for a key frame, which is asked for once for all viewers.
+//! changes; a change waits for a key frame, which is asked for once for all viewers and goes out
+//! with the parameter sets that its sender gave only once ahead.
 
 use core::time::Duration;
 
@@ -430,6 +431,9 @@ impl Attachments {
         };
         stream.show(now, frame);
         let (kind, asked) = (stream.kind, stream.asked);
+        // Some of those who see it may not have seen the parameter sets, or lost them.
+        let completed = frame.key_frame.then(|| stream.prelude.complete(&frame.data)).flatten();
+        let data = completed.unwrap_or_else(|| frame.data.clone());
         let Some(index) = index_of(kind) else { return };
         if seat.music.is_some() {
             return;
@@ -454,7 +458,7 @@ impl Attachments {
         }
         let mut showing = core::mem::take(&mut room.showing);
         let cut = usize::from(fault::is(Fault::PictureCutShort));
-        showing.set(frame.data.slice(..frame.data.len().saturating_sub(cut)));
+        showing.set(data.slice(..data.len().saturating_sub(cut)));
         for (viewer, line, timestamp, begins) in seen {
             if begins && let Some(open) = self.open_mut(viewer) {
                 open.session.begin_anew(line);
