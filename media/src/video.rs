@@ -27,7 +27,8 @@ pub struct Frame {
     pub ssrc: u32,
     /// Its RTP timestamp, in units of 1/90,000 s.
     pub timestamp: u32,
-    /// Its NAL units in Annex B form, each behind a four-byte start code. The bytes may
+    /// Its NAL units in Annex B form, each behind a four-byte start code; a key frame has those
+    /// parameter sets ahead that came with something that was not handed out. The bytes may
     /// share one allocation with neighbouring frames: copy them to keep them for long.
     pub data: Bytes,
     /// Whether decoding can begin here: it holds an IDR picture.

@@ -4,7 +4,6 @@
 
 use callrig_media::event::Event;
 use callrig_media::time::Instant;
-use callrig_media::video::nal::{self, Header, UnitType};
 use callrig_reports::Metric;
 use callrig_reports::metric::registry as metrics;
 use hdrhistogram::Histogram as Hdr;
@@ -18,8 +17,7 @@ use crate::measure::arrivals;
 use crate::measure::heard::{self, Playback};
 use crate::measure::latency::{Capture, Freezes};
 use crate::measure::speech::{self, SegmentalSnr};
-use crate::measure::units::Unit;
-use crate::measure::{align, payloads};
+use crate::measure::{align, payloads, units};
 use crate::network::Network;
 use crate::said::Said;
 use crate::stage::Stage;
@@ -242,23 +240,6 @@ fn alike(
     );
 }
 
-/// Whether a frame is the unit at this place; a key frame may have parameter sets ahead that were
-/// sent up to then, for whoever came later than they did.
-fn is_seen(units: &[(u32, Unit)], place: usize, frame: &[u8]) -> bool {
-    let unit = &units[place].1;
-    if !unit.is_whole || unit.data == frame || !unit.is_key_frame {
-        return unit.is_whole && unit.data == frame;
-    }
-    let was_sent = |set: &[u8]| {
-        let is_set = matches!(Header::from_byte(set[0]).unit_type(), UnitType::SPS | UnitType::PPS);
-        let mut sent = units[..=place].iter().flat_map(|(_, unit)| nal::units(&unit.data));
-        is_set && sent.any(|sent| sent == set)
-    };
-    let mut due = nal::units(&unit.data).peekable();
-    nal::units(frame).all(|part| due.next_if_eq(&part).is_some() || was_sent(part))
-        && due.next().is_none()
-}
-
 fn seeing(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     let cast = evidence.cast;
@@ -275,7 +256,8 @@ fn seeing(evidence: &Evidence<'_>) -> Judgement {
         let Said::Media(_, event) = said else { continue };
         let Event::Frame(frame) = &**event else { continue };
         times.push(at);
-        let Some(place) = (next..units.len()).find(|&place| is_seen(&units, place, &frame.data))
+        let Some(place) =
+            (next..units.len()).find(|&place| units::is_as_sent(&units, place, &frame.data))
         else {
             let line = format!("frame {} at {:.3} ms", times.len(), at.as_nanos() as f64 / 1e6);
             let found = format!("{} bytes that were not sent, or before", frame.data.len());
@@ -316,28 +298,4 @@ fn seeing(evidence: &Evidence<'_>) -> Judgement {
         .map(|metric| metric.labelled("in a meeting")),
     );
     judgement
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn unit(data: &[u8], is_key_frame: bool) -> (u32, Unit) {
-        (0, Unit { data: data.to_vec(), is_whole: true, is_key_frame, ..Unit::default() })
-    }
-
-    #[test]
-    fn a_key_frame_may_have_sets_ahead_that_were_sent_and_nothing_else() {
-        let (set, key, slice) =
-            ([0, 0, 0, 1, 0x67, 1], [0, 0, 0, 1, 0x65, 2], [0, 0, 0, 1, 0x41, 3]);
-        let units = [unit(&set, false), unit(&key, true), unit(&slice, false), unit(&key, true)];
-        for place in [1, 3] {
-            assert!(is_seen(&units, place, &key) && is_seen(&units, place, &[set, key].concat()));
-            assert!(!is_seen(&units, place, &[slice, key].concat()), "no set");
-            assert!(!is_seen(&units, place, &set), "not all of it");
-            assert!(!is_seen(&units, place, &[key, key].concat()));
-        }
-        assert!(!is_seen(&units[1..], 0, &[set, key].concat()), "it was never sent");
-        assert!(!is_seen(&units, 2, &[set, slice].concat()), "no key frame");
-    }
 }

@@ -20,7 +20,7 @@ use crate::critic::{units_of, video_sources};
 use crate::measure::arrivals;
 use crate::measure::latency::{Capture, Freezes};
 use crate::measure::reports::{self, Packet};
-use crate::measure::units::Unit;
+use crate::measure::units::{self, Unit};
 use crate::network::Network;
 use crate::said::Said;
 use crate::stage::Stage;
@@ -82,7 +82,7 @@ pub const CASES: &[Case] = &[
 const UNDAMAGED: Rule = Rule::must(
     "video/no-damaged-frame/byte-for-byte",
     "RFC 6184 sections 5.6 to 5.8; this project",
-    "A frame handed out as whole has exactly the NAL units that were sent under its timestamp.",
+    "A frame handed out as whole has exactly the NAL units that were sent under its timestamp; a key frame perhaps parameter sets ahead that had been sent.",
 );
 const ONCE: Rule =
     Rule::must("video/no-damaged-frame/once", "this project", "A frame is handed out once.");
@@ -167,17 +167,15 @@ fn seen<'a>(evidence: &Evidence<'a>) -> impl Iterator<Item = (Instant, &'a Seen)
     })
 }
 
-fn sent_units(evidence: &Evidence<'_>, ssrc: u32) -> BTreeMap<u32, Unit> {
-    units_of(evidence.subject, ssrc).into_iter().collect()
-}
-
 fn no_damaged_frame(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     for ssrc in video_sources(evidence.subject) {
         if view::is_regular(evidence.subject) {
             judgement.findings.extend(after_lost_reference(evidence, ssrc));
         }
-        let units = sent_units(evidence, ssrc);
+        let units = units_of(evidence.subject, ssrc);
+        let places: BTreeMap<u32, usize> =
+            units.iter().enumerate().map(|(place, (stamp, _))| (*stamp, place)).collect();
         let mut handed_out: BTreeSet<u32> = BTreeSet::new();
         for (at, frame) in frames(evidence).filter(|(_, frame)| frame.ssrc == ssrc) {
             let line = format!(
@@ -185,16 +183,19 @@ fn no_damaged_frame(evidence: &Evidence<'_>) -> Judgement {
                 frame.timestamp,
                 milliseconds(at)
             );
-            match units.get(&frame.timestamp) {
-                Some(unit) if unit.is_whole && unit.data == frame.data => {}
-                Some(unit) => judgement.findings.push(
-                    UNDAMAGED
-                        .broken(
-                            format!("{} bytes, whole: {}", unit.data.len(), unit.is_whole),
-                            format!("{} bytes{}", frame.data.len(), difference(unit, frame)),
-                        )
-                        .with_evidence([line.clone()]),
-                ),
+            match places.get(&frame.timestamp) {
+                Some(&place) if units::is_as_sent(&units, place, &frame.data) => {}
+                Some(&place) => {
+                    let unit = &units[place].1;
+                    judgement.findings.push(
+                        UNDAMAGED
+                            .broken(
+                                format!("{} bytes, whole: {}", unit.data.len(), unit.is_whole),
+                                format!("{} bytes{}", frame.data.len(), difference(unit, frame)),
+                            )
+                            .with_evidence([line.clone()]),
+                    );
+                }
                 None => judgement.findings.push(
                     UNDAMAGED
                         .broken("a frame that was sent", "one that never was")

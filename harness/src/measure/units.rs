@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use callrig_media::video::nal::{self, Header, UnitType};
+
 /// An access unit as it was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unit {
@@ -54,6 +56,24 @@ pub fn of(packets: &[Sent<'_>]) -> BTreeMap<u32, Unit> {
         by_stamp.entry(packet.timestamp).or_default().push((*number, packet));
     }
     by_stamp.into_iter().map(|(stamp, packets)| (stamp, unit(&packets, &by_number))).collect()
+}
+
+/// Whether a frame that was handed out is the unit at this place, to the last byte. A key frame may
+/// have parameter sets ahead that were sent up to then, for whoever came later than they did.
+#[must_use]
+pub fn is_as_sent(units: &[(u32, Unit)], place: usize, frame: &[u8]) -> bool {
+    let unit = &units[place].1;
+    if !unit.is_whole || unit.data == frame || !unit.is_key_frame {
+        return unit.is_whole && unit.data == frame;
+    }
+    let was_sent = |set: &[u8]| {
+        let is_set = matches!(Header::from_byte(set[0]).unit_type(), UnitType::SPS | UnitType::PPS);
+        let mut sent = units[..=place].iter().flat_map(|(_, unit)| nal::units(&unit.data));
+        is_set && sent.any(|sent| sent == set)
+    };
+    let mut due = nal::units(&unit.data).peekable();
+    nal::units(frame).all(|part| due.next_if_eq(&part).is_some() || was_sent(part))
+        && due.next().is_none()
 }
 
 fn unit(packets: &[(i64, &Sent<'_>)], all: &BTreeMap<i64, &Sent<'_>>) -> Unit {
@@ -151,6 +171,26 @@ mod tests {
         assert_eq!(units[&1].data, expected);
         assert!(units[&1].is_whole && units[&1].is_key_frame && units[&2].is_whole);
         assert!(!units[&2].is_key_frame);
+    }
+
+    #[test]
+    fn a_key_frame_may_have_sets_ahead_that_were_sent_and_nothing_else() {
+        let whole = |data: &[u8], is_key_frame| {
+            (0, Unit { data: data.to_vec(), is_whole: true, is_key_frame, ..Unit::default() })
+        };
+        let (set, key) = ([0, 0, 0, 1, 0x67, 1], [0, 0, 0, 1, 0x65, 2]);
+        let slice = [0, 0, 0, 1, 0x41, 3];
+        let units =
+            [whole(&set, false), whole(&key, true), whole(&slice, false), whole(&key, true)];
+        for place in [1, 3] {
+            assert!(is_as_sent(&units, place, &key));
+            assert!(is_as_sent(&units, place, &[set, key].concat()));
+            assert!(!is_as_sent(&units, place, &[slice, key].concat()), "no set");
+            assert!(!is_as_sent(&units, place, &set), "not all of it");
+            assert!(!is_as_sent(&units, place, &[key, key].concat()), "twice");
+        }
+        assert!(!is_as_sent(&units[1..], 0, &[set, key].concat()), "it was never sent");
+        assert!(!is_as_sent(&units, 2, &[set, slice].concat()), "no key frame");
     }
 
     #[test]

@@ -281,9 +281,12 @@ impl Builder {
                 self.drop_unit(&open, DropCause::Overflow, None);
             }
             Ok(passed) => {
-                let data = self.buffer.split().freeze();
+                let mut data = self.buffer.split().freeze();
                 // Falls slowly, so that one key frame does not make every unit reserve alike.
                 self.expected_bytes = data.len().max(self.expected_bytes - self.expected_bytes / 8);
+                if passed.key_frame {
+                    data = self.gate.repay(data);
+                }
                 self.stats.packets_used += open.packets;
                 self.stats.frames_emitted += 1;
                 self.stats.key_frames += u64::from(passed.key_frame);

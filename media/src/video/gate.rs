@@ -4,6 +4,7 @@
 
 use core::time::Duration;
 
+use bytes::Bytes;
 use h264_reader::rbsp::BitRead;
 
 use super::DropCause;
@@ -11,6 +12,7 @@ use super::access_unit::SliceStart;
 use super::assembly::Gate as Policy;
 use super::nal::{self, UnitType};
 use super::parameter_sets::ParameterSets;
+use super::prelude::Prelude;
 use crate::fault::{self, Fault};
 use crate::payload::h264::Unit;
 use crate::time::Instant;
@@ -32,6 +34,9 @@ pub(crate) struct Gate {
     /// Why the gate is closed; `None` while it is open.
     closed: Option<DropCause>,
     sets: ParameterSets,
+    /// The sets as they came, and whether some came in a way that nobody was handed out.
+    prelude: Prelude,
+    owes_sets: bool,
     /// Whether a parameter set came that only a decoder understands: then it is not for us
     /// to say that one is missing.
     has_unreadable_sets: bool,
@@ -47,6 +52,7 @@ struct Contents<'a> {
     has_picture: bool,
     has_idr: bool,
     has_recovery_point: bool,
+    has_sets: bool,
     first_slice: Option<&'a [u8]>,
 }
 
@@ -56,6 +62,8 @@ impl Gate {
             policy,
             closed: (policy != Policy::Open).then_some(DropCause::NoKeyFrame),
             sets: ParameterSets::default(),
+            prelude: Prelude::default(),
+            owes_sets: false,
             has_unreadable_sets: false,
             has_provided_sets: false,
             wants_key_frame: false,
@@ -65,7 +73,8 @@ impl Gate {
 
     /// Parameter sets that came by another way, as with SDP's `sprop-parameter-sets`.
     pub(crate) fn provide(&mut self, unit: &[u8]) {
-        self.has_provided_sets = true;
+        (self.has_provided_sets, self.owes_sets) = (true, true);
+        self.prelude.remember(&[&nal::START_CODE, unit].concat());
         self.take_set(unit);
     }
 
@@ -94,7 +103,9 @@ impl Gate {
         let resolution = referred.map(|(sps, _)| sps.resolution);
         // What holds no picture refers to nothing, and may bring the sets that are awaited.
         if self.policy != Policy::Open && contents.has_picture {
-            self.decide(&contents, resolution.is_some())?;
+            let decided = self.decide(&contents, resolution.is_some());
+            self.owes_sets |= decided.is_err() && contents.has_sets;
+            decided?;
         }
         if key_frame {
             self.wants_key_frame = false;
@@ -132,7 +143,10 @@ impl Gate {
                 .map_or(data.len(), |next| next.offset as usize - nal::START_CODE.len());
             let bytes = &data[start..end];
             match unit.header.unit_type() {
-                UnitType::SPS | UnitType::PPS => self.take_set(bytes),
+                UnitType::SPS | UnitType::PPS => {
+                    contents.has_sets = true;
+                    self.take_set(bytes);
+                }
                 UnitType::SEI if self.policy == Policy::RecoveryPoint => {
                     contents.has_recovery_point |= is_immediate_recovery_point(bytes);
                 }
@@ -146,7 +160,17 @@ impl Gate {
                 _ => {}
             }
         }
+        if contents.has_sets {
+            self.prelude.remember(data);
+        }
         contents
+    }
+
+    /// A key frame that passed, with the sets ahead that came where nothing was handed out.
+    pub(crate) fn repay(&mut self, key_frame: Bytes) -> Bytes {
+        let owes = core::mem::take(&mut self.owes_sets);
+        let completed = owes.then(|| self.prelude.complete(&key_frame)).flatten();
+        completed.unwrap_or(key_frame)
     }
 
     /// Something that passed was of no use.

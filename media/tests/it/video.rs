@@ -408,7 +408,34 @@ fn a_key_frame_without_its_parameter_sets_is_held_back_unless_they_came_another_
     provided.provide_parameter_set(&PPS);
     provided.push(Instant::ZERO, 0, &packet);
     let Some(Assembled::Frame(frame)) = provided.poll() else { panic!("its sets are known") };
-    assert_eq!((frame.data, frame.resolution), (data, Some((1280, 720))));
+    // A decoder does not know them.
+    let due = annex_b(&[vec![0x09, 0xF0], SPS.to_vec(), PPS.to_vec(), slice(0x65, 50, 1, true)]);
+    assert_eq!((frame.data, frame.resolution), (due, Some((1280, 720))));
+    provided.push(Instant::ZERO, 1, &packet);
+    let Some(Assembled::Frame(frame)) = provided.poll() else { panic!("it is the same") };
+    assert_eq!(frame.data, data, "now it does");
+}
+
+#[test]
+fn sets_that_came_with_what_was_held_back_go_ahead_of_the_next_key_frame() {
+    let sets = [SPS.to_vec(), PPS.to_vec()];
+    let middle = annex_b(&[sets.as_slice(), &[slice(0x41, 50, 1, true)]].concat());
+    let key = annex_b(&[slice(0x65, 50, 2, true)]);
+    let mut assembler = Assembler::new(1, Config::default());
+    let mut sequence = 0;
+    let mut out = Vec::new();
+    for (unit, timestamp) in [&middle, &key, &key].into_iter().zip(1..) {
+        let fragments = packetize(PacketizationMode::NonInterleaved, 200, unit);
+        for fragment in fragments {
+            let packet = packet(timestamp * 3_000, fragment.marker, fragment.into_payload());
+            assembler.push(Instant::ZERO, sequence, &packet);
+            sequence += 1;
+        }
+        out.extend(core::iter::from_fn(|| assembler.poll()));
+    }
+    assert_eq!(causes(&out), [Some(DropCause::NoKeyFrame), None, None]);
+    let frames: Vec<&Bytes> = frames(&out).iter().map(|frame| &frame.data).collect();
+    assert_eq!(frames, [&annex_b(&[sets.as_slice(), &[slice(0x65, 50, 2, true)]].concat()), &key]);
 }
 
 #[test]
@@ -420,7 +447,8 @@ fn a_stream_whose_parameter_sets_came_another_way_may_begin_with_its_first_slice
     assembler.provide_parameter_set(&PPS);
     assembler.push(Instant::ZERO, 0, &packet(0, true, fragment.into_payload()));
     let out: Vec<Assembled> = core::iter::from_fn(|| assembler.poll()).collect();
-    assert_eq!(frames(&out).iter().map(|frame| &frame.data).collect::<Vec<_>>(), [&data]);
+    let due = annex_b(&[SPS.to_vec(), PPS.to_vec(), slice(0x65, 50, 1, true)]);
+    assert_eq!(frames(&out).iter().map(|frame| &frame.data).collect::<Vec<_>>(), [&due]);
 }
 
 #[test]
