@@ -74,6 +74,27 @@ struct Moment {
     rate: u32,
 }
 
+impl Moment {
+    /// In seconds, by the clock of a report.
+    fn by(self, report: &SenderReport) -> f64 {
+        let since = self.timestamp.wrapping_sub(report.rtp_timestamp).cast_signed();
+        let whole = report.ntp.to_bits() as f64 / 2_f64.powi(32);
+        whole + f64::from(since) / f64::from(self.rate)
+    }
+}
+
+/// Where each report puts a moment, against the first.
+fn drift(reports: &[(Instant, SenderReport)], of: &str, moment: Moment) -> Vec<String> {
+    let mut reports = reports.iter().filter(|(_, report)| report.ssrc == moment.ssrc).peekable();
+    let Some(first) = reports.peek().map(|(_, report)| moment.by(report)) else { return vec![] };
+    let line = |(at, report): &(Instant, SenderReport)| {
+        let moved = (moment.by(report) - first) * 1e3;
+        let at = at.elapsed().as_secs_f64();
+        format!("the report of the {of} at {at:.3} s puts it {moved:+.0} ms from the first one")
+    };
+    reports.map(line).collect()
+}
+
 fn together(seen: &Seen<'_>) -> Outcome {
     let wire = &seen.transcript.wire;
     let Some(spoke) = wire.said.first().map(|level| level.at) else {
@@ -89,24 +110,36 @@ fn together(seen: &Seen<'_>) -> Outcome {
     };
     let reports = reports(seen);
     let clock = |moment: Moment| {
-        let report = reports.iter().find(|report| report.ssrc == moment.ssrc)?;
-        let since = moment.timestamp.wrapping_sub(report.rtp_timestamp).cast_signed();
-        let second = 2_f64.powi(32);
-        let whole = report.ntp.to_bits() as f64 / second;
-        Some(whole + f64::from(since) / f64::from(moment.rate))
+        let of = reports.iter().filter(|(_, report)| report.ssrc == moment.ssrc);
+        let mut by: Vec<f64> = of.map(|(_, report)| moment.by(report)).collect();
+        by.sort_by(f64::total_cmp);
+        // Some stand still in a pause and take the last timestamp for that of now; receivers even
+        // it out over several reports.
+        by.get(by.len().saturating_sub(1) / 2).copied()
     };
+    let meant = since(spoke, shown);
+    let came = since(sound.at, picture.at) - meant;
     let (apart, by) = match (clock(sound), clock(picture)) {
-        (Some(sound), Some(picture)) => (sound - picture, "by the sender reports"),
-        _ => (since(sound.at, picture.at), "by arrival, for want of sender reports"),
+        (Some(sound), Some(picture)) => {
+            let by = format!("by the sender reports ({} when they came)", beside(came));
+            (sound - picture - meant, by)
+        }
+        _ => (came, "by arrival, for want of sender reports".to_owned()),
     };
-    let apart = apart - since(spoke, shown);
     let slack = seen.slack.as_secs_f64();
     let wrong = apart > BEHIND_MAX + slack || apart < -AHEAD_MAX - slack;
     judged(wrong.then(|| {
-        let side = if apart > 0.0 { "after" } else { "before" };
-        let actual = format!("sound {:.0} ms {side} its picture, {by}", apart.abs() * 1e3);
-        seen.broken(&TOGETHER, sound.at, "sound 90 ms before to 185 ms after its picture", actual)
+        let actual = format!("sound {} its picture, {by}", beside(apart));
+        let expected = "sound 90 ms before to 185 ms after its picture";
+        let lines = [("sound", sound), ("picture", picture)].into_iter();
+        let lines = lines.flat_map(|(of, moment)| drift(&reports, of, moment));
+        seen.broken(&TOGETHER, sound.at, expected, actual).with_evidence(lines)
     }))
+}
+
+/// How far sound is from its picture.
+fn beside(apart: f64) -> String {
+    format!("{:.0} ms {}", apart.abs() * 1e3, if apart > 0.0 { "after" } else { "before" })
 }
 
 fn since(one: Instant, other: Instant) -> f64 {
@@ -140,16 +173,16 @@ fn first_picture(seen: &Seen<'_>, spoke: Instant) -> Option<Moment> {
     Some(Moment { at: first.at, ssrc, timestamp: first.packet.timestamp, rate: 90_000 })
 }
 
-/// What the bot says of its clocks.
-fn reports(seen: &Seen<'_>) -> Vec<SenderReport> {
-    let passed = seen.transcript.capture.passed(Way::FromBot);
-    let parsed =
-        passed.filter_map(|passed| rtcp::parse(&passed.datagram.payload, Rules::ReducedSize).ok());
-    parsed
-        .flatten()
-        .filter_map(|packet| match packet {
-            rtcp::Packet::SenderReport(report) => Some(report),
-            _ => None,
-        })
-        .collect()
+/// What the bot says of its clocks, and when.
+fn reports(seen: &Seen<'_>) -> Vec<(Instant, SenderReport)> {
+    let mut reports = Vec::new();
+    for passed in seen.transcript.capture.passed(Way::FromBot) {
+        let packets = rtcp::parse(&passed.datagram.payload, Rules::ReducedSize);
+        for packet in packets.into_iter().flatten() {
+            if let rtcp::Packet::SenderReport(report) = packet {
+                reports.push((passed.at, report));
+            }
+        }
+    }
+    reports
 }
