@@ -193,7 +193,7 @@ pub struct Performance {
     pub stop: Stop,
     /// Who still waited for what when it stopped.
     pub waiting: Vec<(ActorId, Instant)>,
-    /// What the steps of each actor cost in real time, by actor.
+    /// What the steps of each actor cost in real time, by actor; of the one that is measured.
     pub costs: Vec<Stopwatch>,
 }
 
@@ -249,6 +249,12 @@ pub fn perform(
     let mut world = World::new(simulated::Config::default(), seed.derive("world"));
     let cast = set(&mut world, subject, network, stage, seed)?;
     prepare(world.trace_mut(), cast, subject, stage);
+    // The clock is read for whom a case asks about.
+    match stage {
+        Stage::Listen => world.measure(cast.bot),
+        Stage::Relay => world.measure(cast.platform),
+        Stage::Recover | Stage::Meeting | Stage::Menu | Stage::Echo => {}
+    }
     let patience = PATIENCE + subject.duration() * 2;
     let stop = world.run(Instant::ZERO + patience);
     let uplink = world.link(cast.user, cast.platform).unwrap_or_default();

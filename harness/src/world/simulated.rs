@@ -37,15 +37,13 @@ pub const STEPS_PER_MOMENT_MAX: u32 = 1_000_000;
 pub struct Config {
     /// How long a request or response travels.
     pub exchange_delay: Duration,
-    /// Whether to measure the real time that steps take.
-    pub measure_cost: bool,
     /// Whether the trace keeps the datagrams that crossed.
     pub keep_crossings: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { exchange_delay: Duration::from_millis(1), measure_cost: true, keep_crossings: true }
+        Self { exchange_delay: Duration::from_millis(1), keep_crossings: true }
     }
 }
 
@@ -178,11 +176,16 @@ impl World {
             clock,
             deadline: None,
             scheduled: None,
-            stopwatch: Stopwatch::new(self.config.measure_cost),
+            stopwatch: Stopwatch::new(false),
             last_route: None,
         });
         self.trace.name(id, name);
         Ok(id)
+    }
+
+    /// Measures the real time that the steps of an actor take.
+    pub fn measure(&mut self, actor: ActorId) {
+        self.residents[usize::from(actor.0)].stopwatch = Stopwatch::new(true);
     }
 
     /// Datagrams for `address` arrive at `actor`.
@@ -289,7 +292,8 @@ impl World {
         residents.filter_map(|(index, resident)| Some((ActorId(index as u16), resident.deadline?)))
     }
 
-    /// What happened, and how long each actor's steps took by the wall clock.
+    /// What happened, and how long the steps of each [measured](Self::measure) actor took by the
+    /// wall clock.
     #[must_use]
     pub fn finish(self) -> (Trace, Vec<Stopwatch>) {
         let costs = self.residents.into_iter().map(|resident| resident.stopwatch).collect();

@@ -62,10 +62,10 @@ fn verdicts(wanted: u64, until: Instant, stages: &[&str], seed: u64) -> Verdicts
 }
 
 /// Burns the processors at random.
-struct Burner(Arc<AtomicBool>, Vec<std::thread::JoinHandle<()>>);
+pub(crate) struct Burner(Arc<AtomicBool>, Vec<std::thread::JoinHandle<()>>);
 
 impl Burner {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let threads = (0..cores as u64).map(|seed| {

@@ -18,6 +18,8 @@ pub(super) const SEEN_MAX: usize = 30;
 pub(super) const SHOWN_MAX: usize = 1;
 /// The clock of video.
 const CLOCK_RATE: u64 = 90_000;
+/// Ticks of it between two requests for a key frame because of what cannot be decoded.
+const ASKED_EVERY: u32 = 45_000;
 
 /// How large the pictures of a subscription may be: by the lines of a landscape, or the columns
 /// of a portrait.
@@ -39,6 +41,16 @@ pub enum Resolution {
 }
 
 impl Resolution {
+    /// From the smallest on.
+    pub const ALL: [Self; 6] =
+        [Self::Sd180p, Self::Sd240p, Self::Sd360p, Self::Sd540p, Self::Hd720p, Self::Hd1080p];
+
+    /// The largest of so many lines at most, or else the smallest.
+    #[must_use]
+    pub fn at_most(lines: u32) -> Self {
+        Self::ALL.into_iter().rfind(|one| one.lines() <= lines).unwrap_or(Self::Sd180p)
+    }
+
     /// Lines of a landscape.
     #[must_use]
     pub const fn lines(self) -> u32 {
@@ -110,6 +122,8 @@ pub struct VideoSocket {
     is_screen: bool,
     decoder: Option<Decoder>,
     encoder: Option<(Encoder, Option<u32>)>,
+    /// Timestamp of the last picture for whose sake a key frame was asked for.
+    asked_at: Option<u32>,
 }
 
 impl core::fmt::Debug for VideoSocket {
@@ -120,7 +134,7 @@ impl core::fmt::Debug for VideoSocket {
 
 impl VideoSocket {
     pub(super) const fn new(shared: Arc<Shared>, is_screen: bool) -> Self {
-        Self { shared, is_screen, decoder: None, encoder: None }
+        Self { shared, is_screen, decoder: None, encoder: None, asked_at: None }
     }
 
     /// The next access unit that comes whole; `None` once the call is over. A second of them
@@ -130,7 +144,7 @@ impl VideoSocket {
     }
 
     /// The next picture; `None` once the call is over. What cannot be decoded is left out, and
-    /// a key frame is asked for.
+    /// a key frame is asked for, twice a second at most.
     ///
     /// # Errors
     /// There is no decoder.
@@ -144,7 +158,13 @@ impl VideoSocket {
             match decoder.decode(&frame.data, frame.timestamp) {
                 Ok(Some(decoded)) => return Ok(Some(decoded.to_picture())),
                 Ok(None) => {}
-                Err(_) => self.ask_for_key_frame(),
+                Err(_) => {
+                    let since = self.asked_at.map(|asked| frame.timestamp.wrapping_sub(asked));
+                    if since.is_none_or(|ticks| ticks >= ASKED_EVERY) {
+                        self.asked_at = Some(frame.timestamp);
+                        self.ask_for_key_frame();
+                    }
+                }
             }
         }
         Ok(None)
@@ -234,5 +254,16 @@ impl VideoSocket {
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.seen.dropped()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_that_is_not_too_large() {
+        let of = |lines| Resolution::at_most(lines).lines();
+        assert_eq!([0, 180, 239, 240, 700, 5_000].map(of), [180, 180, 180, 240, 540, 1_080]);
     }
 }

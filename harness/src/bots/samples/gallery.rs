@@ -1,10 +1,13 @@
 //! A watcher of the large gallery: asked over its own HTTP (`POST /watch {"link": "..."}`), it
 //! joins the meeting of that link with media of its own, asks for the picture that shows
-//! everybody, and looks at what comes until the meeting is over.
+//! everybody, and looks at what comes until the meeting is over. `"lines": 180` beside the link
+//! keeps the pictures small, where they come in several sizes.
+
+use std::collections::BTreeMap;
 
 use callrig_signaling::bot::Join;
 
-use crate::app::media::{Lines, Media, VideoSocket};
+use crate::app::media::{Lines, Media, Resolution, VideoSocket};
 use crate::app::{App, Arrival, CallError, Line, Task};
 
 /// What the bot runs.
@@ -19,12 +22,13 @@ async fn run(mut app: App) {
             && ask.path == "/watch"
         {
             let link = ask.body["link"].as_str().unwrap_or_default().to_owned();
-            app.line().spawn(watch(line, link));
+            let lines = ask.body["lines"].as_u64().and_then(|lines| u32::try_from(lines).ok());
+            app.line().spawn(watch(line, link, lines.map(Resolution::at_most)));
         }
     }
 }
 
-async fn watch(line: Line, link: String) -> Result<(), CallError> {
+async fn watch(line: Line, link: String, largest: Option<Resolution>) -> Result<(), CallError> {
     // Whoever asks with no link of a meeting gets nothing.
     let Some(join) = Join::from_link(&link) else { return Ok(()) };
     let (mut call, media) = line.join_with(join, Lines::VIDEO).await?;
@@ -33,6 +37,9 @@ async fn watch(line: Line, link: String) -> Result<(), CallError> {
     let Media { videos, .. } = media;
     let look = async {
         for video in videos {
+            if let Some(largest) = largest {
+                video.subscribe(None, largest);
+            }
             count(video).await;
         }
     };
@@ -42,9 +49,10 @@ async fn watch(line: Line, link: String) -> Result<(), CallError> {
 
 /// Looks at pictures until there are no more.
 async fn count(mut video: VideoSocket) {
-    let mut pictures = 0_u64;
-    while video.receive().await.is_some() {
-        pictures += 1;
+    let mut pictures: BTreeMap<u16, u64> = BTreeMap::new();
+    while let Some(frame) = video.receive().await {
+        let (_, lines) = frame.resolution.unwrap_or_default();
+        *pictures.entry(lines).or_default() += 1;
     }
-    tracing::info!(pictures, "the gallery was shown");
+    tracing::info!(?pictures, "the gallery was shown, in pictures of so many lines");
 }

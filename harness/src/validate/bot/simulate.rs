@@ -88,7 +88,7 @@ pub fn play(script: &Script, bot: Box<dyn Actor>, seed: Seed) -> Transcript {
         Err(error) => return fault(error.to_string()),
     };
     let written = rig.transcript();
-    let config = Config { measure_cost: false, keep_crossings: false, ..Config::default() };
+    let config = Config { keep_crossings: false, ..Config::default() };
     let mut world = World::new(config, seed.derive("world"));
     let placed = world.place("platform", Box::new(rig), Clock::TRUE).and_then(|platform| {
         world.give_host(platform, PLATFORM)?;

@@ -4,6 +4,7 @@ of WebRTC. What they are told comes by webhook; what they do is Graph's."""
 import asyncio
 import base64
 import json
+import re
 import struct
 
 from aiohttp import ClientSession, web
@@ -150,6 +151,34 @@ class Viewer:
     async def leave(self):
         self.looking.cancel()
         await self.connection.close()
+
+
+class Watcher:
+    """The sample bot `gallery`: built on the SDK, with media by the `webrtc` crate."""
+
+    async def join(self, binary, rig, link, lines_max):
+        self.process = await asyncio.create_subprocess_exec(
+            binary, "bot", "gallery", "--platform", rig.base, "--listen", "127.0.0.1:3982",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
+        asked = {"link": link, "lines": lines_max}
+        for tries in range(100):
+            try:
+                async with rig.session.post("http://127.0.0.1:3982/watch", json=asked) as response:
+                    assert response.status < 300, response.status
+                    return
+            except OSError:
+                await asyncio.sleep(0.1)
+        raise AssertionError("the bot does not listen")
+
+    async def leave(self):
+        """How many pictures it saw of so many lines; the meeting must be over."""
+        await asyncio.sleep(1)
+        self.process.terminate()
+        said = (await self.process.communicate())[0].decode()
+        found = re.search(r"pictures=\{([^}]*)\}", said)
+        assert found, said
+        pairs = (pair.split(":") for pair in found.group(1).split(",") if pair.strip())
+        return {int(lines): int(count) for lines, count in pairs}
 
 
 class Aiortc:

@@ -58,7 +58,9 @@ class Rig:
 
     async def meeting(self):
         asked = {"subject": "all of us", "lobbyBypassSettings": {"scope": "everyone"}}
-        return (await self.platform.ask("POST", f"/v1.0/users/{ANN}/onlineMeetings", asked))["id"]
+        made = await self.platform.ask("POST", f"/v1.0/users/{ANN}/onlineMeetings", asked)
+        self.link = made["joinWebUrl"]
+        return made["id"]
 
 
 def tone(pitch):
@@ -365,13 +367,13 @@ RTCPeerConnection.prototype.setRemoteDescription = function (description) {
 
 async def layers(rig):
     """Chromium shows itself in three sizes. One sees the largest; another, on aiortc, the one that
-    it asked for; and when the way to the first becomes narrow, it sees a smaller one, until the way
+    it asked for, and so does a bot of the SDK; and when the way to the first becomes narrow, it sees a smaller one, until the way
     is wide again."""
     meeting = await rig.meeting()
     tenant = bots.TENANT
     await rig.control("PUT", f"/rig/users/{CAT}", {"name": "Cat", "tenant": tenant})
     people = [(ANN, Browser(600, 0.0, RED, (960, 540), True), False), (BOB, Browser(), True)]
-    small, way = bots.Viewer(180), Way()
+    small, bot, way = bots.Viewer(180), bots.Watcher(), Way()
     try:
         pages = []
         for user, browser, listens in people:
@@ -384,6 +386,7 @@ async def layers(rig):
             await page.until("window.callrig.phone.connection?.connectionState === 'connected'", user)
             pages.append(page)
         await small.join(rig, CAT, meeting)
+        await bot.join(sys.argv[1], rig, rig.link, 300)
 
         async def seen():
             stats = await pages[1].run(STATS)
@@ -417,17 +420,23 @@ async def layers(rig):
         seen_narrow.append(await seen())
         way.bits = None
         again = await until(lambda height: height == 540, 60)
+        legs = (await rig.control("GET", "/rig/legs"))["legs"]
+        anns = next(leg["id"] for leg in legs if leg["party"] == {"user": ANN})
+        await rig.control("POST", f"/rig/legs/{anns}/endForAll")
+        by_bot = await bot.leave()
         frames = [two[1] - one[1] for one, two in (seen_wide, seen_narrow)]
         asked = {height: small.heights.count(height) for height in sorted(set(small.heights))}
         report("layers", largest_after=wide, smaller_after=narrow, larger_again_after=again,
                narrow_height=seen_narrow[1][0], frames_in_5_s_wide=frames[0],
                frames_in_10_s_narrow=frames[1],
                freezes_when_narrow=seen_narrow[1][2] - seen_narrow[0][2], dropped=way.lost,
-               asked_for_180_got=asked)
+               asked_for_180_got=asked, bot_for_300_got=by_bot)
         # A layer that grows under whoever sees it (a browser that found more time) is left at the
         # next key frame of a smaller one.
         large = sum(count for height, count in asked.items() if height > 180)
         assert len(small.heights) > 100 and large * 20 < len(small.heights), asked
+        large = sum(count for height, count in by_bot.items() if height > 270)
+        assert sum(by_bot.values()) > 300 and large * 20 < sum(by_bot.values()), by_bot
         # Without layers a narrow way would be left with key frames.
         assert frames[1] > 150, frames
     finally:
