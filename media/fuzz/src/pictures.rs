@@ -10,11 +10,14 @@ use callrig_media::time::Instant;
 use callrig_media::video::access_unit;
 use callrig_media::video::assembly::{Assembled, Assembler, Config, Gate, Stats};
 use callrig_media::video::nal;
+use callrig_media::video::prelude::Prelude;
 use core::time::Duration;
 
 /// Bounds of the assembler, small so that they are met.
 const WINDOW: usize = 16;
 const FRAME_BYTES: usize = 2_000;
+/// As many parameter sets as there may be, with a start code each.
+const SETS_BYTES: usize = 4_096 + 4 * (32 + 256);
 
 /// Packets as operations: each has a place in the order, a timestamp, a marker, a moment.
 pub fn packets(data: &[u8]) {
@@ -104,10 +107,24 @@ pub fn stream(data: &[u8]) {
     let units: usize = split.iter().map(|unit| nal::units(unit).count()).sum();
     assert_eq!(units, nal::units(&stream).count());
     let max = 16 + usize::from(*first) * 6;
+    let mut prelude = Prelude::default();
     for unit in &split {
+        prelude.remember(unit);
+        completed(&prelude, unit);
         survives(unit, PacketizationMode::NonInterleaved, max);
         survives(unit, PacketizationMode::SingleUnit, PAYLOAD_BYTES_GREATEST);
     }
+}
+
+/// What goes ahead of a unit takes nothing from it, and is all that was missing.
+fn completed(prelude: &Prelude, unit: &Bytes) {
+    assert!(prelude.to_bytes().len() <= SETS_BYTES);
+    let Some(completed) = prelude.complete(unit) else { return };
+    // Start codes of three bytes become such of four.
+    assert!(completed.len() <= unit.len() * 5 / 4 + SETS_BYTES);
+    assert_eq!(prelude.complete(&completed), None);
+    let mut units = nal::units(&completed);
+    assert!(nal::units(unit).all(|wanted| units.any(|unit| unit == wanted)));
 }
 
 fn survives(unit: &Bytes, mode: PacketizationMode, max: usize) {

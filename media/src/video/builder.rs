@@ -285,7 +285,7 @@ impl Builder {
                 // Falls slowly, so that one key frame does not make every unit reserve alike.
                 self.expected_bytes = data.len().max(self.expected_bytes - self.expected_bytes / 8);
                 if passed.key_frame {
-                    data = self.gate.repay(data);
+                    data = self.gate.repay(data, self.config.frame_bytes_max);
                 }
                 self.stats.packets_used += open.packets;
                 self.stats.frames_emitted += 1;

@@ -166,11 +166,19 @@ impl Gate {
         contents
     }
 
-    /// A key frame that passed, with the sets ahead that came where nothing was handed out.
-    pub(crate) fn repay(&mut self, key_frame: Bytes) -> Bytes {
-        let owes = core::mem::take(&mut self.owes_sets);
-        let completed = owes.then(|| self.prelude.complete(&key_frame)).flatten();
-        completed.unwrap_or(key_frame)
+    /// A key frame that passed, with the sets ahead that came where nothing was handed out, if it
+    /// is not too large then.
+    pub(crate) fn repay(&mut self, key_frame: Bytes, bytes_max: usize) -> Bytes {
+        if !self.owes_sets {
+            return key_frame;
+        }
+        match self.prelude.complete(&key_frame) {
+            Some(completed) if completed.len() > bytes_max => key_frame,
+            completed => {
+                self.owes_sets = false;
+                completed.unwrap_or(key_frame)
+            }
+        }
     }
 
     /// Something that passed was of no use.

@@ -2,54 +2,55 @@
 //! the newest of each id. A sender need not repeat them (ITU-T H.264 section 7.4.1.2.1), so
 //! whoever comes later, or begins anew, gets them from here.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::{BufMut, Bytes, BytesMut};
 use h264_reader::rbsp::BitRead;
 
 use super::nal::{self, Header, START_CODE, UnitType};
+use super::parameter_sets::{PPS_ID_MAX, SPS_ID_MAX};
 
 /// Together they are at most so large: a peer chooses them, and may send tiny key frames.
 const BYTES_MAX: usize = 4_096;
 
-/// Which set it is: its type, and its id among those.
-type Key = (UnitType, u32);
+/// Which set it is: its type, and its id among those. Sets of sequences come first: those of
+/// pictures refer to them.
+type Key = (UnitType, u8);
 
 /// The parameter sets of one stream.
 #[derive(Clone, Debug, Default)]
 pub struct Prelude {
-    /// The newest last.
-    sets: Vec<(Key, Bytes)>,
+    sets: BTreeMap<Key, Bytes>,
+    /// Together.
+    bytes: usize,
 }
 
 impl Prelude {
     /// Remembers the sets in an access unit (Annex B), in place of older ones of the same id. Looks
-    /// no further than the first slice. Beyond 4 KiB together the oldest are forgotten.
+    /// no further than the first slice. Beyond 4 KiB together those of the highest ids are
+    /// forgotten.
     pub fn remember(&mut self, access_unit: &[u8]) {
         let (ahead, _) = nal::split_at_picture(access_unit);
         for unit in nal::units(ahead).filter(|unit| unit.len() <= BYTES_MAX) {
             let Some(key) = key_of(unit) else { continue };
-            match self.sets.iter().position(|(known, _)| *known == key) {
-                Some(place) if self.sets[place].1 == unit => continue,
-                Some(place) => drop(self.sets.remove(place)),
-                None => {}
+            if self.sets.get(&key).is_some_and(|known| known == unit) {
+                continue;
             }
-            self.sets.push((key, Bytes::copy_from_slice(unit)));
-            while self.sets.iter().map(|(_, set)| set.len()).sum::<usize>() > BYTES_MAX {
-                self.sets.remove(0);
+            let before = self.sets.insert(key, Bytes::copy_from_slice(unit));
+            self.bytes = self.bytes + unit.len() - before.map_or(0, |before| before.len());
+            while self.bytes > BYTES_MAX
+                && let Some((_, last)) = self.sets.pop_last()
+            {
+                self.bytes -= last.len();
             }
         }
     }
 
-    /// All of them in Annex B form, those of sequences first: those of pictures refer to them.
+    /// All of them in Annex B form.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let mut bytes = BytesMut::new();
-        for wanted in [UnitType::SPS, UnitType::PPS] {
-            for ((kind, _), set) in &self.sets {
-                if *kind == wanted {
-                    put(&mut bytes, set);
-                }
-            }
-        }
+        self.sets.values().for_each(|set| put(&mut bytes, set));
         bytes.freeze()
     }
 
@@ -57,8 +58,8 @@ impl Prelude {
     #[must_use]
     pub fn complete(&self, access_unit: &[u8]) -> Option<Bytes> {
         let (ahead, picture) = nal::split_at_picture(access_unit);
-        let brought: Vec<Key> = nal::units(ahead).filter_map(key_of).collect();
-        if self.sets.iter().all(|(key, _)| brought.contains(key)) {
+        let brought: BTreeSet<Key> = nal::units(ahead).filter_map(key_of).collect();
+        if self.sets.keys().all(|key| brought.contains(key)) {
             return None;
         }
         let mut units = nal::units(ahead).peekable();
@@ -87,13 +88,17 @@ fn type_of(unit: &[u8]) -> UnitType {
 fn key_of(unit: &[u8]) -> Option<Key> {
     let kind = type_of(unit);
     let mut bits = nal::bits(unit);
-    match kind {
-        // Behind the profile, its constraints and the level.
-        UnitType::SPS => bits.skip(24, "profile_idc").ok()?,
-        UnitType::PPS => {}
+    let id_max = match kind {
+        UnitType::SPS => {
+            // Behind the profile, its constraints and the level.
+            bits.skip(24, "profile_idc").ok()?;
+            SPS_ID_MAX
+        }
+        UnitType::PPS => PPS_ID_MAX,
         _ => return None,
-    }
-    Some((kind, bits.read_ue("parameter_set_id").ok()?))
+    };
+    let id = u8::try_from(bits.read_ue("parameter_set_id").ok()?).ok()?;
+    (id <= id_max).then_some((kind, id))
 }
 
 #[cfg(test)]
@@ -138,7 +143,7 @@ mod tests {
         prelude.remember(&stream(&[PPS, SECOND_PPS]));
         prelude.remember(&stream(&[PPS]));
         prelude.remember(&stream(&[&other]));
-        assert_eq!(prelude.to_bytes(), stream(&[SECOND_PPS, &other]));
+        assert_eq!(prelude.to_bytes(), stream(&[&other, SECOND_PPS]));
     }
 
     #[test]
