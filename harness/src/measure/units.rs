@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use callrig_media::video::nal::{self, Header, UnitType};
+use callrig_media::video::nal::{self, Header};
 
 /// An access unit as it was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,9 +67,8 @@ pub fn is_as_sent(units: &[(u32, Unit)], place: usize, frame: &[u8]) -> bool {
         return unit.is_whole && unit.data == frame;
     }
     let was_sent = |set: &[u8]| {
-        let is_set = matches!(Header::from_byte(set[0]).unit_type(), UnitType::SPS | UnitType::PPS);
         let mut sent = units[..=place].iter().flat_map(|(_, unit)| nal::units(&unit.data));
-        is_set && sent.any(|sent| sent == set)
+        Header::from_byte(set[0]).unit_type().is_parameter_set() && sent.any(|sent| sent == set)
     };
     let mut due = nal::units(&unit.data).peekable();
     nal::units(frame).all(|part| due.next_if_eq(&part).is_some() || was_sent(part))

@@ -434,11 +434,7 @@ mod tests {
         decoder.begin_anew().expect("there is memory");
         encoder.request_key_frame();
         let key = encode(&mut encoder, 1);
-        let is_set = |unit: &&[u8]| {
-            use nal::UnitType;
-            let kind = nal::Header::from_byte(unit[0]).unit_type();
-            matches!(kind, UnitType::SPS | UnitType::PPS)
-        };
+        let is_set = |unit: &&[u8]| nal::Header::from_byte(unit[0]).unit_type().is_parameter_set();
         let bare = nal::units(&key[0].data).filter(|unit| !is_set(unit));
         let bare: Vec<u8> = bare.flat_map(|unit| [&nal::START_CODE, unit].concat()).collect();
         assert!(bare.len() < key[0].data.len(), "it had some");

@@ -120,7 +120,7 @@ impl Detector {
         let Some(&byte) = unit.first() else { return false };
         let unit_type = Header::from_byte(byte).unit_type();
         if unit_type.begins_access_unit() {
-            if matches!(unit_type, UnitType::SPS | UnitType::PPS) {
+            if unit_type.is_parameter_set() {
                 // A set that cannot be read is passed on as it is: slices that refer to it
                 // fall back to the address of their first macroblock.
                 let _ = self.sets.push(unit);

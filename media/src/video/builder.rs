@@ -236,8 +236,7 @@ impl Builder {
         if open.damage.is_some() {
             return;
         }
-        let is_set = matches!(header.unit_type(), UnitType::SPS | UnitType::PPS);
-        if fault::is(Fault::ParameterSetsDropped) && is_set {
+        if fault::is(Fault::ParameterSetsDropped) && header.unit_type().is_parameter_set() {
             return;
         }
         match self.depacketizer.push(piece.payload, &mut self.buffer) {

@@ -143,7 +143,7 @@ impl Gate {
                 .map_or(data.len(), |next| next.offset as usize - nal::START_CODE.len());
             let bytes = &data[start..end];
             match unit.header.unit_type() {
-                UnitType::SPS | UnitType::PPS => {
+                set if set.is_parameter_set() => {
                     contents.has_sets = true;
                     self.take_set(bytes);
                 }

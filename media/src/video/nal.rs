@@ -50,6 +50,12 @@ impl UnitType {
         matches!(self.0, 1..=5)
     }
 
+    /// Whether it is a sequence or a picture parameter set.
+    #[must_use]
+    pub const fn is_parameter_set(self) -> bool {
+        matches!(self, Self::SPS | Self::PPS)
+    }
+
     /// Whether it carries a slice header: every [`Self::is_picture`] but partitions B and C.
     #[must_use]
     pub const fn has_slice_header(self) -> bool {

@@ -52,7 +52,7 @@ fn mark(access_unit: &[u8], sets: &mut ParameterSets) -> Option<(PictureMark, He
     nal::units(access_unit).find_map(|unit| {
         let header = Header::from_byte(*unit.first()?);
         match header.unit_type() {
-            UnitType::SPS | UnitType::PPS => {
+            set if set.is_parameter_set() => {
                 // What cannot be read is not referred to either.
                 let _ = sets.push(unit);
                 None

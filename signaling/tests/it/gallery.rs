@@ -199,7 +199,7 @@ impl Film {
 
 /// The units of an access unit that are parameter sets, or those that are not.
 fn sets(unit: &Bytes, are: bool) -> Vec<Bytes> {
-    let is_set = |unit: &Bytes| matches!(Header::from_byte(unit[0]).unit_type().value(), 7 | 8);
+    let is_set = |unit: &Bytes| Header::from_byte(unit[0]).unit_type().is_parameter_set();
     nal::shared_units(unit).filter(|unit| is_set(unit) == are).collect()
 }
 
