@@ -431,13 +431,13 @@ impl Attachments {
         };
         stream.show(now, frame);
         let (kind, asked) = (stream.kind, stream.asked);
-        // Some of those who see it may not have seen the parameter sets, or lost them.
-        let completed = frame.key_frame.then(|| stream.prelude.complete(&frame.data)).flatten();
-        let data = completed.unwrap_or_else(|| frame.data.clone());
         let Some(index) = index_of(kind) else { return };
         if seat.music.is_some() {
             return;
         }
+        // Some of those who see it may not have seen the parameter sets, or lost them.
+        let completed = frame.key_frame.then(|| stream.prelude.complete(&frame.data)).flatten();
+        let data = completed.unwrap_or_else(|| frame.data.clone());
         let source = Source { leg, ssrc: frame.ssrc };
         let rests = pictures.chosen.is_some_and(|at| now.since(at) < CHOICE_INTERVAL);
         if !rests && layers::is_choice(&pictures.streams, kind) {
