@@ -156,6 +156,8 @@ class Viewer:
 class Watcher:
     """The sample bot `gallery`: built on the SDK, with media by the `webrtc` crate."""
 
+    process = None
+
     async def join(self, binary, rig, link, lines_max):
         self.process = await asyncio.create_subprocess_exec(
             binary, "bot", "gallery", "--platform", rig.base, "--listen", "127.0.0.1:3982",
@@ -179,6 +181,10 @@ class Watcher:
         assert found, said
         pairs = (pair.split(":") for pair in found.group(1).split(",") if pair.strip())
         return {int(lines): int(count) for lines, count in pairs}
+
+    def close(self):
+        if self.process and self.process.returncode is None:
+            self.process.kill()
 
 
 class Aiortc:

@@ -367,8 +367,8 @@ RTCPeerConnection.prototype.setRemoteDescription = function (description) {
 
 async def layers(rig):
     """Chromium shows itself in three sizes. One sees the largest; another, on aiortc, the one that
-    it asked for, and so does a bot of the SDK; and when the way to the first becomes narrow, it sees a smaller one, until the way
-    is wide again."""
+    it asked for, and so does a bot of the SDK; and when the way to the first becomes narrow, it sees
+    a smaller one, until the way is wide again."""
     meeting = await rig.meeting()
     tenant = bots.TENANT
     await rig.control("PUT", f"/rig/users/{CAT}", {"name": "Cat", "tenant": tenant})
@@ -440,6 +440,7 @@ async def layers(rig):
         # Without layers a narrow way would be left with key frames.
         assert frames[1] > 150, frames
     finally:
+        bot.close()
         await small.leave()
         for _, browser, _ in people:
             browser.close()
