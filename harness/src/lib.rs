@@ -22,6 +22,7 @@ pub mod measure;
 pub mod network;
 pub mod order;
 pub mod output;
+pub mod peer;
 pub mod plan;
 pub mod platform;
 pub mod progress;

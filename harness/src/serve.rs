@@ -317,7 +317,8 @@ fn raise(
         watched.push(|| What::Phone(leg, Box::new(event.clone())));
     });
     let everybody = People::new(settings.media.address, time.epoch(), handles.clone(), ear);
-    threads.push(shard::spawn("people", people_inbox, time, everybody, Habits)?);
+    let habits = Habits { runtime: runtime::Handle::current(), people: people.clone() };
+    threads.push(shard::spawn("people", people_inbox, time, everybody, habits)?);
     Ok((handles, people, threads))
 }
 

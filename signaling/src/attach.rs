@@ -681,9 +681,10 @@ impl Attachments {
         }
     }
 
-    /// A peer can be reached from now on: what the other leg of its relay has shown so far is
-    /// lost to it, so key frames are asked for.
+    /// A peer can be reached from now on: what the other leg of its relay, or a room, has shown so
+    /// far is lost to it, so key frames are asked for.
     fn begin_to_see(&mut self, now: Instant, leg: LegId) {
+        self.see_anew(now, leg);
         let Some(from) = self.open_mut(leg).and_then(|open| Some(open.relay.as_ref()?.to())) else {
             return;
         };

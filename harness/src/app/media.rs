@@ -13,7 +13,6 @@ mod desk;
 mod lane;
 mod sound;
 mod status;
-mod tap;
 mod video;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -297,7 +297,9 @@ impl From<PeopleError> for Problem {
         let status = match error {
             PeopleError::Command(error) => return error.into(),
             PeopleError::Unavailable(error) => return error.into(),
-            PeopleError::Full | PeopleError::Socket(_) => StatusCode::SERVICE_UNAVAILABLE,
+            PeopleError::Full | PeopleError::Socket(_) | PeopleError::Connection(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             PeopleError::NoPhone => StatusCode::NOT_FOUND,
             PeopleError::NotRinging | PeopleError::Phone(_) => StatusCode::CONFLICT,
         };

@@ -12,6 +12,7 @@ pub mod recorded;
 pub mod shard;
 pub mod sockets;
 mod streams;
+pub mod wire;
 
 use std::time::{Instant as Monotonic, SystemTime};
 

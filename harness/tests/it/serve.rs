@@ -11,6 +11,7 @@ mod meetings;
 mod prompts;
 mod record;
 mod tls;
+mod webrtc;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -150,6 +151,15 @@ impl Rig {
         let (address, _) = running.addresses()[0];
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         Self { running, base: format!("http://{address}"), client }
+    }
+
+    /// Brings one of our recordings, under this name.
+    async fn bring(&self, recording: &str, name: &str) {
+        let file = crate::corpora().join("recordings").join(recording);
+        let file = std::fs::read(file).expect("recordings are in git");
+        let url = format!("{}/rig/recordings/{name}", self.base);
+        let brought = self.client.put(url).body(file).send().await.expect("an answer");
+        assert_eq!(brought.status(), 201);
     }
 
     async fn get(&self, path: &str) -> Value {

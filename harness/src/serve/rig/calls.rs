@@ -19,8 +19,9 @@ use serde_json::{Value, json};
 use super::{Operation, Outcome, bad, command, missing};
 use crate::serve::Live;
 use crate::serve::api::{self, Problem};
-use crate::world::live::people::{PhoneId, Switchboard as _};
+use crate::world::live::people::{PeopleError, PhoneId, Switchboard as _};
 use crate::world::live::phone::{Program, Then};
+use crate::world::live::wire::{Connection, Transport};
 
 pub(super) fn operations() -> Vec<Operation> {
     vec![
@@ -55,6 +56,9 @@ pub struct Speech {
     /// Whether what comes back is decoded and kept (`GET /rig/legs/{leg}/heard.wav`).
     #[serde(default)]
     pub listen: bool,
+    /// What the person's phone speaks: `rtp` or `webrtc`.
+    #[serde(default)]
+    pub transport: Transport,
 }
 
 /// A person calls a bot.
@@ -85,6 +89,9 @@ pub struct CallBot {
     /// Whether what comes back is decoded and kept (`GET /rig/legs/{leg}/heard.wav`).
     #[serde(default)]
     pub listen: bool,
+    /// What the person's phone speaks: `rtp` or `webrtc`.
+    #[serde(default)]
+    pub transport: Transport,
 }
 
 pub(super) const fn yes() -> bool {
@@ -116,7 +123,8 @@ async fn call(
     let directory = who(&live).await?;
     let user = find_user(&directory, asked.user.as_deref())?.id.clone();
     let app = find_app(&directory, asked.app.as_deref())?.id.clone();
-    let speech = Speech { play: asked.play, then: asked.then, listen: asked.listen };
+    let CallBot { play, then, listen, transport, .. } = asked;
+    let speech = Speech { play, then, listen, transport };
     let means = Means { user: user.clone(), media: asked.media, offer: asked.offer, speech };
     let home = api::home_of(&live, app.as_str());
     let (caller, callee) = (user.clone(), app.clone());
@@ -160,7 +168,7 @@ fn silence() -> Description {
 
 async fn endpoint(live: &Arc<Live>, means: Means) -> Outcome<(Endpoint, Description)> {
     let Means { user, media, offer, speech } = means;
-    let acts = speech.play.is_some() || speech.listen;
+    let acts = speech.play.is_some() || speech.listen || speech.transport != Transport::default();
     match offer {
         Some(_) if !media || acts => {
             Err(bad("A phone that offers has media, and plays and hears for itself."))
@@ -171,8 +179,10 @@ async fn endpoint(live: &Arc<Live>, means: Means) -> Outcome<(Endpoint, Descript
         }
         None if media => {
             let program = program(live, &speech).await?;
-            let listens = speech.listen;
-            let opened = live.people.ask(move |people| people.open_phone(user, program, listens));
+            let connection = connection(live, &speech, program.as_ref()).await?;
+            let opened = live
+                .people
+                .ask(move |people| people.open_phone(user, program, speech.listen, connection));
             let (phone, offer) = opened.await??;
             Ok((Endpoint::Phone(phone), offer))
         }
@@ -236,6 +246,25 @@ pub(super) async fn program(live: &Arc<Live>, speech: &Speech) -> Outcome<Option
     let found = tokio::task::spawn_blocking(move || live.library.find(&id)).await;
     let subject = found.map_err(|error| bad(error.to_string()))??;
     Ok(Some(Program::of(&subject, then)))
+}
+
+/// The connection of a phone that speaks WebRTC.
+///
+/// # Errors
+/// It cannot be opened.
+pub(super) async fn connection(
+    live: &Live,
+    speech: &Speech,
+    program: Option<&Program>,
+) -> Outcome<Option<Connection>> {
+    match speech.transport {
+        Transport::Rtp => Ok(None),
+        Transport::Webrtc => {
+            let host = live.settings.media.address;
+            let opened = Connection::open(host, program, live.people.clone()).await;
+            Ok(Some(opened.map_err(PeopleError::from)?))
+        }
+    }
 }
 
 /// Who there is.

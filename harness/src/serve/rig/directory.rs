@@ -24,6 +24,7 @@ use crate::world::live::people::Habit;
 use crate::world::live::phone::Then;
 use crate::world::live::platform::Platform;
 use crate::world::live::shard::Inside;
+use crate::world::live::wire::Transport;
 
 /// How many people, and how many apps, can be brought along.
 const MEMBERS_MAX: usize = 100_000;
@@ -162,6 +163,9 @@ pub struct SetHabit {
     /// Whether what comes back is decoded and kept.
     #[serde(default)]
     pub listen: bool,
+    /// What the person's phone speaks: `rtp` or `webrtc`.
+    #[serde(default)]
+    pub transport: Transport,
 }
 
 /// What a person does.
@@ -296,9 +300,10 @@ async fn set_habit(
         OnRing::LetRing => Habit::LetRing,
         OnRing::Decline => Habit::Decline { after },
         OnRing::Answer => {
-            let listens = asked.listen;
-            let speech = Speech { play: asked.play, then: asked.then, listen: listens };
-            Habit::Answer { after, program: program(&live, &speech).await?, listens }
+            let SetHabit { play, then, listen, transport, .. } = asked;
+            let speech = Speech { play, then, listen, transport };
+            let program = program(&live, &speech).await?;
+            Habit::Answer { after, program, listens: listen, transport }
         }
     };
     live.people.ask(move |people| people.actor.set_habit(user, habit)).await?;

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::calls::{LISTED_MAX, Speech, program, shard_of};
+use super::calls::{LISTED_MAX, Speech, connection, program, shard_of};
 use super::{Answers, Operation, Outcome, bad, command, leg, missing};
 use crate::serve::Live;
 use crate::world::live::people::Switchboard as _;
@@ -164,8 +164,9 @@ async fn answer(
     let id = leg(&text)?;
     let speech: Speech = command(request).await?;
     let program = program(&live, &speech).await?;
+    let connection = connection(&live, &speech, program.as_ref()).await?;
     let listens = speech.listen;
-    live.people.ask(move |people| people.answer(id, program, listens)).await??;
+    live.people.ask(move |people| people.answer(id, program, listens, connection)).await??;
     Ok(StatusCode::ACCEPTED)
 }
 
@@ -218,7 +219,7 @@ async fn play(
 ) -> Outcome<StatusCode> {
     let id = leg(&text)?;
     let asked: Play = command(request).await?;
-    let speech = Speech { play: Some(asked.play), then: asked.then, listen: false };
+    let speech = Speech { play: Some(asked.play), then: asked.then, ..Speech::default() };
     let program = program(&live, &speech).await?;
     live.people.ask(move |people| people.actor.play(people.now, id, program)).await??;
     Ok(StatusCode::ACCEPTED)

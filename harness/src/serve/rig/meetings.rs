@@ -21,6 +21,7 @@ use crate::serve::Live;
 use crate::serve::api::Problem;
 use crate::world::live::phone::Then;
 use crate::world::live::shard::Unavailable;
+use crate::world::live::wire::Transport;
 
 /// The shard of all meetings, so that those who join them meet.
 const MEETINGS: u16 = 0;
@@ -120,6 +121,9 @@ pub struct Join {
     /// Whether what comes back is decoded and kept (`GET /rig/legs/{leg}/heard.wav`).
     #[serde(default)]
     pub listen: bool,
+    /// What the person's phone speaks: `rtp` or `webrtc`.
+    #[serde(default)]
+    pub transport: Transport,
 }
 
 /// The person has come.
@@ -185,7 +189,8 @@ async fn join(
         _ => return Err(bad("Either meeting or call says where to.")),
     };
     let user = find_user(&who(&live).await?, asked.user.as_deref())?.id.clone();
-    let speech = Speech { play: asked.play, then: asked.then, listen: asked.listen };
+    let Join { play, then, listen, transport, .. } = asked;
+    let speech = Speech { play, then, listen, transport };
     let means = Means { user: user.clone(), media: asked.media, offer: asked.offer, speech };
     let comes = user.clone();
     let came = begin(&live, shard, means, move |service, now, offer| {

@@ -6,6 +6,8 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use bytes::Bytes;
+use callrig_media::datagram::Datagram;
 use callrig_media::description::Description;
 use callrig_media::dtmf::Tone;
 use callrig_media::event::Event as MediaEvent;
@@ -15,13 +17,16 @@ use callrig_signaling::id::{CallId, LegId, UserId};
 use callrig_signaling::service::CommandError;
 use serde::Serialize;
 use thiserror::Error;
+use tokio::runtime;
 
 use super::path::{Path, PathLine, Travelling, Way};
 use super::phone::{self, Phone, PhoneError, Program};
 use super::platform::Platform;
 use super::shard::{Handle, Inside, Unavailable};
+use super::wire::{Connection, Transport};
 use crate::actor::{Actor, Input, Output};
 use crate::network::Network;
+use crate::peer::{self, PeerError};
 use crate::seed::Seed;
 
 /// How many phones there may be.
@@ -43,6 +48,8 @@ pub enum Habit {
         program: Option<Program>,
         /// Whether what comes back is kept.
         listens: bool,
+        /// What the phone speaks.
+        transport: Transport,
     },
     /// Declines after a while.
     Decline {
@@ -76,7 +83,9 @@ pub struct RingingLine {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhoneLine {
-    /// Where it sends from and listens.
+    /// What it speaks.
+    pub transport: Transport,
+    /// Where it sends from and listens; with WebRTC, the first of those places.
     pub address: SocketAddr,
     /// What is being played.
     pub playing: Option<String>,
@@ -84,6 +93,9 @@ pub struct PhoneLine {
     pub ended: bool,
     /// How many milliseconds of what was heard are kept.
     pub heard_ms: usize,
+    /// How many packets of recordings could not be sent by WebRTC: they are no RTP, or came faster
+    /// than the connection took them.
+    pub unsent: u64,
     /// What its session counted.
     pub stats: Option<Stats>,
     /// The network that it is on, if that is none of this machine's.
@@ -108,6 +120,9 @@ pub enum PeopleError {
     /// The phone refuses.
     #[error(transparent)]
     Phone(#[from] PhoneError),
+    /// No connection by WebRTC.
+    #[error(transparent)]
+    Connection(#[from] PeerError),
     /// The platform refuses.
     #[error(transparent)]
     Command(#[from] CommandError),
@@ -158,6 +173,10 @@ struct Held {
     path: Option<Box<Path>>,
     /// Whether the socket is ours still: its port may be somebody else's afterwards.
     open: bool,
+    /// Instead of a socket.
+    connection: Option<Connection>,
+    /// Packets that the connection did not take in time.
+    unsent: u64,
     leg: Option<LegId>,
     deadline: Option<Instant>,
     /// What we answered, until the platform says that the call is there.
@@ -225,10 +244,12 @@ impl People {
     pub fn phone(&self, leg: LegId) -> Option<PhoneLine> {
         let held = self.phones.get(self.by_leg.get(&leg)?)?;
         Some(PhoneLine {
+            transport: held.transport(),
             address: held.address,
             playing: held.phone.playing().map(ToOwned::to_owned),
             ended: self.ended.contains(&leg),
             heard_ms: held.phone.heard().len() * 1_000 / phone::HEARD_RATE as usize,
+            unsent: held.unsent + held.phone.unsent(),
             stats: held.phone.stats(),
             network: held.path.as_ref().map(|path| path.line()),
         })
@@ -295,7 +316,7 @@ impl People {
             match (output, held.leg) {
                 (phone::Output::Datagram(datagram), _) => match held.path.as_deref_mut() {
                     Some(path) => self.travelling.depart(now, (id, path), Way::Outward, datagram),
-                    None => self.outputs.push_back(Output::Datagram(datagram)),
+                    None => held.send(datagram, &mut self.outputs),
                 },
                 (phone::Output::Event(event), Some(leg)) => (self.ear)(leg, &event),
                 (phone::Output::HangUp, Some(_)) => hangs_up = true,
@@ -312,16 +333,19 @@ impl People {
             }
             held.deadline = deadline;
         }
-        if let Some(leg) = held.leg.filter(|_| hangs_up)
-            && let Some(shard) = self.shard_of(leg.shard())
-        {
-            // A platform that is too busy to be told will hear of it by the call's end.
-            let told = shard.tell(move |inside| {
-                let _ = inside.actor.service.hang_up(inside.now, leg);
-            });
-            if let Err(error) = told {
-                tracing::warn!(%leg, %error, "a person could not hang up");
-            }
+        if let Some(leg) = held.leg.filter(|_| hangs_up) {
+            self.hang_up(leg);
+        }
+    }
+
+    fn hang_up(&self, leg: LegId) {
+        let Some(shard) = self.shard_of(leg.shard()) else { return };
+        // A platform that is too busy to be told will hear of it by the call's end.
+        let told = shard.tell(move |inside| {
+            let _ = inside.actor.service.hang_up(inside.now, leg);
+        });
+        if let Err(error) = told {
+            tracing::warn!(%leg, %error, "a person could not hang up");
         }
     }
 
@@ -334,16 +358,49 @@ impl People {
         if let Some(leg) = held.leg {
             self.by_leg.remove(&leg);
         }
-        if held.open {
+        let socket = held.open && held.connection.is_none();
+        if socket {
             self.by_address.remove(&held.address);
         }
-        held.open.then_some(held.address)
+        socket.then_some(held.address)
+    }
+
+    /// Something has come for a phone.
+    fn take(&mut self, now: Instant, id: PhoneId, datagram: Datagram) {
+        match self.phones.get_mut(&id) {
+            Some(Held { path: Some(path), .. }) => {
+                self.travelling.depart(now, (id, path), Way::Inward, datagram);
+            }
+            Some(held) => {
+                held.phone.handle_datagram(now, datagram);
+                self.pump(now, id);
+            }
+            None => {}
+        }
+    }
+}
+
+impl Held {
+    const fn transport(&self) -> Transport {
+        match self.connection {
+            Some(_) => Transport::Webrtc,
+            None => Transport::Rtp,
+        }
+    }
+
+    /// Sends something, past any network.
+    fn send(&mut self, datagram: Datagram, outputs: &mut VecDeque<Output>) {
+        match &self.connection {
+            Some(connection) => self.unsent += u64::from(!connection.send(datagram.payload)),
+            None => outputs.push_back(Output::Datagram(datagram)),
+        }
     }
 }
 
 /// What is done on the thread of the people, where their sockets are.
 pub trait Switchboard {
-    /// A new phone of a person's, and what it offers.
+    /// A new phone of a person's, and what it offers. It has a connection by WebRTC that was opened
+    /// for it, or gets a socket.
     ///
     /// # Errors
     /// There are too many, or no socket.
@@ -352,6 +409,7 @@ pub trait Switchboard {
         user: UserId,
         program: Option<Program>,
         listens: bool,
+        connection: Option<Connection>,
     ) -> Result<(PhoneId, Description), PeopleError>;
     /// The phone is of this leg.
     fn connect_phone(&mut self, phone: PhoneId, leg: LegId);
@@ -368,7 +426,16 @@ pub trait Switchboard {
         leg: LegId,
         program: Option<Program>,
         listens: bool,
+        connection: Option<Connection>,
     ) -> Result<(), PeopleError>;
+    /// This is the other side of a phone's connection.
+    fn agreed(&mut self, phone: PhoneId, remote: Description);
+    /// Media flows by a phone's connection.
+    fn connected(&mut self, phone: PhoneId);
+    /// Packets came by a phone's connection.
+    fn arrived(&mut self, phone: PhoneId, packets: Vec<Bytes>);
+    /// A phone's connection has ended by itself: the person hangs up.
+    fn disconnected(&mut self, phone: PhoneId, reason: &str);
     /// The call of a leg is there.
     fn answered(&mut self, leg: LegId, description: Description);
     /// The call of a leg is over.
@@ -381,15 +448,27 @@ impl Switchboard for Inside<'_, People> {
         user: UserId,
         program: Option<Program>,
         listens: bool,
+        connection: Option<Connection>,
     ) -> Result<(PhoneId, Description), PeopleError> {
         let people = &mut *self.actor;
         if people.phones.len() >= PHONES_MAX {
             return Err(PeopleError::Full);
         }
-        let address = self.sockets.open(SocketAddr::new(people.host, 0))?;
         people.made += 1;
         let id = PhoneId(people.made);
-        let phone = Phone::new(address, program, listens);
+        let (address, phone) = match &connection {
+            Some(connection) => {
+                connection.belongs(id);
+                let address = connection.offer.address;
+                let phone = Phone::new(address, program, listens);
+                (address, phone.over(connection.offer.clone()))
+            }
+            None => {
+                let address = self.sockets.open(SocketAddr::new(people.host, 0))?;
+                people.by_address.insert(address, id);
+                (address, Phone::new(address, program, listens))
+            }
+        };
         let offer = phone.offer().clone();
         let network = people.networks.get(&user);
         let path = network.and_then(|network| Path::new(network, Seed::new(id.0)));
@@ -399,12 +478,13 @@ impl Switchboard for Inside<'_, People> {
             address,
             path: path.map(Box::new),
             open: true,
+            connection,
+            unsent: 0,
             leg: None,
             deadline: None,
             answer: None,
         };
         people.phones.insert(id, held);
-        people.by_address.insert(address, id);
         Ok((id, offer))
     }
 
@@ -439,11 +519,14 @@ impl Switchboard for Inside<'_, People> {
         leg: LegId,
         program: Option<Program>,
         listens: bool,
+        connection: Option<Connection>,
     ) -> Result<(), PeopleError> {
         let ringing = self.actor.ringing.get(&leg).ok_or(PeopleError::NotRinging)?.clone();
         let shard = self.actor.shard_of(leg.shard()).ok_or(Unavailable::Gone)?.clone();
-        let (phone, ours) = self.open_phone(ringing.user, program, listens)?;
-        let answer = ours.answer(&ringing.offer);
+        let secure = connection.is_some();
+        let (phone, ours) = self.open_phone(ringing.user, program, listens, connection)?;
+        // The platform offers plain RTP: who speaks WebRTC says what to, and is answered.
+        let answer = if secure { ours } else { ours.answer(&ringing.offer) };
         self.connect_phone(phone, leg);
         if let Some(held) = self.actor.phones.get_mut(&phone) {
             held.answer = Some(answer.clone());
@@ -466,6 +549,9 @@ impl Switchboard for Inside<'_, People> {
         let people = &mut *self.actor;
         let Ok(id) = people.id(leg) else { return };
         let Some(held) = people.phones.get_mut(&id) else { return };
+        if let Some(connection) = &held.connection {
+            return connection.answer(description);
+        }
         let ours = held.answer.take().unwrap_or_else(|| held.phone.offer().clone());
         let seed = leg.as_u128() as u64;
         if let Err(error) = held.phone.begin(self.now, ours, description, people.epoch, seed) {
@@ -481,8 +567,10 @@ impl Switchboard for Inside<'_, People> {
             held.phone.end(self.now);
             // The goodbye that the session may still say is not sent: nobody listens.
             held.open = false;
-            self.sockets.close(held.address);
-            self.actor.by_address.remove(&held.address);
+            if held.connection.is_none() {
+                self.sockets.close(held.address);
+                self.actor.by_address.remove(&held.address);
+            }
         }
         self.actor.pump(self.now, id);
         self.actor.ended.push_back(leg);
@@ -492,6 +580,38 @@ impl Switchboard for Inside<'_, People> {
         {
             self.discard_phone(id);
         }
+    }
+
+    fn agreed(&mut self, id: PhoneId, remote: Description) {
+        let people = &mut *self.actor;
+        let Some(held) = people.phones.get_mut(&id).filter(|held| held.open) else { return };
+        let Some(connection) = &held.connection else { return };
+        let ours = connection.local.clone();
+        let began = held.phone.begin(self.now, ours, remote, people.epoch, id.0);
+        if let Err(error) = began {
+            tracing::error!(%error, "a phone cannot talk");
+        }
+        people.pump(self.now, id);
+    }
+
+    fn connected(&mut self, id: PhoneId) {
+        if let Some(held) = self.actor.phones.get_mut(&id).filter(|held| held.open) {
+            held.phone.connected(self.now);
+        }
+        self.actor.pump(self.now, id);
+    }
+
+    fn arrived(&mut self, id: PhoneId, packets: Vec<Bytes>) {
+        for packet in packets {
+            self.actor.take(self.now, id, peer::arrived(packet));
+        }
+    }
+
+    fn disconnected(&mut self, id: PhoneId, reason: &str) {
+        let Some(held) = self.actor.phones.get(&id).filter(|held| held.open) else { return };
+        let Some(leg) = held.leg else { return };
+        tracing::warn!(%leg, reason, "a phone has lost its connection");
+        self.actor.hang_up(leg);
     }
 }
 
@@ -505,20 +625,36 @@ impl People {
     }
 
     /// A leg at which a person is to follow a habit now: see [`follow_habit`].
-    pub(super) fn next_habit(&mut self) -> Option<LegId> {
+    fn next_habit(&mut self) -> Option<LegId> {
         self.due.pop()
     }
 }
 
 /// Does what a person does by habit when the phone has rung for a while.
-pub(super) fn follow_habit(inside: &mut Inside<'_, People>, leg: LegId) {
+fn follow_habit(habits: &Habits, inside: &mut Inside<'_, People>, leg: LegId) {
     let Some(ringing) = inside.actor.ringing.get(&leg) else { return };
     match inside.actor.habits.get(&ringing.user).cloned().unwrap_or_default() {
         Habit::LetRing => {}
-        Habit::Answer { program, listens, .. } => {
-            if let Err(error) = inside.answer(leg, program, listens) {
+        Habit::Answer { program, listens, transport: Transport::Rtp, .. } => {
+            if let Err(error) = inside.answer(leg, program, listens, None) {
                 tracing::warn!(%leg, %error, "a person could not answer");
             }
+        }
+        Habit::Answer { program, listens, transport: Transport::Webrtc, .. } => {
+            let (host, people) = (inside.actor.host, habits.people.clone());
+            habits.runtime.spawn(async move {
+                let answered = match Connection::open(host, program.as_ref(), people.clone()).await
+                {
+                    Ok(opened) => people
+                        .ask(move |people| people.answer(leg, program, listens, Some(opened)))
+                        .await
+                        .unwrap_or_else(|error| Err(error.into())),
+                    Err(error) => Err(error.into()),
+                };
+                if let Err(error) = answered {
+                    tracing::warn!(%leg, %error, "a person could not answer");
+                }
+            });
         }
         Habit::Decline { .. } => {
             let Some(shard) = inside.actor.shard_of(leg.shard()).cloned() else { return };
@@ -538,16 +674,7 @@ impl Actor for People {
         if let Input::Datagram(datagram) = input
             && let Some(id) = self.by_address.get(&datagram.destination).copied()
         {
-            match self.phones.get_mut(&id) {
-                Some(Held { path: Some(path), .. }) => {
-                    self.travelling.depart(now, (id, path), Way::Inward, datagram);
-                }
-                Some(held) => {
-                    held.phone.handle_datagram(now, datagram);
-                    self.pump(now, id);
-                }
-                None => {}
-            }
+            self.take(now, id, datagram);
         }
         while let Some((id, way, datagram)) = self.travelling.arrive(now) {
             // What is on its way to a phone whose call is over finds nobody, as on any network.
@@ -556,9 +683,7 @@ impl Actor for People {
                     held.phone.handle_datagram(now, datagram);
                     self.pump(now, id);
                 }
-                (Way::Outward, Some(held)) if held.open => {
-                    self.outputs.push_back(Output::Datagram(datagram));
-                }
+                (Way::Outward, Some(held)) if held.open => held.send(datagram, &mut self.outputs),
                 _ => {}
             }
         }
@@ -596,13 +721,18 @@ impl Actor for People {
 
 /// Follows people's habits, where the sockets are.
 #[derive(Debug)]
-pub struct Habits;
+pub struct Habits {
+    /// Where connections live.
+    pub runtime: runtime::Handle,
+    /// Who is told what becomes of them.
+    pub people: Handle<People>,
+}
 
 impl super::shard::Hands<People> for Habits {
     fn carry_out(&mut self, _: Output, inside: &mut Inside<'_, People>) -> bool {
         let mut touched = false;
         while let Some(leg) = inside.actor.next_habit() {
-            follow_habit(inside, leg);
+            follow_habit(self, inside, leg);
             touched = true;
         }
         touched

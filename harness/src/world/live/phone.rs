@@ -20,6 +20,7 @@ use callrig_media::time::{Epoch, Instant};
 use serde::Serialize;
 use thiserror::Error;
 
+use super::wire;
 use crate::replay::Replay;
 use crate::schedule::Schedule;
 use crate::subject::Subject;
@@ -104,6 +105,8 @@ pub enum Output {
 pub struct Phone {
     offer: Description,
     listens: bool,
+    /// Whether it speaks WebRTC.
+    secure: bool,
     waiting: Option<Program>,
     talk: Option<Box<Talk>>,
     ended: Option<Box<Stats>>,
@@ -117,6 +120,9 @@ struct Talk {
     peer: SocketAddr,
     playing: Option<Playing>,
     voice: Voice,
+    secure: bool,
+    /// Packets of recordings that could not be sent.
+    unsent: u64,
 }
 
 #[derive(Debug)]
@@ -134,11 +140,18 @@ impl Phone {
         Self {
             offer: Description::new(address, media),
             listens,
+            secure: false,
             waiting: program,
             talk: None,
             ended: None,
             heard: Vec::new(),
         }
+    }
+
+    /// The same with a connection by WebRTC, which offers this.
+    #[must_use]
+    pub(super) fn over(self, offer: Description) -> Self {
+        Self { offer, secure: true, ..self }
     }
 
     /// What it offers.
@@ -168,11 +181,20 @@ impl Phone {
         };
         let session = Session::new(config, epoch, seed)?;
         let voice = Voice::default();
-        self.talk = Some(Box::new(Talk { session, ours, peer, playing: None, voice }));
+        let secure = self.secure;
+        let talk = Talk { session, ours, peer, playing: None, voice, secure, unsent: 0 };
+        self.talk = Some(Box::new(talk));
+        if !self.secure {
+            self.connected(now);
+        }
+        Ok(())
+    }
+
+    /// What it says is heard from now on: it begins what it is to begin with.
+    pub(super) fn connected(&mut self, now: Instant) {
         if let Some(program) = self.waiting.take() {
             self.start(now, program);
         }
-        Ok(())
     }
 
     /// The call is over.
@@ -266,17 +288,28 @@ impl Phone {
     /// The next thing to do.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         let talk = self.talk.as_mut()?;
-        while let Some(output) = talk.session.poll_output() {
-            match output {
-                session::Output::Datagram(datagram) => return Some(Output::Datagram(datagram)),
-                session::Output::Event(Event::Audio(audio)) => {
-                    keep(&mut self.heard, &audio);
-                    talk.session.recycle(audio);
+        loop {
+            while let Some(output) = talk.session.poll_output() {
+                match output {
+                    session::Output::Datagram(datagram) => return Some(Output::Datagram(datagram)),
+                    session::Output::Event(Event::Audio(audio)) => {
+                        keep(&mut self.heard, &audio);
+                        talk.session.recycle(audio);
+                    }
+                    session::Output::Event(event) => return Some(Output::Event(event)),
                 }
-                session::Output::Event(event) => return Some(Output::Event(event)),
+            }
+            match talk.speak(now)? {
+                Spoken::Output(output) => return Some(output),
+                Spoken::Forwarded => {}
             }
         }
-        talk.speak(now)
+    }
+
+    /// How many packets of recordings could not be sent over a connection of WebRTC.
+    #[must_use]
+    pub fn unsent(&self) -> u64 {
+        self.talk.as_ref().map_or(0, |talk| talk.unsent)
     }
 
     /// When to come back.
@@ -310,15 +343,28 @@ impl Phone {
     }
 }
 
+/// What became of a packet of a recording, or of its end.
+enum Spoken {
+    /// This is to be done.
+    Output(Output),
+    /// The session has it, and says what it makes of it.
+    Forwarded,
+}
+
 impl Talk {
     /// The next datagram of what is played.
-    fn speak(&mut self, now: Instant) -> Option<Output> {
+    fn speak(&mut self, now: Instant) -> Option<Spoken> {
         loop {
             let playing = self.playing.as_mut()?;
             if let Some(payload) = playing.replay.poll(now) {
+                if self.secure {
+                    self.forward(now, payload);
+                    return Some(Spoken::Forwarded);
+                }
                 let Some(payload) = self.voice.say(payload, &self.ours) else { continue };
                 let (source, destination) = (self.ours.address, self.peer);
-                return Some(Output::Datagram(Datagram { source, destination, payload }));
+                let datagram = Datagram { source, destination, payload };
+                return Some(Spoken::Output(Output::Datagram(datagram)));
             }
             if playing.replay.poll_timeout().is_some() {
                 return None;
@@ -326,7 +372,7 @@ impl Talk {
             let over = self.playing.take()?;
             match over.program.then {
                 Then::Stay => return None,
-                Then::HangUp => return Some(Output::HangUp),
+                Then::HangUp => return Some(Spoken::Output(Output::HangUp)),
                 Then::Repeat => {
                     self.voice.go_on();
                     // A pause of a packet, so that a recording of one packet is no storm.
@@ -335,6 +381,26 @@ impl Talk {
                     self.playing = Some(Playing { replay, program: over.program });
                 }
             }
+        }
+    }
+
+    /// Sends a packet of what is played through the session, which sends it again if it is asked
+    /// to, and reports on it: recorded reports are left out.
+    fn forward(&mut self, now: Instant, datagram: Bytes) {
+        let Some(playing) = &self.playing else { return };
+        let packet = match rtp::demultiplex(&datagram) {
+            rtp::Demultiplexed::Rtp => rtp::Packet::parse(datagram).ok(),
+            rtp::Demultiplexed::Rtcp => return,
+            rtp::Demultiplexed::Other => None,
+        };
+        let Some(packet) = packet else {
+            self.unsent += 1;
+            return;
+        };
+        let mut packet = wire::fit(packet, &playing.program.media, &self.ours);
+        self.voice.number(&mut packet.header, &self.ours);
+        if self.session.forward(now, packet.into()).is_err() {
+            self.unsent += 1;
         }
     }
 }
@@ -373,7 +439,14 @@ impl Voice {
         if rtp::demultiplex(&datagram) != rtp::Demultiplexed::Rtp {
             return (!self.later).then_some(datagram);
         }
-        let header = &mut packet.header;
+        match self.number(&mut packet.header, ours) {
+            (0, 0) => Some(datagram),
+            _ => Some(packet.to_bytes()),
+        }
+    }
+
+    /// Numbers a packet so that it goes on where its stream stopped; what was added.
+    fn number(&mut self, header: &mut rtp::Header, ours: &Description) -> (u16, u32) {
         let (sequence, timestamp) = (header.sequence_number, header.timestamp);
         let place = self.streams.entry(header.ssrc).or_insert(Place {
             last_sequence: sequence,
@@ -389,10 +462,7 @@ impl Voice {
         header.timestamp = timestamp.wrapping_add(by_timestamp);
         place.last_sequence = header.sequence_number;
         place.last_timestamp = header.timestamp;
-        match (by_sequence, by_timestamp) {
-            (0, 0) => Some(datagram),
-            _ => Some(packet.to_bytes()),
-        }
+        (by_sequence, by_timestamp)
     }
 }
 
@@ -409,7 +479,7 @@ fn keep(heard: &mut Vec<i16>, audio: &Audio) {
 }
 
 /// What a phone with this to play offers: its lines, and the codecs that every phone has.
-fn lines(program: Option<&Program>) -> Vec<MediaDescription> {
+pub(super) fn lines(program: Option<&Program>) -> Vec<MediaDescription> {
     let usual = MediaDescription::audio("0");
     let Some(program) = program else { return vec![usual] };
     let mut lines = program.media.clone();

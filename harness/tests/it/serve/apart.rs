@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::meetings::{allow, join};
 use super::{ANN, Bot, PATIENCE, Rig};
 
-const OWN: &str = "11111111-1111-4111-8111-111111111112";
+pub(super) const OWN: &str = "11111111-1111-4111-8111-111111111112";
 
 /// Says of every speaker that is heard loudly on a line who it is.
 async fn listen(line: usize, mut socket: SpeakerSocket, said: mpsc::Sender<(usize, u32)>) {
@@ -34,26 +34,25 @@ async fn watch(mut status: StatusSocket, said: mpsc::Sender<(usize, u32)>) {
     }
 }
 
+/// A bot of the SDK is known to a server; how it is to be started.
+pub(super) async fn employ(rig: &Rig, name: &str) -> Settings {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let listen: SocketAddr = listener.local_addr().expect("it is bound");
+    let webhook = format!("http://{listen}/api/calls");
+    let app = json!({ "name": name, "secret": "hush", "webhook": webhook });
+    let put = rig.send(reqwest::Method::PUT, &format!("/rig/apps/{OWN}"), &app).await;
+    assert!((200..300).contains(&put.0), "{}", put.1);
+    allow(rig, OWN).await;
+    Settings { listen, ..Settings::new(OWN, "hush").at(&rig.base) }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bot_of_the_sdk_knows_who_speaks_and_hears_everybody_apart() {
     let other = Bot::start().await;
     let rig = Rig::start(&other, "[tokens]\nrequired = true").await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let listen_at: SocketAddr = listener.local_addr().expect("it is bound");
-    drop(listener);
-    let app = json!({
-        "name": "listener", "secret": "hush", "webhook": format!("http://{listen_at}/api/calls"),
-    });
-    let put = rig.send(reqwest::Method::PUT, &format!("/rig/apps/{OWN}"), &app).await;
-    assert!((200..300).contains(&put.0), "{}", put.1);
-    allow(&rig, OWN).await;
-    let file = crate::corpora().join("recordings/audio/opus-20ms-32k-mono-en.pcap");
-    let file = std::fs::read(file).expect("recordings are in git");
-    let url = format!("{}/rig/recordings/mine.pcap", rig.base);
-    let brought = rig.client.put(url).body(file).send().await.expect("an answer");
-    assert_eq!(brought.status(), 201);
+    let settings = employ(&rig, "listener").await;
+    rig.bring("audio/opus-20ms-32k-mono-en.pcap", "mine.pcap").await;
 
-    let settings = Settings { listen: listen_at, ..Settings::new(OWN, "hush").at(&rig.base) };
     let app = App::start(settings).await.expect("the bot starts");
     let token = rig.token(OWN, "hush").await;
     let asked = json!({ "subject": "us", "lobbyBypassSettings": { "scope": "everyone" } });

@@ -58,12 +58,7 @@ async fn a_bot_answers_plays_a_prompt_hears_keys_and_hangs_up() {
 async fn a_person_speaks_a_recording_and_hangs_up_after_it() {
     let bot = Bot::start().await;
     let rig = Rig::start(&bot, "").await;
-    let name = "audio/opus-20ms-32k-mono-en";
-    let file = crate::corpora().join("recordings").join(format!("{name}.pcap"));
-    let file = std::fs::read(file).expect("recordings are in git");
-    let url = format!("{}/rig/recordings/mine.pcap", rig.base);
-    let brought = rig.client.put(url).body(file).send().await.expect("an answer");
-    assert_eq!(brought.status(), 201);
+    rig.bring("audio/opus-20ms-32k-mono-en.pcap", "mine.pcap").await;
     let how = json!({ "play": "mine.pcap", "then": "hangUp" });
     let (call, leg) = rig.ring(&how).await;
     bot.told_state("incoming").await;
@@ -153,10 +148,7 @@ async fn a_person_is_on_any_network_and_changes_it_in_mid_call() {
     assert_eq!(status, 400);
     assert!(refusal.to_string().contains("did you mean"), "{refusal}");
     assert_eq!(network("loss-5").await.0, 204);
-    let file = crate::corpora().join("recordings/audio/opus-20ms-32k-mono-en.pcap");
-    let file = std::fs::read(file).expect("recordings are in git");
-    let url = format!("{}/rig/recordings/mine.pcap", rig.base);
-    rig.client.put(url).body(file).send().await.expect("an answer");
+    rig.bring("audio/opus-20ms-32k-mono-en.pcap", "mine.pcap").await;
     let (call, leg) = rig.ring(&json!({ "user": "Ann", "play": "mine.pcap" })).await;
     bot.told_state("incoming").await;
     rig.act(&call, "answer", &service_hosted()).await;

@@ -12,7 +12,7 @@ const BOB: &str = "22222222-2222-4222-8222-222222222223";
 const CHROMIUM: &str = include_str!("../../../../media/tests/it/webrtc/offers/chromium-156.sdp");
 
 /// A server whose bot may do everything there.
-async fn open(bot: &Bot) -> Rig {
+pub(super) async fn open(bot: &Bot) -> Rig {
     let rig = Rig::start(bot, "").await;
     allow(&rig, APP).await;
     rig
@@ -28,7 +28,7 @@ pub(super) async fn allow(rig: &Rig, app: &str) {
 }
 
 /// A meeting of Ann's, with a lobby that only she passes or none.
-async fn meeting(rig: &Rig, scope: &str) -> Value {
+pub(super) async fn meeting(rig: &Rig, scope: &str) -> Value {
     let asked = json!({ "subject": "all of us", "lobbyBypassSettings": { "scope": scope } });
     let (status, made) = rig.post(&format!("/v1.0/users/{ANN}/onlineMeetings"), &asked).await;
     assert_eq!(status, 201, "{made}");

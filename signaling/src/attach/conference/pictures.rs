@@ -476,6 +476,20 @@ impl Attachments {
         }
     }
 
+    /// What a viewer has been shown so far did not reach it: it sees from the next key frames on.
+    pub(in super::super) fn see_anew(&mut self, now: Instant, viewer: LegId) {
+        let Some(id) = self.seated.get(&viewer).copied() else { return };
+        let Some(seat) = self.rooms.get_mut(&id).and_then(|room| room.seats.get_mut(&viewer))
+        else {
+            return;
+        };
+        for view in &mut seat.pictures.views {
+            view.wanted = view.wanted.or(view.source);
+            view.source = None;
+        }
+        self.ask_for_wanted(now, id, None);
+    }
+
     /// Asks for key frames of all streams that are waited for, or of somebody's.
     fn ask_for_wanted(&mut self, now: Instant, id: ConversationId, only: Option<LegId>) {
         let Some(room) = self.rooms.get(&id) else { return };

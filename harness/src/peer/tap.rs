@@ -1,7 +1,7 @@
 //! Takes every RTP and RTCP packet out of a WebRTC connection as it comes from SRTP: sound and
 //! pictures go to a session of ours, which knows what to do about loss, so that nothing in the
 //! connection need know it. (Sources that the platform did not announce would not get through
-//! otherwise, nor would reports.)
+//! otherwise, nor would reports.) What leaves it takes out of its envelope.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
-use rtc::shared::marshal::Marshal as _;
+use rtc::shared::marshal::{Marshal as _, Unmarshal as _};
 use tokio::sync::mpsc;
 
 /// How many packets wait for the call's task; more are dropped, as a socket would.
@@ -61,7 +61,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Tap {
         None
     }
 
-    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
+    fn handle_write(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtp(envelope) = &mut message.message.packet {
+            let inside = rtc::rtp::Packet::unmarshal(&mut envelope.payload)?;
+            message.message.packet = Packet::Rtp(inside);
+        }
         self.leaving.push_back(message);
         Ok(())
     }
