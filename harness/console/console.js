@@ -22,6 +22,9 @@ async function fill() {
   const { tenants, apps } = await ask('GET', '/rig/directory');
   options($('user'), tenants.flatMap(tenant => tenant.users));
   options($('app'), apps.filter(app => app.webhook));
+  const { ringing: calls } = await ask('GET', '/rig/legs');
+  for (const { leg, user } of calls) ringing.set(leg, user);
+  showRinging();
 }
 
 async function during(act) {
@@ -38,7 +41,17 @@ function show() {
   $('screens').srcObject = phone.screen;
   const busy = Boolean(phone.connection);
   $('controls').hidden = !busy;
-  $('call').disabled = $('join').disabled = busy;
+  $('call').disabled = $('join').disabled = $('take').disabled = busy;
+}
+
+/** The call that rings at the person who is chosen, and those that ring at others. */
+const ringing = new Map();
+
+function showRinging() {
+  const [leg] = [...ringing].find(([, user]) => user === $('user').value) ?? [];
+  $('rings').hidden = !leg;
+  $('rings').dataset.leg = leg ?? '';
+  $('who').textContent = `${$('user').selectedOptions[0]?.text} is called`;
 }
 
 phone.addEventListener('track', show);
@@ -59,6 +72,11 @@ $('meet').onsubmit = event => {
     video: $('video').checked, listen: $('listen').checked,
   }));
 };
+$('user').onchange = showRinging;
+$('take').onclick = () => during(() => phone.take(
+  { leg: $('rings').dataset.leg, video: $('video').checked }));
+$('decline').onclick = () => during(() =>
+  ask('POST', `/rig/legs/${$('rings').dataset.leg}/decline`));
 $('end').onclick = () => during(() => phone.end());
 
 /** A button that is in or out. */
@@ -102,6 +120,9 @@ async function watch() {
   const timeline = new Timeline($('timeline'), $('filters'));
   for await (const entry of happenings()) {
     timeline.add(entry);
+    if (entry.event === 'userRung') ringing.set(entry.leg, entry.user);
+    if (['userAnswered', 'legEnded'].includes(entry.event)) ringing.delete(entry.leg);
+    showRinging();
     if (entry.event === 'userAnswered' && entry.leg === phone.leg) phone.answered();
     if (entry.event === 'legEnded' && entry.leg === phone.leg) {
       phone.leg = null;

@@ -37,6 +37,15 @@ export class Phone extends EventTarget {
       offer => ask('POST', '/rig/legs', { user, meeting, offer }));
   }
 
+  /** Takes a call that rings. */
+  async take({ leg, video }) {
+    await this.begin({ send: true, video },
+      async offer => {
+        await ask('POST', `/rig/legs/${leg}/answer`, { offer });
+        return { leg };
+      });
+  }
+
   async begin({ send, video, sendEncodings }, ring) {
     if (this.connection) throw new Error('there is a call already');
     this.connection = new RTCPeerConnection();

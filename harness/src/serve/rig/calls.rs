@@ -59,6 +59,30 @@ pub struct Speech {
     /// What the person's phone speaks: `rtp` or `webrtc`.
     #[serde(default)]
     pub transport: Transport,
+    /// An offer in SDP, by the phone that the person has elsewhere: a browser's, of WebRTC, or
+    /// one of plain RTP; the answer is at `GET /rig/legs/{leg}/answer.sdp`.
+    #[serde(default)]
+    pub offer: Option<String>,
+}
+
+impl Speech {
+    /// What a phone elsewhere offers, if the person has one.
+    ///
+    /// # Errors
+    /// It cannot be understood, or is to do what only phones of ours do.
+    pub(super) fn elsewhere(&self) -> Outcome<Option<Description>> {
+        let Some(text) = &self.offer else { return Ok(None) };
+        if self.acts() {
+            return Err(bad("A phone that offers has media, and plays and hears for itself."));
+        }
+        let refuse = |error| bad(format!("offer: {error}."));
+        sdp::parse(text).map(Some).map_err(refuse)
+    }
+
+    /// Whether a phone of ours is to do something.
+    fn acts(&self) -> bool {
+        self.play.is_some() || self.listen || self.transport != Transport::default()
+    }
 }
 
 /// A person calls a bot.
@@ -123,9 +147,9 @@ async fn call(
     let directory = who(&live).await?;
     let user = find_user(&directory, asked.user.as_deref())?.id.clone();
     let app = find_app(&directory, asked.app.as_deref())?.id.clone();
-    let CallBot { play, then, listen, transport, .. } = asked;
-    let speech = Speech { play, then, listen, transport };
-    let means = Means { user: user.clone(), media: asked.media, offer: asked.offer, speech };
+    let CallBot { play, then, listen, transport, offer, .. } = asked;
+    let speech = Speech { play, then, listen, transport, offer };
+    let means = Means { user: user.clone(), media: asked.media, speech };
     let home = api::home_of(&live, app.as_str());
     let (caller, callee) = (user.clone(), app.clone());
     let rung = begin(&live, home, means, move |service, now, offer| {
@@ -148,9 +172,7 @@ pub(super) struct Means {
     pub user: UserId,
     /// Whether there is anything that sends and receives.
     pub media: bool,
-    /// What a phone elsewhere offers, such as a browser.
-    pub offer: Option<String>,
-    /// What a phone of ours does.
+    /// What a phone of ours does, or one elsewhere offers.
     pub speech: Speech,
 }
 
@@ -167,16 +189,10 @@ fn silence() -> Description {
 }
 
 async fn endpoint(live: &Arc<Live>, means: Means) -> Outcome<(Endpoint, Description)> {
-    let Means { user, media, offer, speech } = means;
-    let acts = speech.play.is_some() || speech.listen || speech.transport != Transport::default();
-    match offer {
-        Some(_) if !media || acts => {
-            Err(bad("A phone that offers has media, and plays and hears for itself."))
-        }
-        Some(text) => {
-            let refuse = |error| bad(format!("offer: {error}."));
-            Ok((Endpoint::Elsewhere, sdp::parse(&text).map_err(refuse)?))
-        }
+    let Means { user, media, speech } = means;
+    match speech.elsewhere()? {
+        Some(_) if !media => Err(bad("A phone that offers has media.")),
+        Some(offer) => Ok((Endpoint::Elsewhere, offer)),
         None if media => {
             let program = program(live, &speech).await?;
             let connection = connection(live, &speech, program.as_ref()).await?;
@@ -186,7 +202,7 @@ async fn endpoint(live: &Arc<Live>, means: Means) -> Outcome<(Endpoint, Descript
             let (phone, offer) = opened.await??;
             Ok((Endpoint::Phone(phone), offer))
         }
-        None if acts => Err(bad("Without media nothing can be played or heard.")),
+        None if speech.acts() => Err(bad("Without media nothing can be played or heard.")),
         None => Ok((Endpoint::Nothing, silence())),
     }
 }

@@ -301,7 +301,7 @@ async fn set_habit(
         OnRing::Decline => Habit::Decline { after },
         OnRing::Answer => {
             let SetHabit { play, then, listen, transport, .. } = asked;
-            let speech = Speech { play, then, listen, transport };
+            let speech = Speech { play, then, listen, transport, offer: None };
             let program = program(&live, &speech).await?;
             Habit::Answer { after, program, listens: listen, transport }
         }

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use callrig_corpora::format::wav;
 use callrig_media::dtmf;
 use callrig_signaling::graph::Tone;
-use callrig_signaling::service::LegLine;
+use callrig_signaling::service::{CommandError, LegLine};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -55,7 +55,10 @@ pub(super) fn operations() -> Vec<Operation> {
         },
         post_to(
             "/rig/legs/{leg}/answer",
-            ("answer", "The person takes the call of a bot."),
+            (
+                "answer",
+                "The person takes the call of a bot, with a phone of ours or one that is elsewhere.",
+            ),
             post(answer),
         )
         .takes::<Speech>(),
@@ -163,6 +166,16 @@ async fn answer(
 ) -> Outcome<StatusCode> {
     let id = leg(&text)?;
     let speech: Speech = command(request).await?;
+    if let Some(offer) = speech.elsewhere()? {
+        let answered = shard_of(&live, id)?.ask(move |inside| {
+            inside.actor.service.answer(inside.now, id, offer)?;
+            inside.actor.elsewhere.insert(id, None);
+            Ok::<_, CommandError>(())
+        });
+        answered.await??;
+        live.people.tell(move |people| people.taken_elsewhere(id))?;
+        return Ok(StatusCode::ACCEPTED);
+    }
     let program = program(&live, &speech).await?;
     let connection = connection(&live, &speech, program.as_ref()).await?;
     let listens = speech.listen;

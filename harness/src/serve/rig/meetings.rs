@@ -189,9 +189,9 @@ async fn join(
         _ => return Err(bad("Either meeting or call says where to.")),
     };
     let user = find_user(&who(&live).await?, asked.user.as_deref())?.id.clone();
-    let Join { play, then, listen, transport, .. } = asked;
-    let speech = Speech { play, then, listen, transport };
-    let means = Means { user: user.clone(), media: asked.media, offer: asked.offer, speech };
+    let Join { play, then, listen, transport, offer, .. } = asked;
+    let speech = Speech { play, then, listen, transport, offer };
+    let means = Means { user: user.clone(), media: asked.media, speech };
     let comes = user.clone();
     let came = begin(&live, shard, means, move |service, now, offer| {
         let arrival = service.join(now, &comes, &destination, offer)?;

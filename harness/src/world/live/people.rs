@@ -428,6 +428,8 @@ pub trait Switchboard {
         listens: bool,
         connection: Option<Connection>,
     ) -> Result<(), PeopleError>;
+    /// A person has taken a call with a phone that is none of ours.
+    fn taken_elsewhere(&mut self, leg: LegId);
     /// This is the other side of a phone's connection.
     fn agreed(&mut self, phone: PhoneId, remote: Description);
     /// Media flows by a phone's connection.
@@ -543,6 +545,10 @@ impl Switchboard for Inside<'_, People> {
             self.discard_phone(phone);
         }
         Ok(told?)
+    }
+
+    fn taken_elsewhere(&mut self, leg: LegId) {
+        self.actor.stop_ringing(leg);
     }
 
     fn answered(&mut self, leg: LegId, description: Description) {

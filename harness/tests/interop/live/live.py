@@ -1,7 +1,7 @@
 """Real browsers and bots of other makers meet on `callrig serve`, and what they see and hear is
 looked at: a marker in the sound and one in the picture leave, and have to come back.
 
-    live.py CALLRIG [step ...]        aiortc gstreamer judged prompt tcp record conference layers; all of them without a name
+    live.py CALLRIG [step ...]        aiortc gstreamer judged prompt rung tcp record conference layers; all of them without a name
 """
 
 import asyncio
@@ -180,9 +180,13 @@ async def judged(rig):
         assert len(of["pass"]) >= 20 and not broken, f"{name}: {results}"
 
 
-async def prompted(rig, step, before, told):
+async def call(_, page):
+    await page.run("document.getElementById('call').click()")
+
+
+async def prompted(rig, step, before, told, begin=call):
     """A bot whose media the platform handles plays a prompt; the browser hears its pitch. `before` runs in the page before
-    the call, `told` says what else to report of the statistics, and fails if it should."""
+    the call, `told` says what else to report of the statistics, and fails if it should; `begin` begins the call."""
     bot = bots.Bot(rig.platform, bots.service_hosted)
     bot.wav = tone(700)
     await bot.start(3979)
@@ -190,7 +194,7 @@ async def prompted(rig, step, before, told):
     try:
         page = await browser.open(rig.base + "/")
         await page.run(before)
-        await page.run("document.getElementById('call').click()")
+        await begin(bot, page)
         measured, stats = await talk(page, 4)
         pitches = measured["heard"]["pitches"]
         report(step, heard=pitches, **told(stats))
@@ -209,6 +213,24 @@ async def prompt(rig):
         return {"packets": counted(stats, "inbound-rtp", "audio")[0]["packetsReceived"]}
 
     await prompted(rig, "prompt", "document.getElementById('video').checked = false", told)
+
+
+async def rung(rig):
+    """The bot calls Ann, who takes the call in her browser, and hangs up."""
+    async def begin(bot, page):
+        asked = {
+            "@odata.type": "#microsoft.graph.call", "callbackUri": f"{bot.base}/api/calls",
+            "requestedModalities": ["audio"], "tenantId": bots.TENANT,
+            "mediaConfig": {"@odata.type": "#microsoft.graph.serviceHostedMediaConfig"},
+            "targets": [{"identity": {"user": {"id": ANN}}}]}
+        await rig.platform.ask("POST", "/v1.0/communications/calls", asked)
+        await page.until("!document.getElementById('rings').hidden", "it rings")
+        await page.run("document.getElementById('take').click()")
+
+    def told(stats):
+        return {"packets": counted(stats, "inbound-rtp", "audio")[0]["packetsReceived"]}
+
+    await prompted(rig, "rung", "0", told, begin)
 
 
 # A network that lets nothing through but TCP: what the platform says of UDP is not heard.
@@ -452,6 +474,7 @@ async def main():
         "gstreamer": gstreamer,
         "judged": judged,
         "prompt": prompt,
+        "rung": rung,
         "tcp": tcp,
         "record": record,
         "conference": conference,

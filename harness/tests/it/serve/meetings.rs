@@ -228,6 +228,30 @@ async fn a_browser_offers_and_is_answered_in_a_call_and_in_a_meeting() {
     }
     let url = format!("{}/rig/legs/{leg}/answer.sdp", rig.base);
     assert_eq!(rig.client.get(url).send().await.expect("an answer").status(), 404);
+    // A bot's call rings, and is taken by a browser; what it offers has to be an offer.
+    let body = json!({
+        "callbackUri": format!("{}/api/calls", bot.base),
+        "requestedModalities": ["audio"],
+        "mediaConfig": { "@odata.type": "#microsoft.graph.serviceHostedMediaConfig" },
+        "tenantId": TENANT,
+        "targets": [{ "identity": { "user": { "id": ANN } } }],
+    });
+    assert_eq!(rig.post("/v1.0/communications/calls", &body).await.0, 201);
+    let rings =
+        rig.until("/rig/legs", "it rings", |value| value["ringing"][0]["user"] == ANN).await;
+    let leg = rings["ringing"][0]["leg"].as_str().expect("a leg").to_owned();
+    let path = format!("/rig/legs/{leg}/answer");
+    for wrong in [json!({ "offer": "v=0" }), json!({ "offer": CHROMIUM, "listen": true })] {
+        assert_eq!(rig.post(&path, &wrong).await.0, 400, "{wrong}");
+    }
+    assert_eq!(rig.post(&path, &json!({ "offer": CHROMIUM })).await.0, 202);
+    bot.told_state("established").await;
+    let url = format!("{}/rig/legs/{leg}/answer.sdp", rig.base);
+    let text = rig.client.get(url).send().await.expect("an answer").text().await.expect("text");
+    assert!(sdp::parse(&text).expect("it can be read").secure.is_some(), "{text}");
+    assert_eq!(rig.get("/rig/legs").await["ringing"], json!([]));
+    assert_eq!(rig.post(&path, &json!({ "offer": CHROMIUM })).await.0, 409, "it is taken");
+    at(&rig, &leg, "hangUp", &json!({})).await;
     for offer in ["", "v=0", PLAIN_IN_THE_DARK, &CHROMIUM[..900], &CHROMIUM.replace("ice-pwd", "x")]
     {
         let (status, answer) = rig.post("/rig/calls", &json!({ "offer": offer })).await;
