@@ -52,8 +52,12 @@ impl Nats {
     /// None where there is no such program.
     fn start() -> Option<Self> {
         let folders = std::env::var_os("PATH").unwrap_or_default();
-        let tools = Path::new(env!("CARGO_BIN_EXE_callrig")).join("../../tools");
-        let folders = std::env::split_paths(&folders).chain([PathBuf::from("/usr/sbin"), tools]);
+        let tools = Path::new(env!("CARGO_BIN_EXE_callrig"))
+            .ancestors()
+            .nth(2)
+            .map(|target| target.join("tools"));
+        let folders =
+            std::env::split_paths(&folders).chain([PathBuf::from("/usr/sbin")]).chain(tools);
         let binary = folders.map(|folder| folder.join("nats-server")).find(|file| file.is_file());
         let Some(binary) = binary else {
             eprintln!("skipped: there is no nats-server on this machine");
@@ -281,10 +285,10 @@ fn counting() -> (String, Arc<AtomicU64>) {
 
 /// Load that three make; what they found, once it is over, and how it went.
 fn loaded(
-    server: &Nats,
+    server: &mut Nats,
     folder: &Path,
     arguments: &[&str],
-    during: impl FnOnce(&mut [Process; 2]),
+    during: impl FnOnce(&mut Nats, &mut [Process; 2]),
 ) -> (Value, String) {
     let (out, url) = (folder.join("load"), server.url());
     let out = out.to_str().expect("a path");
@@ -294,7 +298,7 @@ fn loaded(
     let fleet = ["load", "--fleet", &url, "--fleet-patience", "3s", "--workers", "3", "--out", out];
     let mut lead =
         Process::start(callrig(&[&fleet[..], arguments].concat()), folder.join("lead.txt"));
-    during(&mut workers);
+    during(server, &mut workers);
     assert_eq!(lead.ends(), Some(0), "{}", lead.said());
     let text = std::fs::read_to_string(folder.join("load/load.json")).expect("it was written");
     (serde_json::from_str(&text).expect("JSON"), lead.said())
@@ -302,10 +306,10 @@ fn loaded(
 
 #[test]
 fn every_call_of_a_load_that_a_fleet_makes_is_made_once() {
-    let Some(server) = Nats::start() else { return };
+    let Some(mut server) = Nats::start() else { return };
     let (folder, (url, asked)) = (tempfile::tempdir().expect("a temporary folder"), counting());
     let arguments = ["--http", &url, "--rate", "150", "--duration", "2s", "--poisson"];
-    let (load, said) = loaded(&server, folder.path(), &arguments, |_| {});
+    let (load, said) = loaded(&mut server, folder.path(), &arguments, |_, _| {});
     let wanted = Schedule::parse("150", Duration::from_secs(2), Some(1)).expect("it is sound");
     let wanted = wanted.times().count() as u64;
     assert_eq!((&load["intended"], &load["succeeded"]), (&wanted.into(), &wanted.into()), "{load}");
@@ -315,11 +319,30 @@ fn every_call_of_a_load_that_a_fleet_makes_is_made_once() {
 }
 
 #[test]
+fn a_server_that_goes_away_and_comes_back_in_mid_load_changes_nothing() {
+    let Some(mut server) = Nats::start() else { return };
+    let (folder, (url, asked)) = (tempfile::tempdir().expect("a temporary folder"), counting());
+    let arguments = ["--http", &url, "--rate", "60", "--duration", "5s"];
+    let (load, said) = loaded(&mut server, folder.path(), &arguments, |server, _| {
+        let began = Instant::now();
+        while asked.load(Ordering::SeqCst) < 20 {
+            assert!(began.elapsed() < LONGEST, "nobody is called");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server.die();
+        std::thread::sleep(Duration::from_millis(1_500));
+        server.come_back();
+    });
+    assert_eq!((&load["intended"], &load["succeeded"]), (&300.into(), &300.into()), "{said}");
+    assert_eq!(asked.load(Ordering::SeqCst), 300, "no call was made twice: {said}");
+}
+
+#[test]
 fn a_load_in_which_a_worker_is_lost_is_begun_again() {
-    let Some(server) = Nats::start() else { return };
+    let Some(mut server) = Nats::start() else { return };
     let (folder, (url, asked)) = (tempfile::tempdir().expect("a temporary folder"), counting());
     let arguments = ["--http", &url, "--rate", "60", "--duration", "3s"];
-    let (load, _) = loaded(&server, folder.path(), &arguments, |[one, _]| {
+    let (load, _) = loaded(&mut server, folder.path(), &arguments, |_, [one, _]| {
         let began = Instant::now();
         while asked.load(Ordering::SeqCst) < 20 {
             assert!(began.elapsed() < LONGEST, "nobody is called");
@@ -337,7 +360,7 @@ fn a_load_in_which_a_worker_is_lost_is_begun_again() {
 
 #[test]
 fn the_bots_of_a_fleet_have_an_app_each() {
-    let Some(server) = Nats::start() else { return };
+    let Some(mut server) = Nats::start() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let settings = folder.path().join("rig.toml");
     let text = r#"
@@ -355,7 +378,7 @@ fn the_bots_of_a_fleet_have_an_app_each() {
     let line = BufReader::new(out).lines().next().expect("it says where").expect("text");
     let url = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
     let arguments = ["--url", &url, "--rig-token", "hush", "--rate", "12", "--duration", "2s"];
-    let (load, said) = loaded(&server, folder.path(), &arguments, |_| {});
+    let (load, said) = loaded(&mut server, folder.path(), &arguments, |_, _| {});
     assert_eq!((&load["intended"], &load["succeeded"]), (&24.into(), &24.into()), "{load} {said}");
     // Nothing of it stays in the service.
     callrig::web::choose_cryptography();
