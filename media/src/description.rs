@@ -9,9 +9,11 @@ use core::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+mod parameter_sets;
 pub mod secure;
 mod simulcast;
 
+pub use parameter_sets::ParameterSets;
 pub use secure::{Candidate, Fingerprint, Secure, Setup};
 pub use simulcast::{LAYERS_MAX, Simulcast};
 
@@ -166,6 +168,10 @@ pub struct Payload {
     /// H.264: profile, constraints and level, as in RFC 6184 section 8.1.
     #[serde(default)]
     pub profile_level_id: Option<[u8; 3]>,
+    /// H.264: parameter sets of what the side that says it sends, given ahead of the stream
+    /// rather than in it (`sprop-parameter-sets`).
+    #[serde(default, skip_serializing_if = "ParameterSets::is_empty")]
+    pub parameter_sets: ParameterSets,
     /// Which feedback its sender answers to.
     #[serde(default)]
     pub feedback: Feedback,
@@ -187,6 +193,7 @@ impl Payload {
             discontinuous: false,
             bitrate_max: None,
             profile_level_id: if video { Some([0x42, 0xe0, 0x1f]) } else { None },
+            parameter_sets: ParameterSets::NONE,
             feedback: Feedback {
                 nack: video,
                 pli: video,

@@ -1,6 +1,8 @@
 //! What was negotiated, made ready for looking up: which media line a packet belongs to
 //! (RFC 9143 section 9.2: by MID, by SSRC, by payload type), and what we may send.
 
+use bytes::Bytes;
+
 use super::Config;
 use crate::description::{Codec, Extension, MediaDescription, MediaKind, Payload};
 use crate::rtp;
@@ -109,6 +111,12 @@ impl Line {
     /// What a payload type on a packet to us stands for.
     pub(super) fn incoming(&self, payload_type: u8) -> Option<Codec> {
         self.incoming.iter().find(|p| p.payload_type == payload_type).map(|p| p.codec)
+    }
+
+    /// The parameter sets that the peer gave ahead of what it sends under a payload type.
+    pub(super) fn parameter_sets(&self, payload_type: u8) -> impl Iterator<Item = &Bytes> {
+        let theirs = self.outgoing.iter().find(|p| p.payload_type == payload_type);
+        theirs.into_iter().flat_map(|payload| payload.parameter_sets.iter())
     }
 
     /// Whose packets a payload type on a packet to us sends again.

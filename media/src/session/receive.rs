@@ -4,7 +4,7 @@
 use bytes::Buf as _;
 
 use super::arrivals::Arrivals;
-use super::lines::{Again, Lines, Misfit};
+use super::lines::{Again, Line, Lines, Misfit};
 use super::outbox::Outbox;
 use super::track::Track;
 use super::{Config, ConfigError, Decode, summary};
@@ -194,8 +194,9 @@ impl Receiver {
                 return out.drop_packet(now, reason, header);
             }
         };
-        let nack = lines.get(stream.line).is_some_and(|line| line.nack);
-        stream.begin(codec, header, nack, &self.config, out);
+        if let Some(line) = lines.get(stream.line) {
+            stream.begin(codec, header, line, &self.config, out);
+        }
         if stream.csrcs != header.csrcs {
             stream.csrcs = header.csrcs.clone();
             let (ssrc, csrcs) = (header.ssrc, header.csrcs.clone());
@@ -425,7 +426,7 @@ impl Inbound {
         &mut self,
         codec: Codec,
         header: &rtp::Header,
-        nack: bool,
+        line: &Line,
         config: &ReceiverConfig,
         out: &mut Outbox,
     ) {
@@ -438,7 +439,11 @@ impl Inbound {
         self.payload_type = header.payload_type;
         self.codec = codec;
         if pending {
-            self.track = Track::new(header.ssrc, codec, nack, config);
+            self.track = Track::new(header.ssrc, codec, line.nack, config);
+            if let Track::Pictures(track) = &mut self.track {
+                let sets = line.parameter_sets(header.payload_type);
+                sets.for_each(|set| track.assembler.provide_parameter_set(set));
+            }
         } else if was_event && !codec.is_audio() {
             return;
         }

@@ -291,6 +291,7 @@ impl Reader<'_> {
             };
             let [_, profile, constraints, level] = id.to_be_bytes();
             payload.profile_level_id = Some([profile, constraints, level]);
+            payload.parameter_sets = get("sprop-parameter-sets").unwrap_or_default().into();
         }
         Ok(Some(payload))
     }
@@ -581,6 +582,9 @@ fn write_payload(payload: &Payload, attributes: &mut Vec<Attribute>) {
                     .push(format!("profile-level-id={profile:02x}{constraints:02x}{level:02x}"));
             }
             parameters.push("level-asymmetry-allowed=1".to_owned());
+            if !payload.parameter_sets.is_empty() {
+                parameters.push(format!("sprop-parameter-sets={}", payload.parameter_sets));
+            }
         }
         Codec::Pcmu | Codec::Pcma => {}
     }

@@ -35,6 +35,7 @@ prop_compose! {
         bitrate_max in option::of(6_000..510_000u32),
         profile in any::<[u8; 3]>(),
         flags in any::<[bool; 5]>(),
+        sets in option::of(Just("Z0LAH4yNQA==,aM48gA==")),
     ) -> Payload {
         let opus = matches!(codec, Codec::Opus { .. });
         let [nack, pli, fir, transport_cc, remb] = flags;
@@ -43,6 +44,7 @@ prop_compose! {
             discontinuous: opus && dtx,
             bitrate_max: bitrate_max.filter(|_| opus),
             profile_level_id: codec.is_video().then_some(profile),
+            parameter_sets: sets.filter(|_| codec.is_video()).unwrap_or_default().into(),
             feedback: Feedback { nack, pli, fir, transport_cc, remb },
             ..Payload::new(0, codec)
         }
@@ -217,4 +219,18 @@ fn a_name_cannot_break_out_of_its_line() {
     description.media[0].mid = "x\r\nm=audio 1 RTP/AVP 0".to_owned();
     let parsed = parse(&write(&description, 1)).expect("still one line");
     assert_eq!(parsed.media.len(), 1);
+}
+
+#[test]
+fn parameter_sets_are_passed_on_by_who_relays_them() {
+    let stated = "Z0LAH4yNQA==,aM48gA==";
+    let offer = |sets: &str| {
+        let mut line = MediaDescription::video("v");
+        line.payloads[0].parameter_sets = sets.into();
+        line
+    };
+    // Whoever answers for somebody else says what that one sends, not what it was offered.
+    let answer = offer(stated).answer(&offer("aM48gA=="));
+    assert_eq!(answer.payloads[0].parameter_sets.to_string(), stated);
+    assert!(offer("").answer(&offer(stated)).payloads[0].parameter_sets.is_empty());
 }

@@ -7,7 +7,7 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 use callrig_media::datagram::Datagram;
 use callrig_media::description::{
-    Codec, Description, Direction, MediaDescription, MediaKind, Payload,
+    Codec, Description, Direction, MediaDescription, MediaKind, ParameterSets, Payload,
 };
 use callrig_media::dtmf::Tone;
 use callrig_media::event::{DropReason, EndReason, Event, Order};
@@ -16,6 +16,7 @@ use callrig_media::rtp;
 use callrig_media::session::{Config, ConfigError, Decode, Input, Output, SendError, Session};
 use callrig_media::stats::Track;
 use callrig_media::time::{Epoch, Instant, NtpTime};
+use callrig_media::video::nal;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -409,6 +410,45 @@ fn a_packet_that_never_comes_is_given_up_and_a_key_frame_asked_for() {
     });
     assert!(requests >= 1);
     assert!(b.stats().is_conserved(), "{:?}", b.stats());
+}
+
+#[test]
+fn parameter_sets_of_the_description_go_ahead_of_the_first_key_frame() {
+    // As GStreamer's rtph264pay says it, which then does not send them.
+    let stated = "Z0LAFdkBQfsBagwMDUoAAAMAAgAAAwB5HixckA==,aMuMsg==";
+    let line = |stated: &str| {
+        let mut line = MediaDescription::video("v");
+        line.payloads[0].parameter_sets = ParameterSets::from(stated);
+        line
+    };
+    // What the viewer says of its own is nothing that it receives.
+    for (stated, viewer, seen) in [(stated, "", 3), ("", stated, 0), ("", "", 0)] {
+        let sender = Config::new(describe(A, &[line(stated)]), describe(B, &[line(viewer)]));
+        let receiver = mirrored(&sender);
+        let (mut a, mut b) = (session(sender, 1), session(receiver.clone(), 2));
+        for frame in 0..3_u32 {
+            let kind = if frame == 0 { 0x65 } else { 0x41 };
+            let unit = [&[0, 0, 0, 1, kind, 0x88, 0x84], &[0x55; 3_000][..]].concat();
+            a.send_frame(Instant::ZERO, 0, &unit.into(), 3_000 * frame).expect("it is negotiated");
+        }
+        for (index, payload) in drain(&mut a).0.into_iter().enumerate() {
+            b.handle_input(Instant::from_millis(index as u64), to(&receiver, payload));
+        }
+        let (_, events) = run_until(&mut b, Instant::from_millis(1_000));
+        let frames: Vec<_> = events
+            .iter()
+            .filter_map(|event| match event {
+                Event::Frame(frame) => Some(frame),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(frames.len(), seen, "{stated:?}: {events:?}");
+        for (index, frame) in frames.into_iter().enumerate() {
+            assert_eq!(frame.resolution, Some((320, 240)));
+            let types = nal::units(&frame.data).map(|unit| unit[0] & 0x1f).collect::<Vec<_>>();
+            assert_eq!(types, if index == 0 { vec![7, 8, 5] } else { vec![1] });
+        }
+    }
 }
 
 #[test]
