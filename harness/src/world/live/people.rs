@@ -173,7 +173,8 @@ struct Held {
     path: Option<Box<Path>>,
     /// Whether the socket is ours still: its port may be somebody else's afterwards.
     open: bool,
-    /// Instead of a socket.
+    transport: Transport,
+    /// Instead of a socket, for as long as the call lasts.
     connection: Option<Connection>,
     /// Packets that the connection did not take in time.
     unsent: u64,
@@ -244,7 +245,7 @@ impl People {
     pub fn phone(&self, leg: LegId) -> Option<PhoneLine> {
         let held = self.phones.get(self.by_leg.get(&leg)?)?;
         Some(PhoneLine {
-            transport: held.transport(),
+            transport: held.transport,
             address: held.address,
             playing: held.phone.playing().map(ToOwned::to_owned),
             ended: self.ended.contains(&leg),
@@ -358,7 +359,7 @@ impl People {
         if let Some(leg) = held.leg {
             self.by_leg.remove(&leg);
         }
-        let socket = held.open && held.connection.is_none();
+        let socket = held.open && held.transport == Transport::Rtp;
         if socket {
             self.by_address.remove(&held.address);
         }
@@ -381,18 +382,15 @@ impl People {
 }
 
 impl Held {
-    const fn transport(&self) -> Transport {
-        match self.connection {
-            Some(_) => Transport::Webrtc,
-            None => Transport::Rtp,
-        }
-    }
-
     /// Sends something, past any network.
     fn send(&mut self, datagram: Datagram, outputs: &mut VecDeque<Output>) {
-        match &self.connection {
-            Some(connection) => self.unsent += u64::from(!connection.send(datagram.payload)),
-            None => outputs.push_back(Output::Datagram(datagram)),
+        match (self.transport, &self.connection) {
+            (Transport::Rtp, _) => outputs.push_back(Output::Datagram(datagram)),
+            (Transport::Webrtc, Some(connection)) => {
+                self.unsent += u64::from(!connection.send(datagram.payload));
+            }
+            // The call is over.
+            (Transport::Webrtc, None) => {}
         }
     }
 }
@@ -458,17 +456,17 @@ impl Switchboard for Inside<'_, People> {
         }
         people.made += 1;
         let id = PhoneId(people.made);
-        let (address, phone) = match &connection {
+        let (transport, address, phone) = match &connection {
             Some(connection) => {
                 connection.belongs(id);
-                let address = connection.offer.address;
+                let address = connection.address();
                 let phone = Phone::new(address, program, listens);
-                (address, phone.over(connection.offer.clone()))
+                (Transport::Webrtc, address, phone.over(connection.offer.clone()))
             }
             None => {
                 let address = self.sockets.open(SocketAddr::new(people.host, 0))?;
                 people.by_address.insert(address, id);
-                (address, Phone::new(address, program, listens))
+                (Transport::Rtp, address, Phone::new(address, program, listens))
             }
         };
         let offer = phone.offer().clone();
@@ -480,6 +478,7 @@ impl Switchboard for Inside<'_, People> {
             address,
             path: path.map(Box::new),
             open: true,
+            transport,
             connection,
             unsent: 0,
             leg: None,
@@ -573,9 +572,12 @@ impl Switchboard for Inside<'_, People> {
             held.phone.end(self.now);
             // The goodbye that the session may still say is not sent: nobody listens.
             held.open = false;
-            if held.connection.is_none() {
-                self.sockets.close(held.address);
-                self.actor.by_address.remove(&held.address);
+            match held.transport {
+                Transport::Webrtc => held.connection = None,
+                Transport::Rtp => {
+                    self.sockets.close(held.address);
+                    self.actor.by_address.remove(&held.address);
+                }
             }
         }
         self.actor.pump(self.now, id);

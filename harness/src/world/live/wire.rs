@@ -2,7 +2,7 @@
 //! connection of the `webrtc` crate with a task of its own. What the task hears it brings to the
 //! thread of the people; what the phone says goes the other way.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use bytes::{Bytes, BytesMut};
 use callrig_media::description::{Description, MediaDescription};
@@ -70,6 +70,12 @@ impl Connection {
         let (orders, taken) = mpsc::channel(WAITING_MAX);
         runtime::Handle::current().spawn(run(peer, taken, people));
         Ok(Self { orders, offer, local })
+    }
+
+    /// Where it can be reached, first of all.
+    pub(super) fn address(&self) -> SocketAddr {
+        let candidates = self.offer.secure.as_ref().and_then(|secure| secure.candidates.first());
+        candidates.map_or(self.offer.address, |candidate| candidate.address)
     }
 
     /// It is the connection of this phone.

@@ -1,5 +1,7 @@
 //! People whose telephone speaks WebRTC: over the `webrtc` crate, between sockets.
 
+use std::time::Duration;
+
 use callrig::app::App;
 use callrig::bots::samples;
 use reqwest::Method;
@@ -8,7 +10,7 @@ use serde_json::{Value, json};
 use super::apart::{OWN, employ};
 use super::calls::loudest;
 use super::meetings::{join, meeting, open};
-use super::{ANN, Bot, Rig, TENANT, service_hosted};
+use super::{ANN, Bot, PATIENCE, Rig, TENANT, service_hosted};
 
 const SPEECH: &str = "audio/opus-20ms-32k-mono-en.pcap";
 const FILM: &str = "video/call-audio-video-screen.pcapng";
@@ -68,6 +70,15 @@ async fn a_person_by_webrtc_hears_a_prompt_presses_keys_and_loses_packets() {
     bot.told_state("terminated").await;
     let over = rig.until(&path, "it is over", |value| value["phone"]["ended"] == true).await;
     assert!(packets(&over["phone"], "audio") > 40, "{over}");
+    // Nothing of its connection stays.
+    let address = over["phone"]["address"].as_str().expect("it had one").to_owned();
+    assert_ne!(address, "0.0.0.0:9", "{over}");
+    let free = async {
+        while std::net::UdpSocket::bind(&address).is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free).await.expect("its port is free again");
     assert_eq!(rig.running.stop().await, 0);
 }
 
