@@ -24,7 +24,6 @@ use callrig_media::time::{Epoch, Instant, earlier};
 use callrig_media::transport::webrtc::Certificate;
 
 use crate::event::RelayDropReason;
-use crate::fault::{self, Fault};
 use crate::graph::{Modality, Tone};
 use crate::id::{ConversationId, IdMap, LegId};
 
@@ -679,61 +678,6 @@ impl Attachments {
             // Nobody listens, as during a transfer: nothing is kept for later.
             None => self.passing.clear(),
         }
-    }
-
-    /// A peer can be reached from now on: what the other leg of its relay, or a room, has shown so
-    /// far is lost to it, so key frames are asked for.
-    fn begin_to_see(&mut self, now: Instant, leg: LegId) {
-        self.see_anew(now, leg);
-        let Some(from) = self.open_mut(leg).and_then(|open| Some(open.relay.as_ref()?.to())) else {
-            return;
-        };
-        self.ask_for_pictures(now, from);
-    }
-
-    /// Asks for key frames of all that a leg shows.
-    fn ask_for_pictures(&mut self, now: Instant, leg: LegId) {
-        let Some(open) = self.open_mut(leg) else { return };
-        let inbound = open.session.stats().inbound;
-        for stream in inbound.iter().filter(|s| s.ended.is_none() && s.codec.is_video()) {
-            // Without feedback negotiated there is nobody to ask.
-            let _ = open.session.request_key_frame(now, stream.ssrc);
-        }
-        self.pump_sent(leg);
-        self.outputs.push_back(Output::Moved(leg));
-    }
-
-    /// What one leg brought goes out on the other: packets, and requests for key frames.
-    fn pass_on(&mut self, now: Instant, leg: LegId, relay: &relay::Relay, key_frames: &[u32]) {
-        if fault::is(Fault::MediaNotRelayed) {
-            self.passing.clear();
-        }
-        let to = relay.to();
-        let mut packets = core::mem::take(&mut self.passing);
-        let Some(other) = self.open_mut(to) else { return };
-        let mut dropped = Vec::new();
-        for packet in packets.drain(..) {
-            let payload_type = packet.packet().header.payload_type;
-            match relay.translate(packet) {
-                Some(packet) => {
-                    if other.session.forward(now, packet).is_err() {
-                        dropped.push((payload_type, RelayDropReason::Refused));
-                    }
-                }
-                None => dropped.push((payload_type, RelayDropReason::NotNegotiated)),
-            }
-        }
-        for ssrc in key_frames {
-            // Without feedback negotiated on that side there is nobody to ask.
-            let _ = other.session.request_key_frame(now, *ssrc);
-        }
-        self.passing = packets;
-        for (payload_type, reason) in dropped {
-            let event = Event::RelayDropped { payload_type, reason };
-            self.outputs.push_back(Output::Event(leg, event));
-        }
-        self.pump_sent(to);
-        self.outputs.push_back(Output::Moved(to));
     }
 
     /// Sends what the other leg of a relay has to send; its packets wait for its own turn.

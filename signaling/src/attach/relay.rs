@@ -6,8 +6,11 @@ use bytes::BytesMut;
 use callrig_media::description::{Description, Extension, MediaDescription};
 use callrig_media::rtp::Extensions;
 use callrig_media::session::Relayed;
+use callrig_media::time::Instant;
 
-use super::Sides;
+use super::{Attachments, Event, Output, Sides};
+use crate::event::RelayDropReason;
+use crate::fault::{self, Fault};
 use crate::id::LegId;
 
 /// The way from one leg to another.
@@ -121,6 +124,63 @@ impl Relay {
     fn translate_mid(&self, mid: &[u8]) -> Vec<u8> {
         let known = self.mids.iter().find(|(here, _)| here.as_bytes() == mid);
         known.map_or_else(|| mid.to_vec(), |(_, there)| there.as_bytes().to_vec())
+    }
+}
+
+impl Attachments {
+    /// A peer can be reached from now on: what the other leg of its relay, or a room, has shown so
+    /// far is lost to it, so key frames are asked for.
+    pub(super) fn begin_to_see(&mut self, now: Instant, leg: LegId) {
+        self.see_anew(now, leg);
+        let Some(from) = self.open_mut(leg).and_then(|open| Some(open.relay.as_ref()?.to())) else {
+            return;
+        };
+        self.ask_for_pictures(now, from);
+    }
+
+    /// Asks for key frames of all that a leg shows.
+    pub(super) fn ask_for_pictures(&mut self, now: Instant, leg: LegId) {
+        let Some(open) = self.open_mut(leg) else { return };
+        let inbound = open.session.stats().inbound;
+        for stream in inbound.iter().filter(|s| s.ended.is_none() && s.codec.is_video()) {
+            // Without feedback negotiated there is nobody to ask.
+            let _ = open.session.request_key_frame(now, stream.ssrc);
+        }
+        self.pump_sent(leg);
+        self.outputs.push_back(Output::Moved(leg));
+    }
+
+    /// What one leg brought goes out on the other: packets, and requests for key frames.
+    pub(super) fn pass_on(&mut self, now: Instant, leg: LegId, relay: &Relay, key_frames: &[u32]) {
+        if fault::is(Fault::MediaNotRelayed) {
+            self.passing.clear();
+        }
+        let to = relay.to();
+        let mut packets = core::mem::take(&mut self.passing);
+        let Some(other) = self.open_mut(to) else { return };
+        let mut dropped = Vec::new();
+        for packet in packets.drain(..) {
+            let payload_type = packet.packet().header.payload_type;
+            match relay.translate(packet) {
+                Some(packet) => {
+                    if other.session.forward(now, packet).is_err() {
+                        dropped.push((payload_type, RelayDropReason::Refused));
+                    }
+                }
+                None => dropped.push((payload_type, RelayDropReason::NotNegotiated)),
+            }
+        }
+        for ssrc in key_frames {
+            // Without feedback negotiated on that side there is nobody to ask.
+            let _ = other.session.request_key_frame(now, *ssrc);
+        }
+        self.passing = packets;
+        for (payload_type, reason) in dropped {
+            let event = Event::RelayDropped { payload_type, reason };
+            self.outputs.push_back(Output::Event(leg, event));
+        }
+        self.pump_sent(to);
+        self.outputs.push_back(Output::Moved(to));
     }
 }
 
