@@ -79,6 +79,18 @@ impl Bot {
         }
     }
 
+    /// A call of the bot's to these people, with media of the platform's.
+    fn call_to(&self, people: &[&str]) -> Value {
+        let target = |id: &&str| json!({ "identity": { "user": { "id": id } } });
+        json!({
+            "callbackUri": format!("{}/api/calls", self.base),
+            "requestedModalities": ["audio"],
+            "mediaConfig": { "@odata.type": "#microsoft.graph.serviceHostedMediaConfig" },
+            "tenantId": TENANT,
+            "targets": people.iter().map(target).collect::<Vec<_>>(),
+        })
+    }
+
     async fn told_state(&self, state: &str) -> Value {
         self.told(state, |value| value["resourceData"]["state"] == state).await
     }

@@ -207,12 +207,13 @@ async def prompted(rig, step, before, told, begin=call):
         await bot.stop()
 
 
+def taken(stats):
+    return {"packets": counted(stats, "inbound-rtp", "audio")[0]["packetsReceived"]}
+
+
 async def prompt(rig):
     """Sound alone, however it comes."""
-    def told(stats):
-        return {"packets": counted(stats, "inbound-rtp", "audio")[0]["packetsReceived"]}
-
-    await prompted(rig, "prompt", "document.getElementById('video').checked = false", told)
+    await prompted(rig, "prompt", "document.getElementById('video').checked = false", taken)
 
 
 async def rung(rig):
@@ -227,10 +228,7 @@ async def rung(rig):
         await page.until("!document.getElementById('rings').hidden", "it rings")
         await page.run("document.getElementById('take').click()")
 
-    def told(stats):
-        return {"packets": counted(stats, "inbound-rtp", "audio")[0]["packetsReceived"]}
-
-    await prompted(rig, "rung", "0", told, begin)
+    await prompted(rig, "rung", "0", taken, begin)
 
 
 # A network that lets nothing through but TCP: what the platform says of UDP is not heard.

@@ -117,14 +117,7 @@ async fn a_bot_calls_a_person_who_answers_by_habit_and_one_who_declines() {
 async fn a_call_of_a_bot_rings_until_somebody_at_the_controls_answers() {
     let bot = Bot::start().await;
     let rig = Rig::start(&bot, "").await;
-    let body = json!({
-        "callbackUri": format!("{}/api/calls", bot.base),
-        "requestedModalities": ["audio"],
-        "mediaConfig": { "@odata.type": "#microsoft.graph.serviceHostedMediaConfig" },
-        "tenantId": TENANT,
-        "targets": [{ "identity": { "user": { "id": ANN } } }],
-    });
-    assert_eq!(rig.post("/beta/app/calls", &body).await.0, 201);
+    assert_eq!(rig.post("/beta/app/calls", &bot.call_to(&[ANN])).await.0, 201);
     let rings =
         rig.until("/rig/legs", "it rings", |value| value["ringing"][0]["user"] == ANN).await;
     let leg = rings["ringing"][0]["leg"].as_str().expect("a leg").to_owned();

@@ -139,15 +139,7 @@ async fn a_group_call_of_a_bot_fills_with_people_who_ask_others_in_and_end_it() 
         let path = format!("/rig/users/{name}");
         assert_eq!(rig.send(Method::PUT, &path, &json!({ "name": name })).await.0, 204);
     }
-    let target = |id: &str| json!({ "identity": { "user": { "id": id } } });
-    let body = json!({
-        "callbackUri": webhook,
-        "requestedModalities": ["audio"],
-        "mediaConfig": { "@odata.type": "#microsoft.graph.serviceHostedMediaConfig" },
-        "tenantId": TENANT,
-        "targets": [target(ANN), target(BOB)],
-    });
-    let (status, call) = rig.post("/v1.0/communications/calls", &body).await;
+    let (status, call) = rig.post("/v1.0/communications/calls", &bot.call_to(&[ANN, BOB])).await;
     assert_eq!(status, 201, "{call}");
     let call = call["id"].as_str().expect("an id").to_owned();
     let rings = rig.until("/rig/legs", "it rings at both", |value| {
@@ -229,14 +221,7 @@ async fn a_browser_offers_and_is_answered_in_a_call_and_in_a_meeting() {
     let url = format!("{}/rig/legs/{leg}/answer.sdp", rig.base);
     assert_eq!(rig.client.get(url).send().await.expect("an answer").status(), 404);
     // A bot's call rings, and is taken by a browser; what it offers has to be an offer.
-    let body = json!({
-        "callbackUri": format!("{}/api/calls", bot.base),
-        "requestedModalities": ["audio"],
-        "mediaConfig": { "@odata.type": "#microsoft.graph.serviceHostedMediaConfig" },
-        "tenantId": TENANT,
-        "targets": [{ "identity": { "user": { "id": ANN } } }],
-    });
-    assert_eq!(rig.post("/v1.0/communications/calls", &body).await.0, 201);
+    assert_eq!(rig.post("/v1.0/communications/calls", &bot.call_to(&[ANN])).await.0, 201);
     let rings =
         rig.until("/rig/legs", "it rings", |value| value["ringing"][0]["user"] == ANN).await;
     let leg = rings["ringing"][0]["leg"].as_str().expect("a leg").to_owned();
@@ -284,10 +269,7 @@ async fn a_phone_of_plain_rtp_elsewhere_hears_the_meeting() {
     let answer = sdp::parse(&answer.text().await.expect("text")).expect("it can be read");
     assert!(answer.secure.is_none() && !answer.media[0].rejected, "{answer:?}");
     // Ann speaks; what Bob's phone is sent is PCMU from where the answer says.
-    let file = crate::corpora().join("recordings/audio/opus-20ms-32k-mono-en.pcap");
-    let file = std::fs::read(file).expect("recordings are in git");
-    let brought = rig.client.put(format!("{}/rig/recordings/mine.pcap", rig.base)).body(file);
-    assert_eq!(brought.send().await.expect("an answer").status(), 201);
+    rig.bring("audio/opus-20ms-32k-mono-en.pcap", "mine.pcap").await;
     let how = json!({ "meeting": made["joinWebUrl"], "user": "Ann", "play": "mine.pcap" });
     join(&rig, &how).await;
     let mut room = [0; 2_048];
@@ -309,11 +291,7 @@ async fn a_phone_of_plain_rtp_elsewhere_hears_the_meeting() {
 async fn what_is_left_in_a_voicemail_box_can_be_heard() {
     let bot = Bot::start().await;
     let rig = open(&bot).await;
-    let file = crate::corpora().join("recordings/audio/opus-20ms-32k-mono-en.pcap");
-    let file = std::fs::read(file).expect("recordings are in git");
-    let url = format!("{}/rig/recordings/mine.pcap", rig.base);
-    let brought = rig.client.put(url).body(file).send().await.expect("an answer");
-    assert_eq!(brought.status(), 201);
+    rig.bring("audio/opus-20ms-32k-mono-en.pcap", "mine.pcap").await;
     let (call, leg) = rig.ring(&json!({ "play": "mine.pcap", "then": "repeat" })).await;
     bot.told_state("incoming").await;
     let target = json!({ "endpointType": "voicemail", "identity": { "user": { "id": BOB } } });
@@ -350,14 +328,7 @@ async fn people_who_do_not_want_to_be_disturbed_and_who_are_recorded() {
     assert_eq!(set(presence, json!({ "presence": "asleep" })).await, 400);
     assert_eq!(set("/rig/users/nobody/presence", json!({ "presence": "offline" })).await, 404);
     let webhook = format!("{}/api/calls", bot.base);
-    let body = json!({
-        "callbackUri": webhook,
-        "requestedModalities": ["audio"],
-        "mediaConfig": { "@odata.type": "#microsoft.graph.serviceHostedMediaConfig" },
-        "tenantId": TENANT,
-        "targets": [{ "identity": { "user": { "id": ANN } } }],
-    });
-    assert_eq!(rig.post("/v1.0/communications/calls", &body).await.0, 201);
+    assert_eq!(rig.post("/v1.0/communications/calls", &bot.call_to(&[ANN])).await.0, 201);
     let ended = bot.told_state("terminated").await;
     let result = &ended["resourceData"]["resultInfo"];
     assert_eq!((&result["code"], &result["subcode"]), (&json!(480), &json!(90_005)), "{ended}");

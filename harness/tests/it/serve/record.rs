@@ -41,10 +41,7 @@ async fn a_leg_of_a_live_call_is_recorded_decrypted_whole_or_not_at_all() {
     assert_eq!(nobody.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("nobody is in a call"));
 
-    let file = crate::corpora().join("recordings/audio/pcmu-20ms-en.pcap");
-    let file = std::fs::read(file).expect("recordings are in git");
-    let url = format!("{}/rig/recordings/mine.pcap", rig.base);
-    rig.client.put(url).body(file).send().await.expect("an answer");
+    rig.bring("audio/pcmu-20ms-en.pcap", "mine.pcap").await;
     let (call, _) = rig.ring(&json!({ "user": "Ann", "play": "mine.pcap" })).await;
     bot.told_state("incoming").await;
     rig.act(&call, "answer", &service_hosted()).await;

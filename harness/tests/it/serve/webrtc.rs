@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::apart::{OWN, employ};
 use super::calls::loudest;
 use super::meetings::{join, meeting, open};
-use super::{ANN, Bot, PATIENCE, Rig, TENANT, service_hosted};
+use super::{ANN, Bot, PATIENCE, Rig, service_hosted};
 
 const SPEECH: &str = "audio/opus-20ms-32k-mono-en.pcap";
 const FILM: &str = "video/call-audio-video-screen.pcapng";
@@ -90,14 +90,7 @@ async fn a_bot_calls_a_person_who_answers_by_habit_over_webrtc() {
     let habit = json!({ "onRing": "answer", "play": "mine.pcap", "transport": "webrtc" });
     let set = rig.send(Method::PUT, &format!("/rig/users/{ANN}/habit"), &habit).await;
     assert_eq!(set.0, 204, "{}", set.1);
-    let body = json!({
-        "callbackUri": format!("{}/api/calls", bot.base),
-        "requestedModalities": ["audio"],
-        "mediaConfig": { "@odata.type": "#microsoft.graph.serviceHostedMediaConfig" },
-        "tenantId": TENANT,
-        "targets": [{ "identity": { "user": { "id": ANN } } }],
-    });
-    assert_eq!(rig.post("/v1.0/communications/calls", &body).await.0, 201);
+    assert_eq!(rig.post("/v1.0/communications/calls", &bot.call_to(&[ANN])).await.0, 201);
     bot.told_state("established").await;
     let legs = rig.get("/rig/legs").await;
     let legs = legs["legs"].as_array().expect("legs");
