@@ -554,8 +554,11 @@ impl Switchboard for Inside<'_, People> {
         let people = &mut *self.actor;
         let Ok(id) = people.id(leg) else { return };
         let Some(held) = people.phones.get_mut(&id) else { return };
-        if let Some(connection) = &held.connection {
-            return connection.answer(description);
+        if held.transport == Transport::Webrtc {
+            if let Some(connection) = &held.connection {
+                connection.answer(description);
+            }
+            return;
         }
         let ours = held.answer.take().unwrap_or_else(|| held.phone.offer().clone());
         let seed = leg.as_u128() as u64;

@@ -107,6 +107,10 @@ pub struct Phone {
     listens: bool,
     /// Whether it speaks WebRTC.
     secure: bool,
+    /// Whether what it says is heard; until then what it is to play waits.
+    flows: bool,
+    /// Packets of recordings that could not be sent by it.
+    unsent: u64,
     waiting: Option<Program>,
     talk: Option<Box<Talk>>,
     ended: Option<Box<Stats>>,
@@ -120,9 +124,6 @@ struct Talk {
     peer: SocketAddr,
     playing: Option<Playing>,
     voice: Voice,
-    secure: bool,
-    /// Packets of recordings that could not be sent.
-    unsent: u64,
 }
 
 #[derive(Debug)]
@@ -141,6 +142,8 @@ impl Phone {
             offer: Description::new(address, media),
             listens,
             secure: false,
+            flows: false,
+            unsent: 0,
             waiting: program,
             talk: None,
             ended: None,
@@ -181,9 +184,7 @@ impl Phone {
         };
         let session = Session::new(config, epoch, seed)?;
         let voice = Voice::default();
-        let secure = self.secure;
-        let talk = Talk { session, ours, peer, playing: None, voice, secure, unsent: 0 };
-        self.talk = Some(Box::new(talk));
+        self.talk = Some(Box::new(Talk { session, ours, peer, playing: None, voice }));
         if !self.secure {
             self.connected(now);
         }
@@ -192,6 +193,7 @@ impl Phone {
 
     /// What it says is heard from now on: it begins what it is to begin with.
     pub(super) fn connected(&mut self, now: Instant) {
+        self.flows = true;
         if let Some(program) = self.waiting.take() {
             self.start(now, program);
         }
@@ -229,7 +231,7 @@ impl Phone {
     }
 
     fn start(&mut self, now: Instant, program: Program) {
-        let Some(talk) = &mut self.talk else {
+        let Some(talk) = self.talk.as_mut().filter(|_| self.flows) else {
             self.waiting = Some(program);
             return;
         };
@@ -300,16 +302,23 @@ impl Phone {
                 }
             }
             match talk.speak(now)? {
-                Spoken::Output(output) => return Some(output),
-                Spoken::Forwarded => {}
+                Spoken::Datagram(payload) if self.secure => {
+                    self.unsent += u64::from(!talk.forward(now, payload));
+                }
+                Spoken::Datagram(payload) => {
+                    let Some(payload) = talk.voice.say(payload, &talk.ours) else { continue };
+                    let (source, destination) = (talk.ours.address, talk.peer);
+                    return Some(Output::Datagram(Datagram { source, destination, payload }));
+                }
+                Spoken::Over => return Some(Output::HangUp),
             }
         }
     }
 
     /// How many packets of recordings could not be sent over a connection of WebRTC.
     #[must_use]
-    pub fn unsent(&self) -> u64 {
-        self.talk.as_ref().map_or(0, |talk| talk.unsent)
+    pub const fn unsent(&self) -> u64 {
+        self.unsent
     }
 
     /// When to come back.
@@ -343,28 +352,21 @@ impl Phone {
     }
 }
 
-/// What became of a packet of a recording, or of its end.
+/// What a recording brings.
 enum Spoken {
-    /// This is to be done.
-    Output(Output),
-    /// The session has it, and says what it makes of it.
-    Forwarded,
+    /// A datagram as it was recorded.
+    Datagram(Bytes),
+    /// Its end, at which the person hangs up.
+    Over,
 }
 
 impl Talk {
-    /// The next datagram of what is played.
+    /// What is due of what is played.
     fn speak(&mut self, now: Instant) -> Option<Spoken> {
         loop {
             let playing = self.playing.as_mut()?;
             if let Some(payload) = playing.replay.poll(now) {
-                if self.secure {
-                    self.forward(now, payload);
-                    return Some(Spoken::Forwarded);
-                }
-                let Some(payload) = self.voice.say(payload, &self.ours) else { continue };
-                let (source, destination) = (self.ours.address, self.peer);
-                let datagram = Datagram { source, destination, payload };
-                return Some(Spoken::Output(Output::Datagram(datagram)));
+                return Some(Spoken::Datagram(payload));
             }
             if playing.replay.poll_timeout().is_some() {
                 return None;
@@ -372,7 +374,7 @@ impl Talk {
             let over = self.playing.take()?;
             match over.program.then {
                 Then::Stay => return None,
-                Then::HangUp => return Some(Spoken::Output(Output::HangUp)),
+                Then::HangUp => return Some(Spoken::Over),
                 Then::Repeat => {
                     self.voice.go_on();
                     // A pause of a packet, so that a recording of one packet is no storm.
@@ -385,23 +387,18 @@ impl Talk {
     }
 
     /// Sends a packet of what is played through the session, which sends it again if it is asked
-    /// to, and reports on it: recorded reports are left out.
-    fn forward(&mut self, now: Instant, datagram: Bytes) {
-        let Some(playing) = &self.playing else { return };
-        let packet = match rtp::demultiplex(&datagram) {
-            rtp::Demultiplexed::Rtp => rtp::Packet::parse(datagram).ok(),
-            rtp::Demultiplexed::Rtcp => return,
-            rtp::Demultiplexed::Other => None,
-        };
-        let Some(packet) = packet else {
-            self.unsent += 1;
-            return;
-        };
+    /// to, and reports on it: recorded reports are left out. `false` if it cannot be sent.
+    fn forward(&mut self, now: Instant, datagram: Bytes) -> bool {
+        let demultiplexed = rtp::demultiplex(&datagram);
+        if demultiplexed == rtp::Demultiplexed::Rtcp {
+            return true;
+        }
+        let packet = rtp::Packet::parse(datagram).ok();
+        let packet = packet.filter(|_| demultiplexed == rtp::Demultiplexed::Rtp);
+        let (Some(packet), Some(playing)) = (packet, &self.playing) else { return false };
         let mut packet = wire::fit(packet, &playing.program.media, &self.ours);
         self.voice.number(&mut packet.header, &self.ours);
-        if self.session.forward(now, packet.into()).is_err() {
-            self.unsent += 1;
-        }
+        self.session.forward(now, packet.into()).is_ok()
     }
 }
 
@@ -582,6 +579,20 @@ mod tests {
         assert!(steps, "one stream");
         phone.fall_silent();
         assert!(run(&mut phone, 500, 600).0.is_empty());
+    }
+
+    #[test]
+    fn before_a_connection_carries_anything_the_last_recording_waits() {
+        let phone = Phone::new(at(4_000), Some(program(Then::Stay)), false);
+        let ours = phone.offer().clone();
+        let mut phone = phone.over(ours.clone());
+        let remote = Description { address: at(5_000), ..ours.clone() };
+        phone.begin(Instant::ZERO, ours, remote, Epoch::default(), 1).expect("both are alike");
+        let later = Program { name: "later".to_owned(), ..program(Then::Stay) };
+        phone.play(Instant::ZERO, later).expect("its codec was agreed on");
+        assert_eq!(phone.playing(), None);
+        phone.connected(Instant::from_millis(5));
+        assert_eq!(phone.playing(), Some("later"));
     }
 
     #[test]

@@ -157,20 +157,14 @@ fn tell(people: &Handle<People>, what: impl FnOnce(&mut Inside<'_, People>) + Se
 /// numbers of its own for what is in headers, and nothing else is sent.
 pub(super) fn fit(mut packet: Packet, recorded: &[MediaDescription], ours: &Description) -> Packet {
     let header = &mut packet.header;
-    let line = |side: &'_ [MediaDescription]| {
-        side.iter().position(|line| line.payload(header.payload_type).is_some())
-    };
-    let elements: Vec<(u8, &[u8])> = match (line(recorded), line(&ours.media)) {
-        (Some(recorded_line), Some(line)) => recorded[recorded_line]
-            .extensions
-            .iter()
-            .filter_map(|known| {
-                let id = ours.media[line].extension_id(known.extension)?;
-                Some((id, header.extensions.get(known.id)?))
-            })
-            .collect(),
-        _ => Vec::new(),
-    };
+    let has = |line: &&MediaDescription| line.payload(header.payload_type).is_some();
+    let agreed = ours.media.iter().find(has);
+    let known = recorded.iter().find(has).into_iter().flat_map(|line| &line.extensions);
+    let elements = known.filter_map(|known| {
+        let id = agreed?.extension_id(known.extension)?;
+        Some((id, header.extensions.get(known.id)?))
+    });
+    let elements: Vec<(u8, &[u8])> = elements.collect();
     header.extensions = Extensions::build(&elements, &mut BytesMut::new()).unwrap_or_default();
     packet
 }
