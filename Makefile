@@ -97,8 +97,9 @@ gate-study: needs ## How often the gate errs and what it finds; the last line is
 	@.ci/needs gate
 	$(CARGO) build --release --locked --bin callrig
 	$(CARGO) test --workspace --all-features --locked --no-run --test gate_study
-	STUDY_BINARY=$(abspath $(TARGET))/release/callrig STUDY_PROFILE=release \
-		STUDY_MINUTES=$(STUDY_MINUTES) $(CARGO) test --workspace --all-features --locked --quiet \
+	.ci/layouts $(abspath $(TARGET))/study/links 224
+	STUDY_BINARY=$(abspath $(TARGET))/study/links/1 STUDY_LAYOUTS=$(abspath $(TARGET))/study/links \
+		STUDY_PROFILE=release STUDY_MINUTES=$(STUDY_MINUTES) $(CARGO) test --workspace --all-features --locked --quiet \
 		--test gate_study -- --full
 
 deny: ## Licences, sources and duplicates of what we depend on (needs cargo-deny)

@@ -566,6 +566,9 @@ Examples:
       Another build of callrig and this one do every stage of the hot path side by side:
       instructions (callgrind), time (pairs), memory that stays. `make gate` builds the
       merge base and does this.
+  callrig gate --base old/callrig --layouts old/links new/links --tier time
+      By time, over many links of both builds: what is found is the change and not where the
+      linker put it. `make gate` makes them.
   callrig gate --base old/callrig --stage 'opus/*' --tier time --format markdown
       Some stages, by time only, for a comment under a pull request.
   callrig gate --baseline baseline.json --history history.jsonl; callrig report history.jsonl
@@ -573,6 +576,7 @@ Examples:
 
 What may change is stated in gate.toml (found beside you, or with --bounds):
   time = 0.025           # part of the base's time that two builds may differ by
+  time_layouts = 0.005   # the same with --layouts
   [[bound]]
   metric = \"mos\"         # `*` stands for anything
   absolute = 0.01        # or: relative = 0.05, or: ignore = true
@@ -601,6 +605,10 @@ pub struct Gate {
     /// Another build of callrig to compare this one with, for what things cost.
     #[arg(long, value_name = "BINARY")]
     pub base: Option<PathBuf>,
+    /// Two folders, with more links of that build and of this one in random order: time is then
+    /// compared over all of them, so that the placement of code averages out.
+    #[arg(long, num_args = 2, value_names = ["BASE", "THIS"], requires = "base")]
+    pub layouts: Vec<PathBuf>,
     /// Which costs to compare; several with commas.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = CostTier::ALL)]
     pub tier: Vec<CostTier>,

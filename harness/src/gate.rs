@@ -4,6 +4,7 @@
 pub mod arm;
 pub mod callgrind;
 pub mod memory;
+mod processor;
 pub mod stages;
 pub mod timing;
 pub mod worker;

@@ -8,13 +8,13 @@ use anyhow::{Context as _, anyhow};
 use callrig_reports::gate::bounds::{self, Bounds};
 use callrig_reports::gate::history::{self, History, Values};
 use callrig_reports::gate::{Doubt, DoubtKind, Findings, Gate, Outcome, Side, Tier, exact};
-use callrig_reports::{Report, render};
+use callrig_reports::{Environment, Report, render};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, run, say};
 use crate::cli::{self, CostTier, ExitCode, GateFormat};
 use crate::gate::stages::STAGES;
-use crate::gate::timing::{ROUNDS_MAX, Race, race};
+use crate::gate::timing::{LAYOUTS_MIN, PRECISION, ROUNDS_MAX, Race, race};
 use crate::gate::{callgrind, memory};
 use crate::{environment, output};
 
@@ -184,13 +184,15 @@ fn costs(
                 memory::judge(binary, &ours, &stages, None, bounds)
             }
             CostTier::Time => {
+                let (base_links, our_links) = links(arguments, binary, &ours)?;
                 let race = Race {
-                    base: binary.to_owned(),
-                    candidate: ours.clone(),
+                    base: base_links,
+                    candidate: our_links,
                     stages: stages.clone(),
                     inject: None,
                     controls: true,
                     rounds_max: ROUNDS_MAX,
+                    precision: PRECISION,
                     more: 0,
                     one_process: false,
                     seed: std::process::id().into(),
@@ -203,8 +205,39 @@ fn costs(
     Ok(found)
 }
 
+/// The files of the two builds that race: those that there are anyway, and more links of them.
+fn links(
+    arguments: &cli::Gate,
+    base: &Path,
+    ours: &Path,
+) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failure> {
+    let beside = |binary: &Path, folder: Option<&PathBuf>| -> anyhow::Result<Vec<PathBuf>> {
+        let Some(folder) = folder else { return Ok(vec![binary.to_owned()]) };
+        let cannot = || format!("cannot read the folder {}", folder.display());
+        let mut found = vec![binary.to_owned()];
+        for entry in fs::read_dir(folder).with_context(cannot)? {
+            found.push(entry.with_context(cannot)?.path());
+        }
+        // In an order that does not depend on the file system.
+        found[1..].sort();
+        anyhow::ensure!(
+            found.len() > LAYOUTS_MIN,
+            "--layouts: {} holds {} links, {LAYOUTS_MIN} are needed to tell placement from a change",
+            folder.display(),
+            found.len() - 1
+        );
+        Ok(found)
+    };
+    let (of_base, of_ours) = (arguments.layouts.first(), arguments.layouts.get(1));
+    let both = (
+        beside(base, of_base).map_err(Failure::usage)?,
+        beside(ours, of_ours).map_err(Failure::usage)?,
+    );
+    Ok(both)
+}
+
 fn timed(arguments: &Race, bounds: &Bounds, base: &mut Side) -> Findings {
-    let bar = ProgressBar::new(20);
+    let bar = ProgressBar::new(arguments.replicas_max() as u64);
     if let Ok(style) =
         ProgressStyle::with_template("{bar:30} replica {pos} of at most {len}  {msg}")
     {
@@ -215,7 +248,8 @@ fn timed(arguments: &Race, bounds: &Bounds, base: &mut Side) -> Findings {
         bar.set_message(format!("{open} stages still open"));
     });
     bar.finish_and_clear();
-    base.environment = raced.base;
+    // A worker sees the one processor that it is kept to.
+    base.environment = Environment { cores: environment::current().cores, ..raced.base };
     raced.findings
 }
 

@@ -1,5 +1,5 @@
-//! Time: the arms of a race run in turn, in random order, a fraction of a millisecond each, in
-//! fresh processes for each replica, until `callrig_reports::gate::paired` knows.
+//! Time: the arms of a race run in turn, in random order, a fraction of a millisecond each, on one
+//! processor, in fresh processes for each replica, until `callrig_reports::gate::paired` knows.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 
 use super::arm::{Arm, ArmError};
+use super::processor::Kept;
 use super::worker::Injection;
 
 /// What one measurement takes, about.
@@ -29,17 +30,20 @@ pub const ROUNDS: usize = 15;
 /// things as well.
 pub const ROUNDS_MAX: usize = 60;
 /// The standard error of a replica that is good enough.
-const PRECISION: f64 = 0.004;
+pub const PRECISION: f64 = 0.004;
+/// In so few links a build shows nothing of what placement does: the rule alarms after as many.
+pub const LAYOUTS_MIN: usize = paired::ALARMS_FROM;
 /// Two processes of one binary may differ by this much for as long as they live.
 const TWIN_ALLOWED: f64 = 0.01;
 
 /// What races.
 #[derive(Clone, Debug)]
 pub struct Race {
-    /// The measure.
-    pub base: PathBuf,
-    /// What is measured.
-    pub candidate: PathBuf,
+    /// The measure: one build, in one or many links (`LAYOUTS_MIN` at least), of which each
+    /// replica takes another.
+    pub base: Vec<PathBuf>,
+    /// What is measured, likewise.
+    pub candidate: Vec<PathBuf>,
     /// Over which stages.
     pub stages: Vec<String>,
     /// What is put into one stage of the candidate on purpose, for the study.
@@ -52,6 +56,8 @@ pub struct Race {
     pub more: u32,
     /// Measurements of each arm in one replica, at most.
     pub rounds_max: usize,
+    /// The standard error of a replica that is good enough.
+    pub precision: f64,
     /// Whether one process does the base's work and the candidate's: what two ways of doing a
     /// thing in one binary differ by, for the study.
     pub one_process: bool,
@@ -59,6 +65,21 @@ pub struct Race {
     pub seed: u64,
     /// How many metrics the gate has: among so many false alarms are shared.
     pub metrics: usize,
+}
+
+impl Race {
+    /// How many links there are of each build, if placement is to average out.
+    fn layouts(&self) -> Option<usize> {
+        let least = self.base.len().min(self.candidate.len());
+        (least > 1).then_some(least)
+    }
+
+    /// How many replicas there are at most: no link is taken twice, or it would count for two.
+    #[must_use]
+    pub fn replicas_max(&self) -> usize {
+        let most = LOOKS[LOOKS.len() - 1];
+        self.layouts().map_or(most, |layouts| layouts.min(most))
+    }
 }
 
 /// One stage in the race.
@@ -115,13 +136,15 @@ pub fn race(race: &Race, bounds: &Bounds, progress: &mut dyn FnMut(usize, usize)
     let mut raced = Raced::default();
     let mut random = Pcg64Mcg::seed_from_u64(race.seed);
     raced.lanes = race.stages.iter().map(|stage| Lane::new(stage)).collect();
-    for replica in 1..=LOOKS[LOOKS.len() - 1] {
-        if let Err(error) = replicate(race, &mut raced, &mut random) {
-            let doubt = Doubt::in_tier(DoubtKind::Failed, Tier::Time, error.to_string());
+    // Two processors of one machine are disturbed by different neighbours.
+    let _kept = Kept::to_one();
+    let last = race.replicas_max();
+    for replica in 1..=last {
+        if let Err(doubt) = replicate(race, replica - 1, &mut raced, &mut random) {
             raced.findings.doubts.push(doubt);
             return raced;
         }
-        if Rule::looks_at(replica) {
+        if Rule::looks_at(replica) || replica == last {
             look(&mut raced.lanes, bounds, race);
         }
         let open = raced.lanes.iter().filter(|lane| !lane.done).count();
@@ -135,20 +158,29 @@ pub fn race(race: &Race, bounds: &Bounds, progress: &mut dyn FnMut(usize, usize)
 }
 
 /// One replica of all stages that are still open, in fresh processes.
-fn replicate(race: &Race, raced: &mut Raced, random: &mut Pcg64Mcg) -> Result<(), ArmError> {
+fn replicate(
+    race: &Race,
+    number: usize,
+    raced: &mut Raced,
+    random: &mut Pcg64Mcg,
+) -> Result<(), Doubt> {
+    let failed = |error: ArmError| Doubt::in_tier(DoubtKind::Failed, Tier::Time, error.to_string());
+    let link = |of: &[PathBuf]| of[number % of.len()].clone();
+    let (of_base, of_candidate) = (link(&race.base), link(&race.candidate));
+    let start = |path: &Path| Arm::start(path).map_err(failed);
     // Whoever starts first may get the better memory.
     let swapped = random.random_bool(0.5);
-    let start = |path: &Path| Arm::start(path);
     let (mut base, mut candidate) = if swapped {
-        let candidate = start(&race.candidate)?;
-        (start(&race.base)?, candidate)
+        let candidate = start(&of_candidate)?;
+        (start(&of_base)?, candidate)
     } else {
-        let base = start(&race.base)?;
-        (base, start(&race.candidate)?)
+        let base = start(&of_base)?;
+        (base, start(&of_candidate)?)
     };
-    let mut twin = start(&race.base)?;
-    raced.base.clone_from(&base.environment);
-    raced.candidate.clone_from(&candidate.environment);
+    // A process that had two arms would be warmer than those that have one.
+    let (mut twin, mut canary) = (start(&of_base)?, start(&of_base)?);
+    alike(number, &mut raced.base, &base, &of_base)?;
+    alike(number, &mut raced.candidate, &candidate, &of_candidate)?;
     for lane in raced.lanes.iter_mut().filter(|lane| !lane.done) {
         for arm in [&base, &candidate] {
             if !arm.stages.contains(&lane.stage) {
@@ -161,11 +193,28 @@ fn replicate(race: &Race, raced: &mut Raced, random: &mut Pcg64Mcg) -> Result<()
             continue;
         }
         if lane.units == 0 {
-            lane.units = calibrate(&mut base, &lane.stage)?;
+            lane.units = calibrate(&mut base, &lane.stage).map_err(failed)?;
         }
-        shots(race, lane, [&mut base, &mut candidate, &mut twin], random)?;
+        shots(race, lane, [&mut base, &mut candidate, &mut twin, &mut canary], random)
+            .map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether what was started is the build that the replicas before were of.
+fn alike(number: usize, seen: &mut Environment, arm: &Arm, path: &Path) -> Result<(), Doubt> {
+    let of = &arm.environment;
+    if number == 0 {
+        seen.clone_from(of);
+    }
+    let build =
+        |one: &Environment| (one.commit.clone(), one.dirty, one.rustc.clone(), one.profile.clone());
+    if build(seen) == build(of) {
+        return Ok(());
+    }
+    let text =
+        format!("{} is another build than the one that it should be a link of", path.display());
+    Err(Doubt::in_tier(DoubtKind::Foreign, Tier::Time, text))
 }
 
 /// How many units one measurement is.
@@ -188,12 +237,12 @@ fn calibrate(arm: &mut Arm, stage: &str) -> Result<u32, ArmError> {
 fn shots(
     race: &Race,
     lane: &mut Lane,
-    [base, candidate, twin]: [&mut Arm; 3],
+    [base, candidate, twin, canary]: [&mut Arm; 4],
     random: &mut Pcg64Mcg,
 ) -> Result<(), ArmError> {
     let (stage, units) = (lane.stage.clone(), lane.units);
     // Once unmeasured, for all that is only made once.
-    for arm in [&mut *base, &mut *candidate, &mut *twin] {
+    for arm in [&mut *base, &mut *candidate, &mut *twin, &mut *canary] {
         arm.time(&stage, units, None)?;
     }
     let inject = race.inject.as_ref().filter(|(at, _)| *at == stage).map(|(_, inject)| *inject);
@@ -203,7 +252,7 @@ fn shots(
     for round in 0..race.rounds_max {
         // How wide the quotients scatter says nothing of where they lie, so to go on for that
         // favours nobody.
-        if round >= ROUNDS && round % ROUNDS == 0 && precise(&times) {
+        if round >= ROUNDS && round % ROUNDS == 0 && error(&times) <= race.precision {
             break;
         }
         let mut order: Vec<usize> = (0..arms).collect();
@@ -217,7 +266,7 @@ fn shots(
                     arm.time(&stage, units + more as u32, inject)?
                 }
                 2 => twin.time(&stage, units, None)?,
-                _ => twin.time(&stage, units + units / 20, None)?,
+                _ => canary.time(&stage, units + units / 20, None)?,
             });
         }
     }
@@ -246,8 +295,8 @@ fn shots(
     Ok(())
 }
 
-/// Whether the median of the quotients is known well enough.
-fn precise(times: &[Vec<u64>; 4]) -> bool {
+/// The standard error of the median of the quotients.
+fn error(times: &[Vec<u64>; 4]) -> f64 {
     let median = |values: &mut Vec<f64>| {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
@@ -261,8 +310,7 @@ fn precise(times: &[Vec<u64>; 4]) -> bool {
     let mut off: Vec<f64> = quotients.iter().map(|one| (one - middle).abs()).collect();
     // Of a normal distribution: 1.4826 times the median deviation is the standard one, and a
     // median's error is 1.2533 times that of a mean.
-    let error = 1.4826 * median(&mut off) * 1.2533 / (quotients.len() as f64).sqrt();
-    error <= PRECISION
+    1.4826 * median(&mut off) * 1.2533 / (quotients.len() as f64).sqrt()
 }
 
 fn stop(lane: &mut Lane, kind: DoubtKind, text: String) {
@@ -270,18 +318,21 @@ fn stop(lane: &mut Lane, kind: DoubtKind, text: String) {
     lane.done = true;
 }
 
-fn rules(stage: &str, bounds: &Bounds, metrics: usize) -> (Rule, Rule) {
+fn rules(stage: &str, bounds: &Bounds, race: &Race) -> (Rule, Rule) {
     let metric = format!("time {stage}");
-    let allowed = bounds.relative(&metric).unwrap_or(bounds.time);
-    let target = bounds.time_target.max(allowed + (bounds.time_target - bounds.time));
-    let rule = Rule::for_metrics(metrics, allowed, target);
-    let twin = Rule::for_metrics(metrics, TWIN_ALLOWED, target);
-    (rule, twin)
+    let usual = if race.layouts().is_some() { bounds.time_layouts } else { bounds.time };
+    let allowed = bounds.relative(&metric).unwrap_or(usual);
+    let target = allowed + (bounds.time_target - bounds.time);
+    let of = |allowed| Rule {
+        most: race.replicas_max(),
+        ..Rule::for_metrics(race.metrics, allowed, target)
+    };
+    (of(allowed), of(TWIN_ALLOWED))
 }
 
 fn look(lanes: &mut [Lane], bounds: &Bounds, race: &Race) {
     for lane in lanes.iter_mut().filter(|lane| !lane.done) {
-        let (rule, _) = rules(&lane.stage, bounds, race.metrics);
+        let (rule, _) = rules(&lane.stage, bounds, race);
         let known = rule.look(&lane.candidate).finding.is_some();
         // A canary that is slower than what is allowed is waited for.
         let found = match race.controls {
@@ -310,7 +361,7 @@ fn judge(raced: &Raced, bounds: &Bounds, race: &Race) -> Findings {
             found.doubts.push(fault.clone());
             continue;
         }
-        let (rule, twin_rule) = rules(&lane.stage, bounds, race.metrics);
+        let (rule, twin_rule) = rules(&lane.stage, bounds, race);
         if race.controls {
             let twin = twin_rule.look(&lane.twin);
             let alarmed = matches!(twin.finding, Some(Finding::Worse | Finding::Better));

@@ -126,8 +126,8 @@ fn judge(
 /// One race in which this stage of the candidate is worse; nothing where nothing was measured.
 fn raced(stages: &[&str], at: &str, inject: Injection, seed: u64) -> Option<timing::Raced> {
     let of = Race {
-        base: faulty_binary(),
-        candidate: faulty_binary(),
+        base: vec![faulty_binary()],
+        candidate: vec![faulty_binary()],
         inject: Some((at.to_owned(), inject)),
         ..race(stages, seed)
     };

@@ -20,8 +20,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use callrig::environment;
-use callrig::gate::timing::{ROUNDS_MAX, Race};
+use callrig::gate::timing::{LAYOUTS_MIN, PRECISION, ROUNDS_MAX, Race};
 use callrig_reports::gate::distribution::{rate_at_least, rate_at_most};
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_pcg::Pcg64Mcg;
 
 /// The sample must be over soon; the whole has the time that it is given.
 struct Study {
@@ -53,16 +56,38 @@ fn faulty_binary() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_callrig"))
 }
 
+/// More links of what is studied in random order: `STUDY_LAYOUTS`, a folder.
+fn links() -> Vec<PathBuf> {
+    let Some(folder) = std::env::var_os("STUDY_LAYOUTS") else { return Vec::new() };
+    let entries = std::fs::read_dir(folder).expect("STUDY_LAYOUTS can be read");
+    let mut links: Vec<PathBuf> =
+        entries.map(|entry| entry.expect("it can be read").path()).collect();
+    links.sort();
+    links
+}
+
+/// A race of two builds: in other links of the same source each time, if there are any.
+fn race_of_builds(stages: &[&str], seed: u64) -> Race {
+    let mut links = links();
+    links.shuffle(&mut Pcg64Mcg::seed_from_u64(seed));
+    let candidate = links.split_off(links.len() / 2);
+    if links.len() < LAYOUTS_MIN {
+        return race(stages, seed);
+    }
+    Race { base: links, candidate, ..race(stages, seed) }
+}
+
 /// This build against itself over these stages, as a gate of 200 metrics would.
 fn race(stages: &[&str], seed: u64) -> Race {
     Race {
-        base: binary(),
-        candidate: binary(),
+        base: vec![binary()],
+        candidate: vec![binary()],
         stages: stages.iter().map(|stage| (*stage).to_owned()).collect(),
         inject: None,
         controls: false,
         more: 0,
         rounds_max: ROUNDS_MAX,
+        precision: PRECISION,
         one_process: false,
         seed,
         metrics: 200,

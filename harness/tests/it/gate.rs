@@ -194,9 +194,14 @@ const PRETENDERS: &[(&str, &str)] = &[
 ];
 
 #[cfg(unix)]
+fn make_executable(path: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("ours");
+}
+
+#[cfg(unix)]
 #[test]
 fn no_pretended_base_is_green() {
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = folder();
     let hello = r#"{"is":"hello","protocol":1,"environment":{"commit":null,"dirty":null,"rustc":null,"profile":null,"os":null,"cpu_model":null,"cores":null,"codec_versions":{}},"stages":["rtp/parse"]}"#;
     for (name, does) in PRETENDERS {
@@ -204,7 +209,7 @@ fn no_pretended_base_is_green() {
         let script = format!("#!/bin/sh\nHELLO='{hello}'\n{does}\n");
         let _ = fs::remove_file(&path);
         write(folder.path(), "base.sh", if does.len() > 1 { &script } else { does });
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("ours");
+        make_executable(&path);
         let arguments = ["gate", "--base", "./base.sh", "--tier", "time", "--stage", "rtp/parse"];
         let ran = callrig(folder.path(), &arguments);
         assert_eq!(ran.code, 6, "{name}: {} {}", ran.out, ran.err);
@@ -215,6 +220,48 @@ fn no_pretended_base_is_green() {
     let ran = callrig(folder.path(), &arguments);
     assert_eq!(ran.code, 2, "{}", ran.err);
     says(&ran, &["rtp/prase", "rtp/parse"]);
+}
+
+/// As many links of this build as the rule needs, and something among them that is none.
+#[cfg(unix)]
+#[test]
+fn links_that_are_too_few_or_of_another_build_are_not_green() {
+    use std::os::unix::fs::symlink;
+    let folder = folder();
+    let base = env!("CARGO_BIN_EXE_callrig");
+    for side in ["old", "new", "few"] {
+        fs::create_dir(folder.path().join(side)).expect("there is room");
+        for number in 10..if side == "few" { 21 } else { 22 } {
+            symlink(base, folder.path().join(side).join(number.to_string())).expect("it can");
+        }
+    }
+    let gate = |old: &str, new: &str| {
+        let mut words = vec!["gate", "--base", base, "--layouts", old, new];
+        words.extend(["--tier", "time", "--stage", "rtp/parse"]);
+        callrig(folder.path(), &words)
+    };
+    let sound = gate("old", "new");
+    assert!(matches!(sound.code, 0 | 6), "{} {}", sound.out, sound.err);
+    assert!(sound.out.contains("time rtp/parse"), "{}", sound.out);
+    for (old, new) in [("few", "new"), ("old", "few"), ("old", "none")] {
+        let ran = gate(old, new);
+        assert_eq!(ran.code, 2, "{old} {new}: {}", ran.err);
+        says(&ran, &[if new == "none" { "none" } else { "few holds 11 links, 12 are needed" }]);
+    }
+    // The second replica takes the first link.
+    let link = folder.path().join("new/10");
+    for (another, says) in [("exit 0", "ended"), ("exec", "another build")] {
+        fs::remove_file(&link).expect("it was there");
+        let script = match another {
+            "exec" => format!("#!/bin/sh\n{base} worker | sed -u 's/\"rustc\":\"/&not /'\n"),
+            other => format!("#!/bin/sh\n{other}\n"),
+        };
+        write(folder.path(), "new/10", &script);
+        make_executable(&link);
+        let ran = gate("old", "new");
+        assert_eq!(ran.code, 6, "{another}: {} {}", ran.out, ran.err);
+        assert!(ran.out.contains(says), "{another}: {}", ran.out);
+    }
 }
 
 #[test]
