@@ -95,7 +95,6 @@ STUDY_MINUTES ?= 60
 .PHONY: gate-study
 gate-study: needs ## How often the gate errs and what it finds; the last line is the figure
 	@.ci/needs gate
-	$(CARGO) build --release --locked --bin callrig
 	$(CARGO) test --workspace --all-features --locked --no-run --test gate_study
 	.ci/layouts $(abspath $(TARGET))/study/links 224
 	STUDY_BINARY=$(abspath $(TARGET))/study/links/1 STUDY_LAYOUTS=$(abspath $(TARGET))/study/links \

@@ -11,7 +11,9 @@ fn main() {
         }
     }
     let commit = output("git", &["rev-parse", "HEAD"]);
-    let changes = output("git", &["status", "--porcelain", "--untracked-files=no"]);
+    // A status that refreshes the index would be a change of it, and the next build a new one.
+    let status = ["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"];
+    let changes = output("git", &status);
     set("CALLRIG_COMMIT", commit.filter(|commit| commit.len() == 40));
     set("CALLRIG_DIRTY", changes.map(|changes| (!changes.is_empty()).to_string()));
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());

@@ -202,7 +202,7 @@ impl Session<'_> {
         }
     }
 
-    /// The highest rate within the objectives.
+    /// The rate at which half of the loads meet the objectives.
     async fn capacity(&mut self) -> Result<ExitCode, Failure> {
         let first: f64 = self.arguments.rate.parse().map_err(|_| {
             let rate = &self.arguments.rate;
@@ -218,8 +218,10 @@ impl Session<'_> {
             let began = SystemTime::now();
             let schedule = schedule(self.arguments, Some(rate))?;
             let (load, samples) = self.measured(schedule, Some(rate)).await?;
-            eprintln!("callrig: {rate:.1}/s: {}", render::load::headline(&load));
             knee.tried(load.outcome);
+            let (made, about) = knee.progress();
+            let headline = render::load::headline(&load);
+            eprintln!("callrig: load {made} of about {about}, {rate:.1}/s: {headline}");
             if load.outcome == Outcome::Clear || best.is_none() {
                 best = Some((load, samples, began));
             }
@@ -228,8 +230,11 @@ impl Session<'_> {
             self.tell(load, samples, *began)?;
         }
         let (words, code) = match knee.poll() {
-            Found::Between { good, bad } => (
-                format!("capacity: {good:.1}/s (at {bad:.1}/s an objective is broken)"),
+            Found::At { rate, among: (low, high), loads, met } => (
+                format!(
+                    "capacity: {rate:.1}/s (of {loads} loads from {low:.1} to {high:.1}/s, {met} met \
+                     the objectives)"
+                ),
                 ExitCode::Ok,
             ),
             Found::AtLeast(rate) => (format!("capacity: at least {rate:.1}/s"), ExitCode::Ok),
