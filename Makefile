@@ -97,7 +97,8 @@ gate-study: needs ## How often the gate errs and what it finds; the last line is
 	@.ci/needs gate
 	$(CARGO) test --workspace --all-features --locked --no-run --test gate_study
 	.ci/layouts $(abspath $(TARGET))/study/links 224
-	STUDY_BINARY=$(abspath $(TARGET))/study/links/1 STUDY_LAYOUTS=$(abspath $(TARGET))/study/links \
+	$(CARGO) build --release --locked -p callrig --bin callrig
+	STUDY_BINARY=$(abspath $(TARGET))/release/callrig STUDY_LAYOUTS=$(abspath $(TARGET))/study/links \
 		STUDY_PROFILE=release STUDY_MINUTES=$(STUDY_MINUTES) $(CARGO) test --workspace --all-features --locked --quiet \
 		--test gate_study -- --full
 

@@ -102,7 +102,7 @@ pub(crate) fn run(study: &mut Study) -> String {
         if study.full { (3_000, 1_000, STAGES) } else { (2, 2, &STAGES[..2]) };
     study.say("## B1: false alarms\n");
     study.say(
-        "One build against itself by the rule for time between two builds (12 to 80 replicas, each \
+        "One build against itself by the rule for time between two builds (12 to 112 replicas, each \
          in fresh processes, of 15 rounds only where a gate takes up to 60 on a busy machine; false \
          alarms shared among 200 metrics). The burner keeps every core busy half of the time, in \
          random stretches of up to 30 ms.\n",

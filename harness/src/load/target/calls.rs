@@ -295,7 +295,13 @@ impl Platform {
         let answer = request.send().await.map_err(|error| failure(&error))?;
         let status = answer.status().as_u16();
         answer.bytes().await.map_err(|error| failure(&error))?;
-        if status == wanted { Ok(()) } else { Err(format!("{what} was answered {status}")) }
+        match status {
+            _ if status == wanted => Ok(()),
+            401 => Err(format!(
+                "{what} was answered 401: the service wants a token of its login (--token)"
+            )),
+            _ => Err(format!("{what} was answered {status}")),
+        }
     }
 }
 
