@@ -194,7 +194,7 @@ const PRETENDERS: &[(&str, &str)] = &[
 ];
 
 #[cfg(unix)]
-fn make_executable(path: &std::path::Path) {
+fn make_executable(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("ours");
 }
