@@ -29,6 +29,9 @@ pub const ROUNDS: usize = 15;
 /// And at most, as long as the replica is not known well enough: on a machine that does other
 /// things as well.
 pub const ROUNDS_MAX: usize = 60;
+/// A replica of a stage whose least work takes longer than a measurement should is over then, if
+/// it has the least rounds.
+const LONG: Duration = Duration::from_millis(250);
 /// The standard error of a replica that is good enough.
 pub const PRECISION: f64 = 0.004;
 /// In so few links a build shows nothing of what placement does: the rule alarms after as many.
@@ -252,7 +255,8 @@ fn shots(
     for round in 0..race.rounds_max {
         // How wide the quotients scatter says nothing of where they lie, so to go on for that
         // favours nobody.
-        if round >= ROUNDS && round % ROUNDS == 0 && error(&times) <= race.precision {
+        let long = began.elapsed() > LONG && race.rounds_max <= ROUNDS_MAX;
+        if round >= ROUNDS && (long || round % ROUNDS == 0 && error(&times) <= race.precision) {
             break;
         }
         let mut order: Vec<usize> = (0..arms).collect();
