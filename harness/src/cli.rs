@@ -676,7 +676,7 @@ Examples:
       Arrivals as recorded (a time in seconds on each line) against a service that runs,
       whose app has the webhook http://127.0.0.1:3978/.
   callrig load --find-capacity --rate 20 --duration 10s --slo 'setup.p(99)<50ms'
-      The highest rate within the objectives.
+      The rate at which half of the loads meet the objectives.
   callrig load --http http://127.0.0.1:8080/ --rate 1000 --slo 'p(99)<1.2*twin' --twin a/load.json
   callrig load --fleet nats://queue:4222 --workers 4 --url http://rig:9440 --rate 2000
       Every fourth call is made by this process, the others by three of `callrig worker`. A load
@@ -750,7 +750,7 @@ pub struct Load {
     /// What another load found (load.json), for objectives such as `p(99)<1.2*twin`.
     #[arg(long, value_name = "FILE")]
     pub twin: Option<PathBuf>,
-    /// Search the highest rate within the objectives, beginning at --rate.
+    /// Search the rate at which half of the loads meet the objectives, beginning at --rate.
     #[arg(long, conflicts_with = "replay", requires = "objective")]
     pub find_capacity: bool,
     /// The highest rate that the search tries.

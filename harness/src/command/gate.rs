@@ -211,8 +211,7 @@ fn links(
     base: &Path,
     ours: &Path,
 ) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Failure> {
-    let beside = |binary: &Path, folder: Option<&PathBuf>| -> anyhow::Result<Vec<PathBuf>> {
-        let Some(folder) = folder else { return Ok(vec![binary.to_owned()]) };
+    let beside = |binary: &Path, folder: &Path| -> anyhow::Result<Vec<PathBuf>> {
         let cannot = || format!("cannot read the folder {}", folder.display());
         let mut found = vec![binary.to_owned()];
         for entry in fs::read_dir(folder).with_context(cannot)? {
@@ -228,12 +227,11 @@ fn links(
         );
         Ok(found)
     };
-    let (of_base, of_ours) = (arguments.layouts.first(), arguments.layouts.get(1));
-    let both = (
-        beside(base, of_base).map_err(Failure::usage)?,
-        beside(ours, of_ours).map_err(Failure::usage)?,
-    );
-    Ok(both)
+    let [of_base, of_ours] = &arguments.layouts[..] else {
+        return Ok((vec![base.to_owned()], vec![ours.to_owned()]));
+    };
+    let usage = Failure::usage;
+    Ok((beside(base, of_base).map_err(usage)?, beside(ours, of_ours).map_err(usage)?))
 }
 
 fn timed(arguments: &Race, bounds: &Bounds, base: &mut Side) -> Findings {

@@ -29,9 +29,6 @@ pub const ROUNDS: usize = 15;
 /// And at most, as long as the replica is not known well enough: on a machine that does other
 /// things as well.
 pub const ROUNDS_MAX: usize = 60;
-/// A replica of a stage whose least work takes longer than a measurement should is over then, if
-/// it has the least rounds.
-const LONG: Duration = Duration::from_millis(250);
 /// The standard error of a replica that is good enough.
 pub const PRECISION: f64 = 0.004;
 /// In so few links a build shows nothing of what placement does: the rule alarms after as many.
@@ -252,10 +249,12 @@ fn shots(
     let arms = if race.controls { 4 } else { 2 };
     let mut times: [Vec<u64>; 4] = Default::default();
     let began = Instant::now();
+    // A stage whose least work takes longer than a measurement should has the least rounds.
+    let most = 3 * SHOT * (arms * race.rounds_max) as u32;
     for round in 0..race.rounds_max {
         // How wide the quotients scatter says nothing of where they lie, so to go on for that
         // favours nobody.
-        let long = began.elapsed() > LONG && race.rounds_max <= ROUNDS_MAX;
+        let long = began.elapsed() > most;
         if round >= ROUNDS && (long || round % ROUNDS == 0 && error(&times) <= race.precision) {
             break;
         }
@@ -324,9 +323,10 @@ fn stop(lane: &mut Lane, kind: DoubtKind, text: String) {
 
 fn rules(stage: &str, bounds: &Bounds, race: &Race) -> (Rule, Rule) {
     let metric = format!("time {stage}");
+    let above = bounds.time_target - bounds.time;
     let usual = if race.layouts().is_some() { bounds.time_layouts } else { bounds.time };
     let allowed = bounds.relative(&metric).unwrap_or(usual);
-    let target = allowed + (bounds.time_target - bounds.time);
+    let target = above + allowed.max(usual);
     let of = |allowed| Rule {
         most: race.replicas_max(),
         ..Rule::for_metrics(race.metrics, allowed, target)

@@ -133,7 +133,7 @@ impl Knee {
             self.counted.push((self.next, outcome));
         }
         let up = outcome == Outcome::Clear;
-        self.ended = self.end(up, outcome);
+        self.ended = self.end(outcome);
         self.turn(up);
         self.next *= if up { self.step.exp() } else { (-self.step).exp() };
         self.next = self.next.clamp(self.first, self.most);
@@ -158,7 +158,8 @@ impl Knee {
     }
 
     /// Whether that was the last one.
-    fn end(&self, up: bool, outcome: Outcome) -> Option<Found> {
+    fn end(&self, outcome: Outcome) -> Option<Found> {
+        let up = outcome == Outcome::Clear;
         if up && self.next >= self.most {
             return Some(Found::AtLeast(self.most));
         }
@@ -283,6 +284,25 @@ mod tests {
             let Found::NotMeasurable { at, good: Some(good) } = found else { panic!("{found:?}") };
             assert!(good <= blind && blind < at && (at / good).ln() < 3.0 * STEP_MIN, "{found:?}");
         }
+    }
+
+    #[test]
+    fn a_knee_below_what_cannot_be_measured_is_found() {
+        let (found, _) = search(Knee::new(100.0, 1e6), |rate| match rate {
+            rate if rate > 1_150.0 => Outcome::Inconclusive,
+            rate => sharp(900.0)(rate),
+        });
+        let Found::At { rate, .. } = found else { panic!("{found:?}") };
+        assert!((rate / 900.0).ln().abs() < STEP_MIN, "{rate}");
+    }
+
+    #[test]
+    fn one_try_that_nobody_could_judge_is_only_tried_again() {
+        let mut search = Knee::new(10.0, 1e3);
+        search.tried(Outcome::Inconclusive);
+        assert_eq!(search.poll(), Found::Try(10.0));
+        search.tried(Outcome::Clear);
+        assert_eq!(search.poll(), Found::Try(20.0));
     }
 
     #[test]
