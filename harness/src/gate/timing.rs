@@ -1,6 +1,7 @@
 //! Time: the arms of a race run in turn, in random order, a fraction of a millisecond each, on one
 //! processor, in fresh processes for each replica, until `callrig_reports::gate::paired` knows.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use callrig_reports::gate::{
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
+use tempfile::TempDir;
 
 use super::arm::{Arm, ArmError};
 use super::processor::Kept;
@@ -177,8 +179,13 @@ fn replicate(
         let base = start(&of_base)?;
         (base, start(&of_candidate)?)
     };
-    // A process that had two arms would be warmer than those that have one.
-    let (mut twin, mut canary) = (start(&of_base)?, start(&of_base)?);
+    // A process that had two arms would be warmer than those that have one, and so would be the
+    // code of a file that several processes run: they share its memory, and with it the caches.
+    let copies = Copies::of(&of_base).map_err(|error| {
+        let text = format!("{} cannot be copied: {error}", of_base.display());
+        Doubt::in_tier(DoubtKind::Failed, Tier::Time, text)
+    })?;
+    let (mut twin, mut canary) = (start(&copies.twin)?, start(&copies.canary)?);
     alike(number, &mut raced.base, &base, &of_base)?;
     alike(number, &mut raced.candidate, &candidate, &of_candidate)?;
     for lane in raced.lanes.iter_mut().filter(|lane| !lane.done) {
@@ -199,6 +206,29 @@ fn replicate(
             .map_err(failed)?;
     }
     Ok(())
+}
+
+/// A binary once more for the twin, and once more for the canary.
+struct Copies {
+    twin: PathBuf,
+    canary: PathBuf,
+    _folder: TempDir,
+}
+
+impl Copies {
+    fn of(binary: &Path) -> io::Result<Self> {
+        // Beside it files may be run.
+        let beside = binary.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let mut make = tempfile::Builder::new();
+        let make = make.prefix("callrig-gate-");
+        let folder = beside.map_or_else(|| make.tempdir(), |beside| make.tempdir_in(beside));
+        let folder = folder.or_else(|_| make.tempdir())?;
+        let copy = |name| {
+            let path = folder.path().join(name);
+            std::fs::copy(binary, &path).map(|_| path)
+        };
+        Ok(Self { twin: copy("twin")?, canary: copy("canary")?, _folder: folder })
+    }
 }
 
 /// Whether what was started is the build that the replicas before were of.
