@@ -190,7 +190,6 @@ fn costs(
                     candidate: our_links,
                     stages: stages.clone(),
                     inject: None,
-                    controls: true,
                     rounds_max: ROUNDS_MAX,
                     precision: PRECISION,
                     more: 0,

@@ -50,9 +50,6 @@ pub struct Race {
     pub stages: Vec<String>,
     /// What is put into one stage of the candidate on purpose, for the study.
     pub inject: Option<(String, Injection)>,
-    /// Whether the twin and the canary run too: always, but in the study's count of verdicts on
-    /// twins, where they would be no news.
-    pub controls: bool,
     /// How many more units the candidate does, in thousandths: work of a known size, for the
     /// study.
     pub more: u32,
@@ -276,11 +273,11 @@ fn shots(
         arm.time(&stage, units, None)?;
     }
     let inject = race.inject.as_ref().filter(|(at, _)| *at == stage).map(|(_, inject)| *inject);
-    let arms = if race.controls { 4 } else { 2 };
+    const ARMS: usize = 4;
     let mut times: [Vec<u64>; 4] = Default::default();
     let began = Instant::now();
     // A stage whose least work takes longer than a measurement should has the least rounds.
-    let most = 3 * SHOT * (arms * race.rounds_max) as u32;
+    let most = 3 * SHOT * (ARMS * race.rounds_max) as u32;
     for round in 0..race.rounds_max {
         // How wide the quotients scatter says nothing of where they lie, so to go on for that
         // favours nobody.
@@ -288,7 +285,7 @@ fn shots(
         if round >= ROUNDS && (long || round % ROUNDS == 0 && error(&times) <= race.precision) {
             break;
         }
-        let mut order: Vec<usize> = (0..arms).collect();
+        let mut order: Vec<usize> = (0..ARMS).collect();
         order.shuffle(random);
         for arm in order {
             times[arm].push(match arm {
@@ -311,7 +308,7 @@ fn shots(
         stop(lane, DoubtKind::Clock, text);
         return Ok(());
     }
-    for arm in 1..arms {
+    for arm in 1..ARMS {
         let pairs: Vec<_> = times[0].iter().copied().zip(times[arm].iter().copied()).collect();
         match paired::replica(&pairs) {
             Ok(replica) => match arm {
@@ -369,10 +366,7 @@ fn look(lanes: &mut [Lane], bounds: &Bounds, race: &Race) {
         let (rule, _) = rules(&lane.stage, bounds, race);
         let known = rule.look(&lane.candidate).finding.is_some();
         // A canary that is slower than what is allowed is waited for.
-        let found = match race.controls {
-            true => rule.look(&lane.canary).finding == Some(Finding::Worse),
-            false => lane.candidate.len() >= paired::ALARMS_FROM,
-        };
+        let found = rule.look(&lane.canary).finding == Some(Finding::Worse);
         lane.done = known && found;
     }
 }
@@ -396,14 +390,12 @@ fn judge(raced: &Raced, bounds: &Bounds, race: &Race) -> Findings {
             continue;
         }
         let (rule, twin_rule) = rules(&lane.stage, bounds, race);
-        if race.controls {
-            let twin = twin_rule.look(&lane.twin);
-            let alarmed = matches!(twin.finding, Some(Finding::Worse | Finding::Better));
-            found.control(control(lane, ControlKind::Twin, !alarmed, twin));
-            let canary = rule.look(&lane.canary);
-            let heard = canary.finding == Some(Finding::Worse);
-            found.control(control(lane, ControlKind::Canary, heard, canary));
-        }
+        let twin = twin_rule.look(&lane.twin);
+        let alarmed = matches!(twin.finding, Some(Finding::Worse | Finding::Better));
+        found.control(control(lane, ControlKind::Twin, !alarmed, twin));
+        let canary = rule.look(&lane.canary);
+        let heard = canary.finding == Some(Finding::Worse);
+        found.control(control(lane, ControlKind::Canary, heard, canary));
         found.count(Tier::Time);
         found.checks.push(check(lane, rule, rule.look(&lane.candidate)));
     }

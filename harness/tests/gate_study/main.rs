@@ -84,7 +84,6 @@ fn race(stages: &[&str], seed: u64) -> Race {
         candidate: vec![binary()],
         stages: stages.iter().map(|stage| (*stage).to_owned()).collect(),
         inject: None,
-        controls: false,
         more: 0,
         rounds_max: ROUNDS_MAX,
         precision: PRECISION,
