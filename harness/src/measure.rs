@@ -8,6 +8,7 @@ pub mod e_model;
 pub mod exact;
 pub mod heard;
 pub mod latency;
+pub mod mouth_to_ear;
 pub mod payloads;
 pub mod picture;
 pub mod reception;

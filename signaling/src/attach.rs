@@ -405,6 +405,11 @@ impl Attachments {
         true
     }
 
+    /// What a leg's session counted so far.
+    pub(crate) fn stats(&self, leg: LegId) -> Option<Stats> {
+        Some(self.legs.get(&leg)?.open.as_ref()?.session.stats())
+    }
+
     /// A leg's place.
     pub(crate) fn place_of(&self, leg: LegId) -> Option<&Place> {
         self.legs.get(&leg).map(|attached| &attached.place)

@@ -15,14 +15,12 @@ use hdrhistogram::Histogram as Hdr;
 
 use super::excuses::{excuses, is_even_by_its_clock};
 use super::rule::{Rule, requirements};
-use super::sound::{
-    Plain, Sound, channel, decoded, each_sound, is_undamaged, late, milliseconds, sent_in,
-};
+use super::sound::{Plain, Sound, decoded, each_sound, is_undamaged, late, milliseconds, sent_in};
 use super::view;
 use super::{Case, Evidence, Judgement};
 use crate::measure::align;
 use crate::measure::arrivals;
-use crate::measure::direct::Decoded;
+use crate::measure::direct::{Decoded, channel};
 use crate::measure::e_model::{Connection, Equipment, mean_opinion_score, rating};
 use crate::measure::heard;
 use crate::measure::latency::Capture;

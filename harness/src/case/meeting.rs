@@ -9,15 +9,17 @@ use callrig_reports::metric::registry as metrics;
 use hdrhistogram::Histogram as Hdr;
 
 use super::rule::{Rule, requirements};
-use super::sound::{channel, decoded, is_undamaged};
+use super::sound::is_undamaged;
 use super::{Case, Evidence, Judgement, view};
 use crate::actor::ActorId;
 use crate::critic::{units_of, video_sources};
 use crate::measure::arrivals;
+use crate::measure::direct::channel;
 use crate::measure::heard::{self, Playback};
 use crate::measure::latency::{Capture, Freezes};
+use crate::measure::mouth_to_ear::Spoken;
 use crate::measure::speech::{self, SegmentalSnr};
-use crate::measure::{align, payloads, units};
+use crate::measure::{payloads, units};
 use crate::network::Network;
 use crate::said::Said;
 use crate::stage::Stage;
@@ -83,8 +85,6 @@ const LOUDNESS_DB: f64 = 3.0;
 const DELAY_MAX_S: f64 = 0.4;
 /// Below this root mean square (−60 dBov) nothing was said.
 const SILENCE_RMS: f64 = 32.768;
-/// What is heard is looked for up to a second and a half later.
-const DELAYS_TRIED: usize = 3;
 /// One segment in so many is compared: it takes long, and neighbours are alike.
 const SEGMENTS_APART: usize = 5;
 
@@ -98,33 +98,11 @@ fn is_plain(evidence: &Evidence<'_>) -> bool {
     is_undamaged(evidence.subject) && evidence.subject.kind != "quirks"
 }
 
-/// What a person said, in one channel, and when its first sample was.
-struct Spoken {
-    samples: Vec<i16>,
-    began: Instant,
-}
-
 /// What the one source of sound of a recording said; none if there are several, or changes.
 fn spoken(evidence: &Evidence<'_>, rate: u32) -> Option<Spoken> {
     let cast = evidence.cast;
-    let codec = |payload_type: u8| {
-        view::codec(evidence.subject, payload_type).filter(|codec| codec.is_audio())
-    };
-    let mut sent = payloads::sent(evidence.trace, cast.user, cast.platform);
-    sent.retain(|carried| codec(carried.packet.payload_type).is_some());
-    let first = sent.first()?.packet;
-    let kind = codec(first.payload_type)?;
-    let same = |one: &payloads::Carried| {
-        one.packet.ssrc == first.ssrc && codec(one.packet.payload_type) == Some(kind)
-    };
-    if !sent.iter().all(same) {
-        return None;
-    }
-    let headers: Vec<_> = sent.iter().map(|carried| carried.packet).collect();
-    let capture = Capture::of(&headers, first.ssrc, kind.clock_rate());
-    let decoded = decoded(&sent, first.ssrc, kind, rate)?;
-    let samples = channel(&decoded.with_holes(), decoded.channels);
-    Some(Spoken { samples, began: capture.sample(first.timestamp, 0)?.0 })
+    let sent = payloads::sent(evidence.trace, cast.user, cast.platform);
+    Spoken::of(sent, |payload_type| view::codec(evidence.subject, payload_type), rate)
 }
 
 /// What somebody was played longest.
@@ -170,7 +148,7 @@ fn hearing(evidence: &Evidence<'_>) -> Judgement {
     }
     let is_clean = view::is_clean(evidence) && is_plain(evidence);
     let heard = mix.map(|mix| heard_from(&mix, spoken.began)).unwrap_or_default();
-    match delay(&spoken.samples, &heard, rate) {
+    match spoken.lag(&heard, rate) {
         Some(lag) => alike(evidence, (&spoken.samples, &heard), (lag, rate), &mut judgement),
         None if is_clean && spoken.samples.len() > rate as usize * 3 / 2 => {
             judgement.findings.push(HEARD.broken("what was said", "nothing that is like it"));
@@ -188,15 +166,6 @@ fn hearing(evidence: &Evidence<'_>) -> Judgement {
         }
     }
     judgement
-}
-
-/// By how many samples what was heard is behind what was said.
-fn delay(said: &[i16], heard: &[i16], rate: u32) -> Option<isize> {
-    let step = rate as usize * align::SEARCH_MS / 1_000;
-    (0..DELAYS_TRIED).map(|turn| turn * 2 * step).find_map(|skipped| {
-        let lag = align::lag(said, heard.get(skipped..)?, rate)?;
-        Some(lag + skipped as isize)
-    })
 }
 
 fn alike(

@@ -172,8 +172,3 @@ pub(super) fn decoded(sent: &[Carried], ssrc: u32, codec: Codec, rate: u32) -> O
     let packets = packets.iter().map(|(_, one)| (one.packet.timestamp, &one.payload[..]));
     Decoded::of(packets, codec, rate)
 }
-
-/// The first of interleaved channels.
-pub(super) fn channel(samples: &[i16], channels: u8) -> Vec<i16> {
-    samples.iter().step_by(usize::from(channels.max(1))).copied().collect()
-}

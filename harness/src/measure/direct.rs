@@ -215,6 +215,12 @@ fn a_law(byte: u8) -> i16 {
     (value * 8) as i16
 }
 
+/// The first of interleaved channels.
+#[must_use]
+pub fn channel(samples: &[i16], channels: u8) -> Vec<i16> {
+    samples.iter().step_by(usize::from(channels.max(1))).copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use callrig_media::codec::g711::Law;

@@ -2,6 +2,7 @@
 //! those who decode sound or digits once more and compare.
 
 use bytes::Bytes;
+use callrig_media::time::Instant;
 
 use super::arrivals::{self, Arrived};
 use crate::actor::ActorId;
@@ -43,13 +44,14 @@ pub fn delivered(trace: &Trace, from: ActorId, to: ActorId) -> Vec<Carried> {
 /// Packets that one actor sent another, whatever became of them, in the order of sending.
 #[must_use]
 pub fn sent(trace: &Trace, from: ActorId, to: ActorId) -> Vec<Carried> {
-    trace
-        .crossings(from, to)
-        .filter_map(|(at, crossed)| {
-            let packet = arrivals::read(at, &crossed.payload)?;
-            Some(Carried { packet, payload: payload(&crossed.payload, &packet) })
-        })
-        .collect()
+    trace.crossings(from, to).filter_map(|(at, crossed)| read(at, &crossed.payload)).collect()
+}
+
+/// A packet that was sent then; `None` if it is none.
+#[must_use]
+pub fn read(at: Instant, datagram: &Bytes) -> Option<Carried> {
+    let packet = arrivals::read(at, datagram)?;
+    Some(Carried { packet, payload: payload(datagram, &packet) })
 }
 
 /// The packets of one source in the order of their numbers, copies left out. The second of

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use callrig_media::stats::Stats;
 use callrig_media::time::Instant;
 use serde::Serialize;
 
@@ -159,6 +160,12 @@ impl Service {
         self.media_moved(leg);
         self.drain_media(now);
         known
+    }
+
+    /// What the platform's session with a leg counted so far; `None` without one.
+    #[must_use]
+    pub fn leg_stats(&self, leg: LegId) -> Option<Stats> {
+        self.media.stats(leg)
     }
 
     /// Who there is now.

@@ -22,10 +22,14 @@ use crate::serve::timeline::Entry;
 pub(super) fn operations() -> Vec<Operation> {
     const AFTER: &[(&str, &str)] =
         &[("after", "Only what has a larger number; Last-Event-ID stands for the same.")];
+    const WATCH: &[(&str, &str)] = &[
+        AFTER[0],
+        ("only", "Only these kinds (`request`, `phone`) or events (`callEnded`), with commas."),
+    ];
     vec![
         Operation {
             answers: Answers::Other("text/event-stream"),
-            query: AFTER,
+            query: WATCH,
             ..Operation::new(
                 Method::GET,
                 "/rig/events",
@@ -53,6 +57,7 @@ pub(super) fn operations() -> Vec<Operation> {
 #[derive(Debug, Deserialize)]
 struct After {
     after: Option<u64>,
+    only: Option<String>,
 }
 
 async fn history(
@@ -67,6 +72,7 @@ struct Watcher {
     known: VecDeque<Arc<Entry>>,
     receiver: broadcast::Receiver<Arc<Entry>>,
     closing: watch::Receiver<bool>,
+    only: Option<String>,
 }
 
 async fn watch_it(
@@ -76,7 +82,8 @@ async fn watch_it(
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let (known, receiver) = live.timeline.watch(last.or(query.after).unwrap_or(0));
-    let watcher = Watcher { known: known.into(), receiver, closing: live.closing.clone() };
+    let watcher =
+        Watcher { known: known.into(), receiver, closing: live.closing.clone(), only: query.only };
     let events = stream::unfold(watcher, |mut watcher| async {
         let event = watcher.next().await?;
         Some((Ok(event), watcher))
@@ -86,26 +93,49 @@ async fn watch_it(
 
 impl Watcher {
     async fn next(&mut self) -> Option<Event> {
-        if let Some(entry) = self.known.pop_front() {
-            return Some(event(&entry));
+        while let Some(entry) = self.known.pop_front() {
+            if let Some(event) = self.event(&entry) {
+                return Some(event);
+            }
         }
-        tokio::select! {
-            received = self.receiver.recv() => match received {
-                Ok(entry) => Some(event(&entry)),
-                Err(broadcast::error::RecvError::Lagged(count)) => {
-                    Some(Event::default().event("missed").data(json!({ "count": count }).to_string()))
+        loop {
+            let received = tokio::select! {
+                received = self.receiver.recv() => received,
+                // The server stops: an answer without end would keep it.
+                _ = self.closing.changed() => return None,
+            };
+            match received {
+                Ok(entry) => {
+                    if let Some(event) = self.event(&entry) {
+                        return Some(event);
+                    }
                 }
-                Err(broadcast::error::RecvError::Closed) => None,
-            },
-            // The server stops: an answer without end would keep it.
-            _ = self.closing.changed() => None,
+                Err(broadcast::error::RecvError::Lagged(count)) => {
+                    let missed = json!({ "count": count }).to_string();
+                    return Some(Event::default().event("missed").data(missed));
+                }
+                Err(broadcast::error::RecvError::Closed) => return None,
+            }
         }
     }
-}
 
-fn event(entry: &Entry) -> Event {
-    Event::default()
-        .id(entry.number.to_string())
-        .event(entry.kind())
-        .data(entry.to_json().to_string())
+    /// An entry, if it is wanted.
+    fn event(&self, entry: &Entry) -> Option<Event> {
+        let wants = |name: &str| {
+            let only = self.only.as_deref();
+            only.is_none_or(|only| only.split(',').any(|wanted| wanted.trim() == name))
+        };
+        // What is no event of the platform is not put into words to find that out.
+        if entry.kind() != "event" && !wants(entry.kind()) {
+            return None;
+        }
+        let value = entry.to_json();
+        let is_wanted = wants(entry.kind()) || value["event"].as_str().is_some_and(wants);
+        is_wanted.then(|| {
+            Event::default()
+                .id(entry.number.to_string())
+                .event(entry.kind())
+                .data(value.to_string())
+        })
+    }
 }

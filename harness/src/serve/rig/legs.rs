@@ -12,7 +12,7 @@ use callrig_media::dtmf;
 use callrig_signaling::graph::Tone;
 use callrig_signaling::service::{CommandError, LegLine};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::calls::{LISTED_MAX, Speech, connection, program, shard_of};
@@ -39,7 +39,8 @@ pub(super) fn operations() -> Vec<Operation> {
             "/rig/legs/{leg}",
             (
                 "getLeg",
-                "One leg, with what its phone sends and counts; for a while after its end too.",
+                "One leg, with what its phone and the platform send and count; for a while after \
+                 its end too.",
             ),
             get(one),
         )
@@ -53,6 +54,17 @@ pub(super) fn operations() -> Vec<Operation> {
                 get(heard),
             )
         },
+        Operation::new(
+            Method::GET,
+            "/rig/legs/{leg}/mouthToEar",
+            (
+                "getMouthToEar",
+                "How long after a phone that listens said something it hears it: of a bot that \
+                 sends back what it gets.",
+            ),
+            get(mouth_to_ear),
+        )
+        .answers::<MouthToEar>(StatusCode::OK),
         post_to(
             "/rig/legs/{leg}/answer",
             (
@@ -128,6 +140,14 @@ pub struct Play {
     pub then: Then,
 }
 
+/// How long it takes from mouth to ear.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MouthToEar {
+    /// In milliseconds; none if nothing that was heard is like what was said.
+    pub delay_ms: Option<f64>,
+}
+
 async fn list(State(live): State<Arc<Live>>) -> Outcome<Json<Value>> {
     let mut lines: Vec<LegLine> = Vec::new();
     for shard in &live.shards {
@@ -146,7 +166,22 @@ async fn one(State(live): State<Arc<Live>>, Path(text): Path<String>) -> Outcome
     if line.is_none() && phone.is_none() {
         return Err(missing("leg"));
     }
-    Ok(Json(json!({ "leg": line, "phone": phone })))
+    let counted =
+        shard_of(&live, id)?.ask(move |inside| inside.actor.service.leg_stats(id)).await?;
+    Ok(Json(json!({ "leg": line, "phone": phone, "platform": { "stats": counted } })))
+}
+
+async fn mouth_to_ear(
+    State(live): State<Arc<Live>>,
+    Path(text): Path<String>,
+) -> Outcome<Json<MouthToEar>> {
+    let id = leg(&text)?;
+    let exchanged = live.people.ask(move |people| people.actor.exchanged(id)).await?;
+    let exchanged = exchanged.ok_or_else(|| missing("phone that said and heard something"))?;
+    // Decodes and compares: not on a thread that serves.
+    let delay = tokio::task::spawn_blocking(move || exchanged.mouth_to_ear()).await;
+    let delay = delay.map_err(|error| bad(error.to_string()))?;
+    Ok(Json(MouthToEar { delay_ms: delay.map(|delay| delay * 1e3) }))
 }
 
 async fn heard(State(live): State<Arc<Live>>, Path(text): Path<String>) -> Outcome<Response> {

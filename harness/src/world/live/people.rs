@@ -20,7 +20,7 @@ use thiserror::Error;
 use tokio::runtime;
 
 use super::path::{Path, PathLine, Travelling, Way};
-use super::phone::{self, Phone, PhoneError, Program};
+use super::phone::{self, Exchanged, Phone, PhoneError, Program, Timing};
 use super::platform::Platform;
 use super::shard::{Handle, Inside, Unavailable};
 use super::wire::{Connection, Transport};
@@ -98,6 +98,8 @@ pub struct PhoneLine {
     pub unsent: u64,
     /// What its session counted.
     pub stats: Option<Stats>,
+    /// How soon something came, and how long pictures stood still.
+    pub timing: Timing,
     /// The network that it is on, if that is none of this machine's.
     pub network: Option<PathLine>,
 }
@@ -252,6 +254,7 @@ impl People {
             heard_ms: held.phone.heard().len() * 1_000 / phone::HEARD_RATE as usize,
             unsent: held.unsent + held.phone.unsent(),
             stats: held.phone.stats(),
+            timing: held.phone.timing(),
             network: held.path.as_ref().map(|path| path.line()),
         })
     }
@@ -261,6 +264,12 @@ impl People {
     pub fn heard(&self, leg: LegId) -> Option<Vec<i16>> {
         let held = self.phones.get(self.by_leg.get(&leg)?)?;
         Some(held.phone.heard().to_vec())
+    }
+
+    /// What a leg's phone said last and what it heard.
+    #[must_use]
+    pub fn exchanged(&self, leg: LegId) -> Option<Exchanged> {
+        self.phones.get(self.by_leg.get(&leg)?)?.phone.exchanged()
     }
 
     /// Plays something into a call, or nothing any more.

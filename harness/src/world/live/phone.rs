@@ -8,7 +8,6 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use callrig_media::audio::Audio;
 use callrig_media::datagram::Datagram;
 use callrig_media::description::{Codec, Description, MediaDescription, MediaKind, Payload};
 use callrig_media::dtmf::Tone;
@@ -19,6 +18,10 @@ use callrig_media::stats::Stats;
 use callrig_media::time::{Epoch, Instant};
 use serde::Serialize;
 use thiserror::Error;
+
+mod moments;
+
+pub use moments::{Exchanged, Timing};
 
 use super::wire;
 use crate::replay::Replay;
@@ -114,7 +117,7 @@ pub struct Phone {
     waiting: Option<Program>,
     talk: Option<Box<Talk>>,
     ended: Option<Box<Stats>>,
-    heard: Vec<i16>,
+    moments: moments::Moments,
 }
 
 #[derive(Debug)]
@@ -147,7 +150,7 @@ impl Phone {
             waiting: program,
             talk: None,
             ended: None,
-            heard: Vec::new(),
+            moments: moments::Moments::default(),
         }
     }
 
@@ -185,6 +188,7 @@ impl Phone {
         let session = Session::new(config, epoch, seed)?;
         let voice = Voice::default();
         self.talk = Some(Box::new(Talk { session, ours, peer, playing: None, voice }));
+        self.moments.begin(now);
         if !self.secure {
             self.connected(now);
         }
@@ -236,6 +240,7 @@ impl Phone {
             return;
         };
         talk.voice.go_on();
+        self.moments.say(now, &program);
         let replay = Replay::new(program.schedule.clone(), now);
         talk.playing = Some(Playing { replay, program });
     }
@@ -295,10 +300,17 @@ impl Phone {
                 match output {
                     session::Output::Datagram(datagram) => return Some(Output::Datagram(datagram)),
                     session::Output::Event(Event::Audio(audio)) => {
-                        keep(&mut self.heard, &audio);
+                        self.moments.hear(now, &audio);
                         talk.session.recycle(audio);
                     }
-                    session::Output::Event(event) => return Some(Output::Event(event)),
+                    session::Output::Event(event) => {
+                        match event {
+                            Event::StreamStarted(_) => self.moments.packet(now),
+                            Event::Frame(_) => self.moments.frame(now),
+                            _ => {}
+                        }
+                        return Some(Output::Event(event));
+                    }
                 }
             }
             match talk.speak(now)? {
@@ -348,7 +360,19 @@ impl Phone {
     /// What was heard, in one channel of [`HEARD_RATE`]; nothing unless it listens.
     #[must_use]
     pub fn heard(&self) -> &[i16] {
-        &self.heard
+        self.moments.heard()
+    }
+
+    /// How soon something came, and how long pictures stood still.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        self.moments.timing()
+    }
+
+    /// What it said last and what it heard, if it listens.
+    #[must_use]
+    pub fn exchanged(&self) -> Option<Exchanged> {
+        self.moments.exchanged()
     }
 }
 
@@ -467,12 +491,6 @@ impl Voice {
 fn ticks_of_a_packet(payload_type: u8, ours: &Description) -> u32 {
     let known = ours.media.iter().find_map(|line| line.payload(payload_type));
     known.map_or(48_000, |payload| payload.codec.clock_rate()) / 50
-}
-
-fn keep(heard: &mut Vec<i16>, audio: &Audio) {
-    let channels = usize::from(audio.channels.max(1));
-    let room = HEARD_SAMPLES_MAX.saturating_sub(heard.len());
-    heard.extend(audio.samples.iter().step_by(channels).take(room));
 }
 
 /// What a phone with this to play offers: its lines, and the codecs that every phone has.
