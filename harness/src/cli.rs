@@ -675,6 +675,13 @@ Examples:
   callrig load --replay day.txt --url http://127.0.0.1:9440 --bot-listen 127.0.0.1:3978
       Arrivals as recorded (a time in seconds on each line) against a service that runs,
       whose app has the webhook http://127.0.0.1:3978/.
+  callrig load --bot http://localhost:3978/api/calls --media --play audio/opus-20ms-32k-mono-en --hold 8s \
+      --rate 5 --slo 'answer.p(95)<1s' --slo 'media.p(95)<2s' --slo 'loss.p(95)<1%' --out load
+      Your bot, in any language: give it http://127.0.0.1:9440 instead of
+      https://graph.microsoft.com and https://login.microsoftonline.com. People call it, speak,
+      and hang up after eight seconds.
+  callrig load --media --say prompt.wav --hold 5s --rate 100 --slo 'jitter.p(99)<5ms'
+      A prompt to five hundred calls at once.
   callrig load --find-capacity --rate 20 --duration 10s --slo 'setup.p(99)<50ms'
       The rate at which half of the loads meet the objectives.
   callrig load --http http://127.0.0.1:8080/ --rate 1000 --slo 'p(99)<1.2*twin' --twin a/load.json
@@ -682,10 +689,22 @@ Examples:
       Every fourth call is made by this process, the others by three of `callrig worker`. A load
       in which one of them is lost is begun again: calls cannot be made up for later.
 
-Objectives: [STEP.]QUANTITY COMPARISON LIMIT [@ CONFIDENCE%] [min SAMPLES]
-  STEP        ring, notified, answer, setup, hangup, ended; the whole call without one
-  QUANTITY    p(99.9), mean, max, errors, rate
-  LIMIT       20ms, 0.1%, 50/s, 1.2*twin
+Objectives: [STEP|FIGURE.]QUANTITY COMPARISON LIMIT [@ CONFIDENCE%] [min SAMPLES]
+  STEP        one of these; the whole call without one, less the time it was held
+    ring, notified, setup   from the intended time: it rings, the bot was told, the call stands
+    answer                  our bot's answer until it is taken; with --bot, from the telling
+                            of the bot to its answering
+    hangup, ended           until the hanging up is taken; from there until the call is over
+  FIGURE      of media (--media), measured by phones and platform, and so never void
+    media, first_frame      from the call's standing to the first packet, to the first picture
+    mouth_to_ear            from what is said to its being heard back, of a bot that echoes
+    jitter, loss            of what comes to the phone (RFC 3550), over the whole call
+    discarded, freeze       sound that came too late to be played, time that pictures stood still
+    uplink_jitter, uplink_loss   of what comes from the phone to the platform
+  QUANTITY    p(99.9), mean, max; errors, rate of whole calls
+  LIMIT       20ms, 0.1%, 50/s, 1.2*twin; per cent for loss, uplink_loss, discarded
+
+One phone a second, and at most 16 at once, decode what they hear: mouth_to_ear is theirs.
 
 A second in which the generator itself was late by more than a tenth of an objective's limit
 is void for it; more than 2 % of void seconds leave it not measurable, unless it is met even
@@ -729,15 +748,32 @@ pub struct Load {
     /// The token of the service's control API, where it asks for one.
     #[arg(long, value_name = "TOKEN", env = "CALLRIG_RIG_TOKEN", hide_env_values = true)]
     pub rig_token: Option<String>,
+    /// Call the bot with this calling webhook, by way of a service that is started for it: what
+    /// it does is seen from there, and people hang up.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["http", "url", "fleet", "say"])]
+    pub bot: Option<String>,
+    /// The id of that bot's app: that of the demonstration unless stated.
+    #[arg(long, value_name = "ID", requires = "bot")]
+    pub app_id: Option<String>,
+    /// Its secret: `demonstration` unless stated.
+    #[arg(long, value_name = "SECRET", env = "CALLRIG_SECRET", hide_env_values = true)]
+    pub secret: Option<String>,
+    /// Where the service listens for that bot.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "bot", default_value = "127.0.0.1:9440")]
+    pub listen: SocketAddr,
     /// GET this URL instead of calling.
     #[arg(long, value_name = "URL")]
     pub http: Option<String>,
     /// People have phones that send and receive real media.
     #[arg(long)]
     pub media: bool,
-    /// What people say once the call stands: the id of a recording.
+    /// What people say once the call stands: the id of a recording, or a file (WAV, pcap, ...).
     #[arg(long, value_name = "RECORDING", requires = "media")]
     pub play: Option<String>,
+    /// What our bot says once the call stands: a WAV file (mono, 16 bit, 16 kHz) that the platform
+    /// plays.
+    #[arg(long, value_name = "FILE", requires = "media", conflicts_with_all = ["fleet", "http"])]
+    pub say: Option<PathBuf>,
     /// How long a call is kept up once it stands.
     #[arg(long, value_name = "TIME", default_value = "0s", value_parser = humantime::parse_duration)]
     pub hold: core::time::Duration,

@@ -9,3 +9,4 @@
 pub mod objective;
 pub mod outcome;
 pub mod samples;
+pub mod step;

@@ -2,18 +2,23 @@
 
 use core::time::Duration;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context as _, anyhow};
+use bytes::Bytes;
+use callrig_media::prompt::Wav;
 use callrig_reports::gate::Outcome;
 use callrig_reports::load::objective::Objective;
 use callrig_reports::load::outcome::{self, About, Load};
 use callrig_reports::load::samples::Samples;
+use callrig_reports::load::step;
 use callrig_reports::render;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::validate::SECRET;
 use super::{Failure, fleet, say};
 use crate::cli::{self, ExitCode};
 use crate::fleet::FleetError;
@@ -23,7 +28,8 @@ use crate::load::knee::{Found, Knee};
 use crate::load::live::{self, Limits, Measured, Watch};
 use crate::load::pace::Part;
 use crate::load::schedule::Schedule;
-use crate::load::target::{Aim, Manner, Plain, Platform, Target};
+use crate::load::target::{Aim, Manner, Plain, Platform, Target, Theirs};
+use crate::validate::bot::simulate;
 use crate::{environment, output};
 
 /// A file of arrivals or of a twin larger than this is refused.
@@ -31,15 +37,10 @@ const FILE_BYTES_MAX: u64 = 1 << 28;
 
 /// Loads, judges, tells.
 pub(super) fn load(arguments: &cli::Load) -> Result<ExitCode, Failure> {
-    let steps: &[&str] = if arguments.http.is_some() { &[] } else { Platform::STEPS };
-    let parse = |text: &String| {
-        Objective::parse(text, steps).map_err(|error| Failure::usage(anyhow!("--slo {error}")))
-    };
-    let objectives: Vec<Objective> =
-        arguments.objective.iter().map(parse).collect::<Result<_, _>>()?;
+    let objectives = objectives(arguments)?;
     let twin = twin(arguments)?;
     let schedule = schedule(arguments, None)?;
-    let aim = aim(arguments);
+    let aim = aim(arguments)?;
     if let Some(url) = &aim.http {
         Plain::new(url).map_err(|why| Failure::usage(anyhow!("--http {why}")))?;
     }
@@ -70,14 +71,45 @@ pub(super) fn load(arguments: &cli::Load) -> Result<ExitCode, Failure> {
     })
 }
 
-fn read(path: &std::path::Path) -> anyhow::Result<String> {
+fn objectives(arguments: &cli::Load) -> Result<Vec<Objective>, Failure> {
+    let steps = if arguments.http.is_some() { Vec::new() } else { Platform::steps() };
+    let refuse = |why: String| Failure::usage(anyhow!("--slo {why}"));
+    let parse = |text: &String| {
+        let objective =
+            Objective::parse(text, &steps).map_err(|error| refuse(error.to_string()))?;
+        let step = objective.stage.as_deref().and_then(step::find);
+        match step {
+            Some(step) if step.is_figure && !arguments.media => {
+                Err(refuse(format!("{text:?}: {} is of media: add --media", step.name)))
+            }
+            _ => Ok(objective),
+        }
+    };
+    arguments.objective.iter().map(parse).collect()
+}
+
+/// A file of a size that is read.
+fn found(path: &Path) -> anyhow::Result<&Path> {
     let meta = fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
     anyhow::ensure!(
         meta.is_file() && meta.len() <= FILE_BYTES_MAX,
         "{} is no file of at most {FILE_BYTES_MAX} bytes",
         path.display()
     );
-    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    Ok(path)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(found(path)?).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// What our bot says.
+fn prompt(path: &Path) -> anyhow::Result<Bytes> {
+    let bytes = fs::read(found(path)?);
+    let bytes = Bytes::from(bytes.with_context(|| format!("cannot read {}", path.display()))?);
+    // As the platform will: it would refuse in each call what is refused here once.
+    Wav::parse(&bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    Ok(bytes)
 }
 
 fn twin(arguments: &cli::Load) -> Result<Option<Load>, Failure> {
@@ -111,20 +143,32 @@ fn schedule(arguments: &cli::Load, rate: Option<f64>) -> Result<Schedule, Failur
 }
 
 /// What is called, and how.
-fn aim(arguments: &cli::Load) -> Aim {
+fn aim(arguments: &cli::Load) -> Result<Aim, Failure> {
     let usual = Manner::default();
-    Aim {
+    let say = arguments.say.as_deref().map(prompt).transpose().map_err(Failure::usage)?;
+    if let Some(url) = &arguments.bot {
+        Plain::new(url).map_err(|why| Failure::usage(anyhow!("--bot {why}")))?;
+    }
+    let theirs = arguments.bot.as_ref().map(|webhook| Theirs {
+        webhook: webhook.clone(),
+        app: arguments.app_id.clone().unwrap_or_else(|| simulate::APP.to_owned()),
+        secret: arguments.secret.clone().unwrap_or_else(|| SECRET.to_owned()),
+        listen: arguments.listen,
+    });
+    Ok(Aim {
+        theirs,
         http: arguments.http.clone(),
         url: arguments.url.clone(),
         rig_token: arguments.rig_token.clone(),
         manner: Manner {
             media: arguments.media,
             play: arguments.play.clone(),
+            say,
             hold: arguments.hold,
             token: arguments.token.clone().unwrap_or(usual.token),
         },
         timeout: arguments.timeout,
-    }
+    })
 }
 
 /// Who makes the load.

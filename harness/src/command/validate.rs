@@ -27,7 +27,7 @@ use crate::{catalogue, environment, output};
 /// How far real time may be off on a machine that is not busy.
 const SLACK: Duration = Duration::from_millis(100);
 /// The secret of the demonstration's app.
-const SECRET: &str = "demonstration";
+pub(super) const SECRET: &str = "demonstration";
 /// Where `serve` listens, too.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9440);
 /// Nobody waits longer for a call in real time.

@@ -7,11 +7,13 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::time::Instant;
 
-pub use calls::{Manner, Platform, PlatformError, Started};
+use callrig_reports::load::step::NEVER;
+
+pub use calls::{Manner, Platform, PlatformError, Started, Theirs};
 pub use http::Plain;
 use serde::{Deserialize, Serialize};
 
-use calls::start_platform;
+use calls::{Callee, start};
 
 /// What is to be called, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,9 @@ pub struct Aim {
     pub url: Option<String>,
     /// The token of its control API.
     pub rig_token: Option<String>,
+    /// Whose bot is called, if it is not ours: by a service that is started for it.
+    #[serde(skip)]
+    pub theirs: Option<Theirs>,
     /// How the calls are.
     pub manner: Manner,
     /// How long one of them may take.
@@ -44,29 +49,43 @@ impl Aim {
         if let Some(url) = &self.http {
             return Ok((Target::Plain(Plain::new(url).map_err(PlatformError::Url)?), None));
         }
-        let platform = Platform::listen(listen, self.manner.clone()).await?;
-        let Some(base) = &self.url else {
-            let bot = platform.bot;
-            let started = tokio::task::spawn_blocking(move || start_platform(bot)).await;
-            let started = started.map_err(|error| PlatformError::Serve(error.to_string()))??;
-            return Ok((Target::Platform(platform.at(&started.base, None)), Some(started)));
+        let manner = self.manner.clone();
+        let (mut platform, started) = if let Some(theirs) = &self.theirs {
+            let started = started(Callee::Theirs(theirs.clone())).await?;
+            (Platform::watch(&started.base, manner).await?, Some(started))
+        } else {
+            let platform = Platform::listen(listen, manner).await?;
+            match &self.url {
+                Some(base) => (platform.at(base, self.rig_token.as_deref()), None),
+                None => {
+                    let started = started(Callee::Ours(platform.bot)).await?;
+                    (platform.at(&started.base, None), Some(started))
+                }
+            }
         };
-        let mut platform = platform.at(base, self.rig_token.as_deref());
         if own {
             platform.hire().await.map_err(PlatformError::Hire)?;
+        } else {
+            platform.bring().await?;
         }
-        Ok((Target::Platform(platform), None))
+        Ok((Target::Platform(platform), started))
     }
 
     /// In words.
     #[must_use]
     pub fn words(&self) -> String {
-        match (&self.http, &self.url) {
-            (Some(url), _) => format!("GET {url}"),
-            (None, Some(base)) => format!("calls of {base}"),
-            (None, None) => "calls of a `callrig serve` of its own".to_owned(),
+        match (&self.http, &self.url, &self.theirs) {
+            (Some(url), ..) => format!("GET {url}"),
+            (None, Some(base), _) => format!("calls of {base}"),
+            (None, None, Some(theirs)) => format!("calls to the bot at {}", theirs.webhook),
+            (None, None, None) => "calls of a `callrig serve` of its own".to_owned(),
         }
     }
+}
+
+async fn started(callee: Callee) -> Result<Started, PlatformError> {
+    let started = tokio::task::spawn_blocking(move || start(&callee)).await;
+    started.map_err(|error| PlatformError::Serve(error.to_string()))?
 }
 
 /// A call under way: its steps as they end.
@@ -91,7 +110,19 @@ impl Call {
     /// A step has ended that began then.
     pub fn step(&mut self, step: u8, from: Instant, to: Instant) {
         let nanos = to.saturating_duration_since(from).as_nanos();
-        self.steps.push((step, u64::try_from(nanos).unwrap_or(u64::MAX)));
+        self.steps.push((step, u64::try_from(nanos).unwrap_or(NEVER)));
+    }
+
+    /// A step was waited for in vain.
+    pub fn never(&mut self, step: u8) {
+        self.steps.push((step, NEVER));
+    }
+
+    /// A figure: seconds, or a part of 1. None is none.
+    pub fn figure(&mut self, figure: u8, value: Option<f64>) {
+        if let Some(value) = value {
+            self.steps.push((figure, (value * 1e9).clamp(0.0, 1e18) as u64));
+        }
     }
 }
 
@@ -107,11 +138,11 @@ impl Target {
     /// The steps of one of its calls.
     #[must_use]
     pub fn steps(&self) -> Vec<String> {
-        let steps: &[&str] = match self {
-            Self::Plain(_) => &[],
-            Self::Platform(_) => Platform::STEPS,
+        let steps = match self {
+            Self::Plain(_) => Vec::new(),
+            Self::Platform(_) => Platform::steps(),
         };
-        steps.iter().map(|step| (*step).to_owned()).collect()
+        steps.into_iter().map(ToOwned::to_owned).collect()
     }
 
     /// Leaves the service as it was.

@@ -16,7 +16,7 @@ use callrig_reports::load::samples::{Sample, Samples};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_pcg::Pcg64Mcg;
 
-use crate::command_line::{callrig, folder, says};
+use crate::command_line::{callrig, folder, recording, says};
 
 /// Calls per second, and for how many seconds.
 const RATE: f64 = 2_000.0;
@@ -369,6 +369,99 @@ fn calls_of_our_own_platform_are_made_and_judged() {
     assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
 }
 
+/// A sample bot in a process of its own.
+struct SampleBot(std::process::Child);
+
+impl Drop for SampleBot {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Two ports of this machine that nobody has.
+fn free_ports() -> (u16, u16) {
+    let bind = || std::net::TcpListener::bind(("127.0.0.1", 0)).expect("there are ports");
+    let port = |held: &std::net::TcpListener| held.local_addr().expect("it is bound").port();
+    let held = (bind(), bind());
+    (port(&held.0), port(&held.1))
+}
+
+#[test]
+fn the_calls_of_a_bot_that_is_not_ours_are_measured_where_its_media_goes() {
+    let folder = folder();
+    let (platform, bot) = free_ports();
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_callrig"))
+        .args(["bot", "echo", "--platform", &format!("http://127.0.0.1:{platform}")])
+        .args(["--listen", &format!("127.0.0.1:{bot}")])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let _bot = SampleBot(child);
+    let is_there = || std::net::TcpStream::connect(("127.0.0.1", bot)).is_ok();
+    for _ in 0..200 {
+        if is_there() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let speech = recording(folder.path(), "audio/opus-20ms-32k-mono-en.pcap");
+    let (bot, platform) =
+        (format!("http://127.0.0.1:{bot}/api/calls"), format!("127.0.0.1:{platform}"));
+    let arguments = [
+        &["load", "--bot", &bot, "--listen", &platform, "--rate", "2", "--duration", "3s"][..],
+        &["--media", "--play", &speech, "--hold", "4s", "--out", "load"],
+        &[
+            "--slo",
+            "errors<=0% min 6",
+            "--slo",
+            "setup.p(50)<20s min 5",
+            "--slo",
+            "media.max<4s min 5",
+        ],
+        &["--slo", "mouth_to_ear.p(50)<1s min 2", "--slo", "uplink_loss.max<100% min 5"],
+    ];
+    let ran = callrig(folder.path(), &arguments.concat());
+    assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
+    assert!(ran.out.contains("6 of 6 calls succeeded"), "{}", ran.out);
+    let load = std::fs::read_to_string(folder.path().join("load/load.json")).expect("it is there");
+    let load: callrig_reports::load::outcome::Load =
+        serde_json::from_str(&load).expect("it is a load");
+    let count = |name: &str| {
+        let one = load.latencies.iter().find(|one| one.name == name);
+        one.unwrap_or_else(|| panic!("{name}")).count
+    };
+    for name in ["notified", "answer", "setup", "hangup", "ended", "media", "jitter", "loss"] {
+        assert_eq!(count(name), 6, "{name}: {}", ran.out);
+    }
+    assert!(count("mouth_to_ear") >= 2, "one phone a second listens: {}", ran.out);
+    let lived = load.latencies.iter().find(|one| one.name == "mouth_to_ear").expect("an echo");
+    assert!(lived.min > 0.02, "sound is captured before it is sent: {lived:?}");
+}
+
+#[test]
+fn a_bot_of_ours_says_something_to_everybody() {
+    let folder = folder();
+    let mut file = std::io::Cursor::new(Vec::new());
+    let tone = (0..16_000).map(|at| if at % 40 < 20 { 4_000_i16 } else { -4_000 });
+    callrig_corpora::format::wav::write_pcm(&mut file, 16_000, 1, tone).expect("it is a WAV");
+    std::fs::write(folder.path().join("tone.wav"), file.into_inner()).expect("there is room");
+    let arguments = [
+        &["load", "--rate", "4", "--duration", "2s", "--media", "--say", "tone.wav"][..],
+        &["--hold", "2s", "--slo", "media.max<2s min 8", "--slo", "errors<=0% min 8"],
+    ];
+    let ran = callrig(folder.path(), &arguments.concat());
+    assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
+    // Without it nothing comes, and of nothing nothing is known.
+    let arguments = [
+        &["load", "--rate", "4", "--duration", "1s", "--media", "--hold", "1s"][..],
+        &["--slo", "jitter.p(50)<1s min 1"],
+    ];
+    let ran = callrig(folder.path(), &arguments.concat());
+    assert_eq!(ran.code, 6, "{} {}", ran.out, ran.err);
+}
+
 #[test]
 fn what_vanishes_or_makes_no_sense_is_never_green() {
     let folder = folder();
@@ -383,11 +476,18 @@ fn what_vanishes_or_makes_no_sense_is_never_green() {
         (vec!["--http", "ftp://x/"], "only http"),
         (vec!["--http", "no url"], "no url"),
         (vec!["--find-capacity", "--rate", "1..2", "--slo", "max<1s"], "one --rate"),
+        (vec!["--slo", "loss.p(99)<1%"], "add --media"),
+        (vec!["--media", "--slo", "loss.p(99)<1ms"], "'%'"),
+        (vec!["--bot", "no url"], "no url"),
+        (vec!["--media", "--say", "none.wav"], "none.wav"),
     ] {
         let ran = callrig(folder.path(), &[&["load"], &arguments[..]].concat());
         assert_eq!(ran.code, 2, "{arguments:?}: {} {}", ran.out, ran.err);
         says(&ran, &[part]);
     }
+    let ran = callrig(folder.path(), &["load", "--media", "--play", "audio/none"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    says(&ran, &["--play audio/none", "no file"]);
     std::fs::write(folder.path().join("bad.json"), "{\"schema_version\": 99")
         .expect("there is room");
     let ran = callrig(folder.path(), &["load", "--twin", "bad.json"]);

@@ -9,6 +9,8 @@
 //! unit       = "ns" | "us" | "µs" | "ms" | "s"
 //! ```
 //!
+//! What is a part of 1 ([`super::step`]) is limited in per cent: `loss.p(99)<1%`.
+//!
 //! Without `@`, what was seen decides. With it, an objective is met or broken only as far as the
 //! samples prove it at that confidence, and not measurable between.
 
@@ -16,6 +18,9 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+use super::step;
+use crate::metric::Unit;
 
 /// One objective.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -184,7 +189,8 @@ impl Objective {
         }
         let (stage, quantity) = subject(&mut reader, stages)?;
         let comparison = comparison(&mut reader)?;
-        let limit = limit(&mut reader, quantity, comparison)?;
+        let unit = stage.as_deref().map_or(Unit::Seconds, step::unit);
+        let limit = limit(&mut reader, quantity, unit, comparison)?;
         let mut confidence = None;
         let mut samples_min = default_samples(quantity);
         loop {
@@ -294,6 +300,7 @@ fn comparison(reader: &mut Reader<'_>) -> Result<Comparison, ObjectiveError> {
 fn limit(
     reader: &mut Reader<'_>,
     quantity: Quantity,
+    of: Unit,
     comparison: Comparison,
 ) -> Result<Limit, ObjectiveError> {
     reader.space();
@@ -310,6 +317,12 @@ fn limit(
     let scale = match (quantity, unit) {
         (Quantity::Errors, "%") => 0.01,
         (Quantity::Rate, "/s") => 1.0,
+        (Quantity::Percentile(_) | Quantity::Mean | Quantity::Max, unit) if of == Unit::Ratio => {
+            if unit != "%" {
+                return reader.refuse_at(unit_at, "expected '%': this is a part of all");
+            }
+            0.01
+        }
         (Quantity::Percentile(_) | Quantity::Mean | Quantity::Max, unit) => match unit {
             "ns" => 1e-9,
             "us" | "µs" => 1e-6,
@@ -331,6 +344,9 @@ fn limit(
     }
     if quantity == Quantity::Errors && number > 100.0 {
         return reader.refuse_at(column, "no more than 100 % can fail");
+    }
+    if of == Unit::Ratio && number > 100.0 {
+        return reader.refuse_at(column, "no more than 100 % can be");
     }
     if number == 0.0 && comparison == Comparison::Below {
         return reader.refuse_at(column, "nothing is below 0");
@@ -357,7 +373,7 @@ impl fmt::Display for Objective {
 mod tests {
     use super::*;
 
-    const STAGES: &[&str] = &["ring", "setup"];
+    const STAGES: &[&str] = &["ring", "setup", "loss"];
 
     #[test]
     fn what_people_write_is_read() {
@@ -374,6 +390,7 @@ mod tests {
         assert_eq!(read("rate>=50/s").comparison, Comparison::AtLeast);
         assert_eq!(read("max<=800µs").limit, Limit::Absolute(800.0 * 1e-6));
         assert_eq!(read("errors<=0%").limit, Limit::Absolute(0.0));
+        assert_eq!(read("loss.p(99)<1.5%").limit, Limit::Absolute(0.015));
     }
 
     #[test]
@@ -402,6 +419,9 @@ mod tests {
             ("p(99)<20ms min 0", 12, "whole number"),
             ("p(99)<20ms and more", 12, "the end"),
             ("µ(9", 1, "is not one of"),
+            ("loss.p(99)<1ms", 13, "'%'"),
+            ("loss.max<=101%", 11, "100 %"),
+            ("setup.p(99)<1%", 14, "a unit"),
         ] {
             let error = Objective::parse(text, STAGES).expect_err(text);
             assert_eq!(error.column, column, "{error}");

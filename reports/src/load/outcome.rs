@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::objective::{Limit, Objective, Quantity};
 use super::samples::{Latencies, Samples};
+use super::step;
 use crate::environment::Environment;
 use crate::gate::Outcome;
 use crate::gate::distribution::{rate_at_least, rate_at_most, student};
@@ -193,9 +194,12 @@ pub fn late_max(limit: f64) -> u64 {
 
 fn latency(objective: &Objective, samples: &Samples, limit: f64) -> Judged {
     let windows = samples.windows();
-    let late_max = late_max(limit);
+    let stage = objective.stage.as_deref();
+    // Phones measure by themselves, however late their calls began.
+    let is_figure = stage.and_then(step::find).is_some_and(|step| step.is_figure);
+    let late_max = if is_figure { u64::MAX } else { late_max(limit) };
     let (void, all) = (windows.void(late_max), windows.count());
-    let latencies = samples.latencies(objective.stage.as_deref(), &windows, late_max);
+    let latencies = samples.latencies(stage, &windows, late_max);
     let count = latencies.count();
     let value = value_of(objective.quantity, &latencies);
     let mut judged = Judged {
@@ -209,7 +213,7 @@ fn latency(objective: &Objective, samples: &Samples, limit: f64) -> Judged {
         judged.why.push_str(&format!(", {} never came", latencies.endless));
     }
     if void as f64 > VOID_MAX * all as f64 {
-        let at_most = samples.latencies_at_most(objective.stage.as_deref(), &windows, late_max);
+        let at_most = samples.latencies_at_most(stage, &windows, late_max);
         if holds_at_most(objective, samples, &at_most, limit) {
             judged.answer = Answer::Met;
             judged.value = value_of(objective.quantity, &at_most);
@@ -318,7 +322,11 @@ pub fn conclude(
     let strictest = judged
         .iter()
         .zip(objectives)
-        .filter(|(_, of)| !matches!(of.quantity, Quantity::Errors | Quantity::Rate))
+        .filter(|(_, of)| {
+            let stage = of.stage.as_deref().and_then(step::find);
+            !matches!(of.quantity, Quantity::Errors | Quantity::Rate)
+                && !stage.is_some_and(|step| step.is_figure)
+        })
         .filter_map(|(judged, _)| judged.limit)
         .fold(f64::MAX, f64::min);
     let late_max = late_max(strictest);
@@ -326,7 +334,7 @@ pub fn conclude(
     let seconds = samples.seconds();
     let curve = |name: &str, step: Option<&str>| {
         let latencies = samples.latencies(step, &windows, late_max);
-        Histogram::of(name.to_owned(), Unit::Seconds, 1e-9, &latencies.histogram)
+        Histogram::of(name.to_owned(), step::unit(name), 1e-9, &latencies.histogram)
     };
     let mut latencies = vec![curve("call", None)];
     latencies.extend(samples.steps.iter().map(|step| curve(step, Some(step))));

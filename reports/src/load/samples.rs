@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
+use super::step::{self, NEVER};
+
 /// The length of a window in which the generator is judged.
 pub const WINDOW_NANOS: u64 = 1_000_000_000;
 
@@ -16,7 +18,8 @@ pub struct Sample {
     pub late: u64,
     /// How long it took from the intended time to its end, or to its failure, which is no latency.
     pub latency: u64,
-    /// How long each step took, by the number of the step; the first from the intended time.
+    /// How long each step took, by the number of the step, and the billionths of each figure;
+    /// [`NEVER`] for what was waited for in vain.
     pub steps: Vec<(u8, u64)>,
     /// Why it failed, if it did.
     pub failure: Option<String>,
@@ -59,7 +62,7 @@ impl Latencies {
     }
 
     fn record(&mut self, nanos: u64) {
-        self.histogram.saturating_record(nanos.max(1));
+        self.histogram.saturating_record(nanos);
         self.squares += (nanos as f64).powi(2);
     }
 
@@ -153,7 +156,8 @@ impl Samples {
     }
 
     /// The latencies of a step, or of whole calls, in windows that are not void. A call that
-    /// failed has no latency: what fails at once is not fast.
+    /// failed has no latency: what fails at once is not fast. One that succeeded without a step
+    /// had no need of it, and does not count.
     #[must_use]
     pub fn latencies(&self, step: Option<&str>, windows: &Windows, late_max: u64) -> Latencies {
         self.collect(step, |call| (!windows.is_void(call.intended, late_max)).then_some(0))
@@ -176,6 +180,7 @@ impl Samples {
     /// The latencies of a step, with what is added to that of each call that counts.
     fn collect(&self, step: Option<&str>, added: impl Fn(&Sample) -> Option<u64>) -> Latencies {
         let number = step.and_then(|step| self.steps.iter().position(|known| known == step));
+        let is_figure = step.and_then(step::find).is_some_and(|step| step.is_figure);
         let mut latencies = Latencies::new();
         for call in &self.calls {
             let Some(added) = added(call) else { continue };
@@ -188,7 +193,9 @@ impl Samples {
                 (Some(_), number) => number.and_then(of_step),
             };
             match nanos {
+                Some(NEVER) => latencies.endless += 1,
                 Some(nanos) => latencies.record(nanos.saturating_add(added)),
+                None if step.is_some() && (is_figure || call.failure.is_none()) => {}
                 None => latencies.endless += 1,
             }
         }

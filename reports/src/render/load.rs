@@ -9,6 +9,7 @@ use crate::escape::{markdown_code as code, visible};
 use crate::gate::Outcome;
 use crate::histogram::Histogram;
 use crate::load::outcome::{Answer, Judged, Load};
+use crate::load::step;
 use crate::metric::Unit;
 use crate::number;
 
@@ -44,9 +45,17 @@ fn seconds(value: Option<f64>) -> String {
     value.map_or_else(|| "–".into(), |value| number::show_number(value, Unit::Seconds))
 }
 
+/// A value in a unit of steps.
+fn shown(value: Option<f64>, unit: Unit) -> String {
+    match (value, unit) {
+        (Some(value), Unit::Ratio) => format!("{} %", number::digits(100.0 * value)),
+        (value, _) => seconds(value),
+    }
+}
+
 fn row(histogram: &Histogram) -> Vec<String> {
     let mut row = vec![histogram.name.to_string(), histogram.count.to_string()];
-    row.extend(PERCENTILES.map(|percentile| seconds(histogram.value_at(percentile))));
+    row.extend(PERCENTILES.map(|percentile| shown(histogram.value_at(percentile), histogram.unit)));
     row
 }
 
@@ -58,7 +67,11 @@ fn value_of(judged: &Judged) -> String {
     if judged.objective.contains("rate") {
         return format!("{} of {}/s", number::digits(value), number::digits(limit));
     }
-    format!("{} of {}", seconds(Some(value)), seconds(Some(limit)))
+    let unit = judged
+        .objective
+        .split_once('.')
+        .map_or(Unit::Seconds, |(stage, _)| step::unit(stage.trim()));
+    format!("{} of {}", shown(Some(value), unit), shown(Some(limit), unit))
 }
 
 /// What was said of the generator itself.
@@ -79,30 +92,41 @@ fn honesty(load: &Load) -> String {
     )
 }
 
+/// What was measured of steps and of media: what to call each, and what there is of it.
+fn tables(load: &Load) -> Vec<(&'static str, Vec<&Histogram>)> {
+    let is_figure = |one: &Histogram| step::find(&one.name).is_some_and(|step| step.is_figure);
+    let some = load.latencies.iter().filter(|one| one.count > 0);
+    let (figures, steps): (Vec<_>, Vec<_>) = some.partition(|one| is_figure(one));
+    let tables = [("from intended", steps), ("of media", figures)];
+    tables.into_iter().filter(|(_, list)| !list.is_empty()).collect()
+}
+
 /// For the terminal.
 #[must_use]
 pub fn text(load: &Load) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{}: {}", visible(&load.target), visible(&load.arrivals));
-    let _ = writeln!(
-        out,
-        "{:<10} {:>9} {:>11} {:>11} {:>11} {:>11} {:>11}",
-        "from intended", "count", "p50", "p90", "p99", "p99.9", "max"
-    );
-    for histogram in load.latencies.iter().filter(|one| one.count > 0) {
-        let row = row(histogram);
+    for (name, list) in tables(load) {
         let _ = writeln!(
             out,
-            "{:<13} {:>9} {:>11} {:>11} {:>11} {:>11} {:>11}",
-            visible(&row[0]),
-            row[1],
-            row[2],
-            row[3],
-            row[4],
-            row[5],
-            row[6]
+            "{name:<13} {:>9} {:>11} {:>11} {:>11} {:>11} {:>11}",
+            "count", "p50", "p90", "p99", "p99.9", "max"
         );
+        for histogram in list {
+            let row = row(histogram);
+            let _ = writeln!(
+                out,
+                "{:<13} {:>9} {:>11} {:>11} {:>11} {:>11} {:>11}",
+                visible(&row[0]),
+                row[1],
+                row[2],
+                row[3],
+                row[4],
+                row[5],
+                row[6]
+            );
+        }
     }
     for (why, count) in &load.failures {
         let _ = writeln!(out, "failed     {count} times: {}", visible(why));
@@ -130,13 +154,15 @@ pub fn text(load: &Load) -> String {
 pub fn markdown(load: &Load) -> String {
     let mut out = format!("## {}\n\n", headline(load));
     let _ = writeln!(out, "{} · {}\n", code(&load.target), code(&load.arrivals));
-    let _ = writeln!(out, "| from the intended time | count | p50 | p90 | p99 | p99.9 | max |");
-    let _ = writeln!(out, "| :-- | --: | --: | --: | --: | --: | --: |");
-    for histogram in load.latencies.iter().filter(|one| one.count > 0) {
-        let cells: Vec<String> = row(histogram).iter().map(|cell| code(cell)).collect();
-        let _ = writeln!(out, "| {} |", cells.join(" | "));
+    for (name, list) in tables(load) {
+        let _ = writeln!(out, "| {name} | count | p50 | p90 | p99 | p99.9 | max |");
+        let _ = writeln!(out, "| :-- | --: | --: | --: | --: | --: | --: |");
+        for histogram in list {
+            let cells: Vec<String> = row(histogram).iter().map(|cell| code(cell)).collect();
+            let _ = writeln!(out, "| {} |", cells.join(" | "));
+        }
+        out.push('\n');
     }
-    out.push('\n');
     for judged in &load.objectives {
         let _ = writeln!(
             out,
@@ -174,17 +200,20 @@ pub fn html(load: &Load) -> String {
             body {
                 h1 { (visible(&headline(load))) }
                 p { (visible(&load.target)) ", " (visible(&load.arrivals)) }
-                table {
-                    tr {
-                        th { "from the intended time" } th { "count" } th { "p50" } th { "p90" }
-                        th { "p99" } th { "p99.9" } th { "max" }
-                    }
-                    @for histogram in load.latencies.iter().filter(|one| one.count > 0) {
-                        tr { @for cell in row(histogram) { td { (visible(&cell)) } } }
+                @for (name, list) in tables(load) {
+                    table {
+                        tr {
+                            th { (name) } th { "count" } th { "p50" } th { "p90" }
+                            th { "p99" } th { "p99.9" } th { "max" }
+                        }
+                        @for histogram in list {
+                            tr { @for cell in row(histogram) { td { (visible(&cell)) } } }
+                        }
                     }
                 }
-                @for histogram in load.latencies.iter().filter(|one| one.count > 0) {
+                @for histogram in tables(load).into_iter().flat_map(|(_, list)| list) {
                     h3 { (visible(&histogram.name)) }
+                    @if let Some(step) = step::find(&histogram.name) { p { (step.meaning) } }
                     (maud::PreEscaped(curve(histogram)))
                 }
                 @if !load.objectives.is_empty() {
@@ -232,7 +261,7 @@ fn curve(histogram: &Histogram) -> String {
          fill=\"currentColor\">1 in {}</text><text x=\"40\" y=\"14\" font-size=\"12\" \
          fill=\"currentColor\">{}</text></svg>",
         number::digits(10_f64.powf(right).round()),
-        number::show_number(top, Unit::Seconds)
+        shown(Some(top), histogram.unit)
     )
 }
 

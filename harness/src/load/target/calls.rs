@@ -1,24 +1,32 @@
-//! Calls: a person calls the bot, which is ours, answers and hangs up; or the bot calls a person,
-//! who answers. All of it over the API that any bot uses.
+//! Calls: a person calls a bot, and it is hung up again. The bot is ours, and tells what it is
+//! told; or somebody else's, and the platform tells what it does. All of it over the API that any
+//! bot uses.
 
+mod book;
+mod control;
+mod figures;
+mod started;
+mod watched;
+mod webhook;
+
+use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::post;
 use bytes::Bytes;
-use reqwest::Method;
+use callrig_reports::load::step;
+use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
-use tokio::sync::mpsc;
+
+use book::{Book, Course, Stage};
+use control::Control;
+pub use started::Started;
+pub(super) use started::{Callee, start};
 
 use super::Call;
 use super::http::{client, failure};
@@ -27,10 +35,29 @@ use crate::web;
 const APP: &str = "11111111-1111-4111-8111-111111111111";
 const ANN: &str = "22222222-2222-4222-8222-222222222222";
 const TENANT: &str = "33333333-3333-4333-8333-333333333333";
-/// The largest notification that is read.
-const BODY_BYTES_MAX: usize = 1 << 20;
-/// How long our own platform may take to start.
-const START_MAX: Duration = Duration::from_secs(20);
+/// So many phones at once decode what they hear, and one a second begins to: that is work which
+/// the calls of many would not leave the platform.
+const LISTENERS_MAX: usize = 16;
+const LISTENERS_APART: Duration = Duration::from_secs(1);
+
+/// The numbers of the steps and figures of a call.
+mod at {
+    pub(super) const RING: u8 = 0;
+    pub(super) const NOTIFIED: u8 = 1;
+    pub(super) const ANSWER: u8 = 2;
+    pub(super) const SETUP: u8 = 3;
+    pub(super) const HANGUP: u8 = 4;
+    pub(super) const ENDED: u8 = 5;
+    pub(super) const MEDIA: u8 = 6;
+    pub(super) const MOUTH_TO_EAR: u8 = 7;
+    pub(super) const FIRST_FRAME: u8 = 8;
+    pub(super) const FREEZE: u8 = 9;
+    pub(super) const JITTER: u8 = 10;
+    pub(super) const LOSS: u8 = 11;
+    pub(super) const DISCARDED: u8 = 12;
+    pub(super) const UPLINK_JITTER: u8 = 13;
+    pub(super) const UPLINK_LOSS: u8 = 14;
+}
 
 /// Why there is no platform to call.
 #[derive(Debug, Error)]
@@ -50,37 +77,12 @@ pub enum PlatformError {
     /// Our own platform does not start.
     #[error("`callrig serve` cannot be started: {0}")]
     Serve(String),
-}
-
-/// What the bot was told of a call.
-struct Seen {
-    state: &'static str,
-    at: Instant,
-}
-
-/// The calls that somebody waits for, or will wait for.
-#[derive(Default)]
-struct Book {
-    calls: Mutex<HashMap<String, Entry>>,
-}
-
-struct Entry {
-    sender: mpsc::UnboundedSender<Seen>,
-    receiver: Option<mpsc::UnboundedReceiver<Seen>>,
-}
-
-impl Book {
-    fn entry<T>(&self, call: &str, act: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut calls = self.calls.lock().expect("nobody panics with the book in hand");
-        act(calls.entry(call.to_owned()).or_insert_with(|| {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            Entry { sender, receiver: Some(receiver) }
-        }))
-    }
-
-    fn close(&self, call: &str) {
-        self.calls.lock().expect("nobody panics with the book in hand").remove(call);
-    }
+    /// The service does not take what people are to say.
+    #[error("--play {0}: {1}")]
+    Bring(String, String),
+    /// The platform does not let itself be watched.
+    #[error("the platform cannot be watched: {0}")]
+    Watch(String),
 }
 
 /// How the calls are.
@@ -89,8 +91,11 @@ impl Book {
 pub struct Manner {
     /// Whether the person has a phone that sends and receives.
     pub media: bool,
-    /// What the person says: the id of a recording.
+    /// What the person says: the id of a recording, or a file.
     pub play: Option<String>,
+    /// What our bot says: a WAV file that the platform plays.
+    #[serde(skip)]
+    pub say: Option<Bytes>,
     /// How long a call is kept up once it stands.
     pub hold: Duration,
     /// The bot's token, where the platform asks for one.
@@ -99,8 +104,22 @@ pub struct Manner {
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { media: false, play: None, hold: Duration::ZERO, token: APP.to_owned() }
+        let token = APP.to_owned();
+        Self { media: false, play: None, say: None, hold: Duration::ZERO, token }
     }
+}
+
+/// A bot that is not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Theirs {
+    /// Where it is told of calls.
+    pub webhook: String,
+    /// Its app's id.
+    pub app: String,
+    /// Its secret.
+    pub secret: String,
+    /// Where the platform listens for it.
+    pub listen: SocketAddr,
 }
 
 /// Who was taken into the service for a load.
@@ -109,50 +128,100 @@ struct Hired {
     person: String,
 }
 
-/// A platform, its people, and a bot of ours.
+/// A platform, its people, and a bot.
 pub struct Platform {
-    client: reqwest::Client,
-    base: String,
-    rig_token: Option<String>,
+    control: Control,
     manner: Manner,
     /// Who calls whom, where both were taken into the service for it.
     hired: Option<Hired>,
     book: Arc<Book>,
-    /// Where the bot listens.
+    /// Whether the bot is somebody else's.
+    theirs: bool,
+    listeners: AtomicUsize,
+    listened: Mutex<Option<Instant>>,
+    /// Where our bot listens.
     pub bot: SocketAddr,
 }
 
-impl Platform {
-    /// What a call consists of: ringing (the person's request is answered), the bot's being told,
-    /// its answer, the call's standing, the media of both sides flowing, its hanging up, and the
-    /// last notification. `ring`, `notified` and `setup` count from the intended time.
-    pub const STEPS: &'static [&'static str] =
-        &["ring", "notified", "answer", "setup", "hangup", "ended"];
+/// What was agreed on when it rang.
+struct Ringing {
+    call: String,
+    leg: String,
+    /// Whether its phone listens.
+    listens: bool,
+}
 
-    /// Listens as a bot; `base` is where the platform is (filled in once it is known).
+impl Platform {
+    /// What a call consists of, and what is counted of its media.
+    #[must_use]
+    pub fn steps() -> Vec<&'static str> {
+        step::STEPS.iter().map(|step| step.name).collect()
+    }
+
+    fn new(base: &str, manner: Manner, bot: SocketAddr, book: Arc<Book>) -> Result<Self, String> {
+        let base = base.trim_end_matches('/').to_owned();
+        let control = Control { client: client()?, base, token: None };
+        let (listeners, listened) = (AtomicUsize::new(0), Mutex::new(None));
+        Ok(Self { control, manner, hired: None, book, theirs: false, listeners, listened, bot })
+    }
+
+    /// Listens as a bot; say where the platform is with [`Self::at`].
     ///
     /// # Errors
     /// The address is taken.
     pub async fn listen(listen: SocketAddr, manner: Manner) -> Result<Self, PlatformError> {
-        let refuse = |error| PlatformError::Listen(listen, error);
-        let listener = tokio::net::TcpListener::bind(listen).await.map_err(refuse)?;
-        let bot = listener.local_addr().map_err(refuse)?;
         let book = Arc::<Book>::default();
-        let router = Router::new()
-            .fallback(post(told))
-            .layer(axum::extract::DefaultBodyLimit::max(BODY_BYTES_MAX))
-            .with_state(Arc::clone(&book));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        let client = client().map_err(PlatformError::Client)?;
-        let (base, rig_token, hired) = (String::new(), None, None);
-        Ok(Self { client, base, rig_token, manner, hired, book, bot })
+        let bot = webhook::listen(listen, &book, manner.say.clone()).await;
+        let bot = bot.map_err(|error| PlatformError::Listen(listen, error))?;
+        Self::new("", manner, bot, book).map_err(PlatformError::Client)
+    }
+
+    /// Watches the calls of somebody else's bot on a platform.
+    ///
+    /// # Errors
+    /// It does not let itself be watched.
+    pub async fn watch(base: &str, manner: Manner) -> Result<Self, PlatformError> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let platform = Self::new(base, manner, nowhere, Arc::default());
+        let platform = platform.map_err(PlatformError::Client)?;
+        watched::watch(&platform.control, &platform.book).await.map_err(PlatformError::Watch)?;
+        Ok(Self { theirs: true, ..platform })
     }
 
     /// Where the platform is, and the token of its control API.
     #[must_use]
-    pub fn at(self, base: &str, rig_token: Option<&str>) -> Self {
-        let base = base.trim_end_matches('/').to_owned();
-        Self { base, rig_token: rig_token.map(ToOwned::to_owned), ..self }
+    pub fn at(mut self, base: &str, token: Option<&str>) -> Self {
+        base.trim_end_matches('/').clone_into(&mut self.control.base);
+        self.control.token = token.map(ToOwned::to_owned);
+        self
+    }
+
+    /// Brings along what people say, if that is a file; otherwise the service must have it.
+    ///
+    /// # Errors
+    /// There is no such file and no such recording, or the service does not take it.
+    pub async fn bring(&mut self) -> Result<(), PlatformError> {
+        let Some(play) = &self.manner.play else { return Ok(()) };
+        let path = Path::new(play);
+        let refuse = |why: String| PlatformError::Bring(play.clone(), why);
+        let (Some(name), true) = (path.file_name(), path.is_file()) else {
+            let known = self.control.ask(Method::GET, "/rig/recordings", &Value::Null).await;
+            let known = known.map_err(refuse)?;
+            let mut known = known.as_array().into_iter().flatten();
+            return match known.any(|one| one["id"] == **play) {
+                true => Ok(()),
+                false => Err(refuse("no file, and no recording that the service has".into())),
+            };
+        };
+        let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
+        // A name that is a path of a URL as it is.
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
+        let name: String = name.to_string_lossy().chars().map(plain).collect();
+        let request = self.control.request(Method::PUT, &format!("/rig/recordings/load/{name}"));
+        let brought = self.control.answered("bringing it along", request.body(bytes)).await;
+        let id = brought.map_err(refuse)?["id"].as_str().map(ToOwned::to_owned);
+        self.manner.play = id;
+        Ok(())
     }
 
     /// Takes an app with our bot and a person who calls it into the service.
@@ -160,7 +229,8 @@ impl Platform {
     /// # Errors
     /// What the service said.
     pub async fn hire(&mut self) -> Result<(), String> {
-        let directory = self.control(Method::GET, "/rig/directory", &Value::Null).await?;
+        let control = &self.control;
+        let directory = control.ask(Method::GET, "/rig/directory", &Value::Null).await?;
         let tenant = directory["tenants"][0]["id"].as_str();
         let tenant = tenant.ok_or("it has no organisation with anybody in it")?.to_owned();
         let hired = Hired { app: web::guid(), person: web::guid() };
@@ -168,9 +238,9 @@ impl Platform {
         let bot = json!({
             "name": "load", "webhook": format!("http://{}/", self.bot), "secret": secret,
         });
-        self.control(Method::PUT, &format!("/rig/apps/{app}"), &bot).await?;
+        control.ask(Method::PUT, &format!("/rig/apps/{app}"), &bot).await?;
         let who = json!({ "name": "load", "tenant": tenant });
-        self.control(Method::PUT, &format!("/rig/users/{person}"), &who).await?;
+        control.ask(Method::PUT, &format!("/rig/users/{person}"), &who).await?;
         self.manner.token = self.token(&tenant, app, &secret).await;
         self.hired = Some(hired);
         Ok(())
@@ -183,9 +253,9 @@ impl Platform {
             "grant_type=client_credentials&client_id={app}&client_secret={secret}\
              &scope=https%3A%2F%2Fgraph.microsoft.com%2F.default"
         );
-        let url = format!("{}/{tenant}/oauth2/v2.0/token", self.base);
+        let url = format!("{}/{tenant}/oauth2/v2.0/token", self.control.base);
         let token = async {
-            let request = self.client.post(url).body(form);
+            let request = self.control.client.post(url).body(form);
             let request = request.header("Content-Type", "application/x-www-form-urlencoded");
             let answer = request.send().await.ok()?;
             let body: Value = answer.json().await.ok()?;
@@ -198,41 +268,41 @@ impl Platform {
     pub async fn dismiss(&self) {
         let Some(Hired { app, person }) = &self.hired else { return };
         for path in [format!("/rig/users/{person}"), format!("/rig/apps/{app}")] {
-            if let Err(why) = self.control(Method::DELETE, &path, &Value::Null).await {
+            if let Err(why) = self.control.ask(Method::DELETE, &path, &Value::Null).await {
                 tracing::warn!(why, "the service keeps what was taken in for a load");
             }
         }
     }
 
-    /// A command to the control API.
-    async fn control(&self, method: Method, path: &str, body: &Value) -> Result<Value, String> {
-        let what = format!("{method} {path}");
-        let mut request = self.client.request(method, format!("{}{path}", self.base));
-        if let Some(token) = &self.rig_token {
-            request = request.bearer_auth(token);
-        }
-        if !body.is_null() {
-            request = request.json(body);
-        }
-        let answer = request.send().await.map_err(|error| failure(&error))?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(|error| failure(&error))?;
-        if !status.is_success() {
-            let body: String = String::from_utf8_lossy(&body).chars().take(200).collect();
-            return Err(format!("{what} was answered {}: {body}", status.as_u16()));
-        }
-        Ok(serde_json::from_slice(&body).unwrap_or(Value::Null))
-    }
-
     pub(super) async fn call(&self, call: &mut Call) -> Result<(), String> {
-        let id = self.ring(call).await?;
-        let ended = self.live(call, &id).await;
-        self.book.close(&id);
+        let listens = self.manner.media && self.begins_to_listen();
+        let ended = async {
+            let ringing = self.ring(call, listens).await?;
+            let ended = self.live(call, &ringing).await;
+            self.book.close(&ringing.call);
+            ended
+        };
+        let ended = ended.await;
+        if listens {
+            self.listeners.fetch_sub(1, Ordering::Relaxed);
+        }
         ended
     }
 
-    async fn ring(&self, call: &mut Call) -> Result<String, String> {
-        let mut body = json!({ "media": self.manner.media });
+    /// Whether the phone of a call that begins now is to listen.
+    fn begins_to_listen(&self) -> bool {
+        let mut last = self.listened.lock().expect("nobody panics while it is held");
+        let is_due = last.is_none_or(|last| last.elapsed() >= LISTENERS_APART);
+        let begins = is_due && self.listeners.load(Ordering::Relaxed) < LISTENERS_MAX;
+        if begins {
+            *last = Some(Instant::now());
+            self.listeners.fetch_add(1, Ordering::Relaxed);
+        }
+        begins
+    }
+
+    async fn ring(&self, call: &mut Call, listens: bool) -> Result<Ringing, String> {
+        let mut body = json!({ "media": self.manner.media, "listen": listens });
         if let Some(play) = &self.manner.play {
             body["play"] = play.as_str().into();
         }
@@ -240,48 +310,136 @@ impl Platform {
             body["app"] = app.as_str().into();
             body["user"] = person.as_str().into();
         }
-        let mut request = self.client.post(format!("{}/rig/calls", self.base)).json(&body);
-        if let Some(token) = &self.rig_token {
-            request = request.bearer_auth(token);
-        }
+        let request = self.control.request(Method::POST, "/rig/calls").json(&body);
         let answer = request.send().await.map_err(|error| failure(&error))?;
         let status = answer.status();
         let body = answer.bytes().await.map_err(|error| failure(&error))?;
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         if status != StatusCode::CREATED {
-            return Err(format!("ringing was answered {}", status.as_u16()));
+            let why = body["error"]["message"].as_str().unwrap_or("without a word");
+            return Err(format!("ringing was answered {}: {why}", status.as_u16()));
         }
-        call.step(0, call.meant, Instant::now());
-        let body: Value = serde_json::from_slice(&body).map_err(|_| "ringing: no JSON")?;
-        body["call"].as_str().map(ToOwned::to_owned).ok_or_else(|| "ringing: no call".to_owned())
+        call.step(at::RING, call.meant, Instant::now());
+        let text = |name: &str| {
+            let text = body[name].as_str().map(ToOwned::to_owned);
+            text.ok_or_else(|| format!("ringing: no {name}"))
+        };
+        Ok(Ringing { call: text("call")?, leg: text("leg")?, listens })
     }
 
-    async fn live(&self, call: &mut Call, id: &str) -> Result<(), String> {
-        let seen = self.book.entry(id, |entry| entry.receiver.take());
-        let mut seen = seen.ok_or("the platform used an id twice")?;
+    async fn live(&self, call: &mut Call, ringing: &Ringing) -> Result<(), String> {
+        let mut course = self.book.open(&ringing.call)?;
+        match self.theirs {
+            true => self.live_of_theirs(call, &mut course, ringing).await,
+            false => self.live_of_ours(call, &mut course, ringing).await,
+        }
+    }
+
+    /// Our bot answers, says something perhaps, and hangs up.
+    async fn live_of_ours(
+        &self,
+        call: &mut Call,
+        course: &mut Course,
+        ringing: &Ringing,
+    ) -> Result<(), String> {
         let meant = call.meant;
-        let at = until(&mut seen, "incoming").await?;
-        call.step(1, meant, at);
-        let url = format!("{}/v1.0/communications/calls/{id}", self.base);
+        call.step(at::NOTIFIED, meant, course.until(Stage::Told).await?);
+        let url = format!("{}/v1.0/communications/calls/{}", self.control.base, ringing.call);
+        let client = &self.control.client;
         let body = json!({
             "callbackUri": format!("http://{}/", self.bot),
             "acceptedModalities": ["audio"],
             "mediaConfig": { "@odata.type": "#microsoft.graph.serviceHostedMediaConfig" },
         });
         let asked = Instant::now();
-        let request = self.client.post(format!("{url}/answer")).json(&body);
+        let request = client.post(format!("{url}/answer")).json(&body);
         self.done(request, 202, "answering").await?;
-        call.step(2, asked, Instant::now());
-        let at = until(&mut seen, "established").await?;
-        call.step(3, meant, at);
-        if !self.manner.hold.is_zero() {
-            tokio::time::sleep(self.manner.hold).await;
-            call.held = self.manner.hold;
+        call.step(at::ANSWER, asked, Instant::now());
+        call.step(at::SETUP, meant, course.until(Stage::Established).await?);
+        let stands = Instant::now();
+        if self.manner.say.is_some() {
+            let request = client.post(format!("{url}/playPrompt")).json(&self.prompt());
+            self.done(request, 200, "playing a prompt").await?;
         }
+        tokio::time::sleep(self.manner.hold.saturating_sub(stands.elapsed())).await;
+        self.count(call, ringing, self.manner.say.is_some()).await?;
+        call.held = stands.elapsed();
         let asked = Instant::now();
-        self.done(self.client.delete(&url), 204, "hanging up").await?;
-        call.step(4, asked, Instant::now());
-        let at = until(&mut seen, "terminated").await?;
-        call.step(5, asked, at);
+        self.done(client.delete(&url), 204, "hanging up").await?;
+        call.step(at::HANGUP, asked, Instant::now());
+        call.step(at::ENDED, asked, course.until(Stage::Ended).await?);
+        Ok(())
+    }
+
+    fn prompt(&self) -> Value {
+        json!({
+            "clientContext": web::guid(),
+            "prompts": [{
+                "@odata.type": "#microsoft.graph.mediaPrompt",
+                "mediaInfo": {
+                    "@odata.type": "#microsoft.graph.mediaInfo",
+                    "uri": format!("http://{}{}", self.bot, webhook::PROMPT),
+                    // Fetched once, for all calls.
+                    "resourceId": APP,
+                },
+            }],
+        })
+    }
+
+    /// Somebody else's bot answers; the person hangs up, unless the bot does before.
+    async fn live_of_theirs(
+        &self,
+        call: &mut Call,
+        course: &mut Course,
+        ringing: &Ringing,
+    ) -> Result<(), String> {
+        let meant = call.meant;
+        let answered = course.until(Stage::Answered).await?;
+        call.step(at::ANSWER, course.at(Stage::Sent).unwrap_or(answered), answered);
+        call.step(at::SETUP, meant, course.until(Stage::Established).await?);
+        let stands = Instant::now();
+        let ended = tokio::time::timeout(self.manner.hold, course.until(Stage::Ended)).await;
+        // A bot may take its time with the answer to the notification that it has acted upon.
+        if let Some(told) = course.at(Stage::Told) {
+            call.step(at::NOTIFIED, meant, told);
+        }
+        // Of a call that the bot ended, what is still known.
+        let counted = self.count(call, ringing, true).await;
+        call.held = stands.elapsed();
+        if ended.is_ok() {
+            return Ok(());
+        }
+        counted?;
+        let asked = Instant::now();
+        let path = format!("/rig/legs/{}/hangUp", ringing.leg);
+        match self.control.ask(Method::POST, &path, &Value::Null).await {
+            Ok(_) => call.step(at::HANGUP, asked, Instant::now()),
+            // The bot has done it meanwhile.
+            Err(_) if course.at(Stage::Ended).is_some() => return Ok(()),
+            Err(why) => return Err(why),
+        }
+        call.step(at::ENDED, asked, course.until(Stage::Ended).await?);
+        Ok(())
+    }
+
+    /// What phone and platform counted of the media so far. `comes`: whether the bot says
+    /// something.
+    async fn count(&self, call: &mut Call, ringing: &Ringing, comes: bool) -> Result<(), String> {
+        if !self.manner.media {
+            return Ok(());
+        }
+        let path = format!("/rig/legs/{}", ringing.leg);
+        let leg = self.control.ask(Method::GET, &path, &Value::Null).await?;
+        let came = figures::note(call, leg)?;
+        if comes && !came {
+            call.never(at::MEDIA);
+        }
+        if ringing.listens && self.manner.play.is_some() && self.theirs && came {
+            let path = format!("{path}/mouthToEar");
+            let heard = self.control.ask(Method::GET, &path, &Value::Null).await;
+            let delay = heard.ok().and_then(|heard| heard["delayMs"].as_f64());
+            call.figure(at::MOUTH_TO_EAR, delay.map(figures::seconds));
+        }
         Ok(())
     }
 
@@ -305,104 +463,32 @@ impl Platform {
     }
 }
 
-/// Waits until the bot was told this of a call.
-async fn until(seen: &mut mpsc::UnboundedReceiver<Seen>, state: &str) -> Result<Instant, String> {
-    loop {
-        match seen.recv().await {
-            Some(one) if one.state == state => return Ok(one.at),
-            Some(one) if one.state == "terminated" => {
-                return Err(format!("it ended before it was {state}"));
-            }
-            Some(_) => {}
-            None => return Err("the bot has gone".into()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_have_the_numbers_of_their_names() {
+        let names = Platform::steps();
+        for (number, name) in [
+            (at::RING, "ring"),
+            (at::NOTIFIED, "notified"),
+            (at::ANSWER, "answer"),
+            (at::SETUP, "setup"),
+            (at::HANGUP, "hangup"),
+            (at::ENDED, "ended"),
+            (at::MEDIA, "media"),
+            (at::MOUTH_TO_EAR, "mouth_to_ear"),
+            (at::FIRST_FRAME, "first_frame"),
+            (at::FREEZE, "freeze"),
+            (at::JITTER, "jitter"),
+            (at::LOSS, "loss"),
+            (at::DISCARDED, "discarded"),
+            (at::UPLINK_JITTER, "uplink_jitter"),
+            (at::UPLINK_LOSS, "uplink_loss"),
+        ] {
+            assert_eq!(names[usize::from(number)], name);
         }
+        assert_eq!(names.len(), 15);
     }
-}
-
-/// The bot's webhook.
-async fn told(State(book): State<Arc<Book>>, body: Bytes) -> StatusCode {
-    let at = Instant::now();
-    let Ok(body) = serde_json::from_slice::<Value>(&body) else { return StatusCode::BAD_REQUEST };
-    for notification in body["value"].as_array().into_iter().flatten() {
-        let data = &notification["resourceData"];
-        let state = match data["state"].as_str() {
-            Some("incoming") => "incoming",
-            Some("established") => "established",
-            Some("terminated") => "terminated",
-            _ => continue,
-        };
-        if let Some(call) = data["id"].as_str() {
-            // A call that is over is waited for by nobody.
-            book.entry(call, |entry| drop(entry.sender.send(Seen { state, at })));
-        }
-    }
-    StatusCode::ACCEPTED
-}
-
-/// A platform of our own, in a process of its own, so that what it costs is not the generator's.
-pub struct Started {
-    child: Child,
-    /// Where it is.
-    pub base: String,
-    _settings: tempfile::NamedTempFile,
-}
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts `callrig serve` for the load of a bot that listens there.
-///
-/// # Errors
-/// It does not start.
-pub(super) fn start_platform(bot: SocketAddr) -> Result<Started, PlatformError> {
-    let refuse = |error: std::io::Error| PlatformError::Serve(error.to_string());
-    let settings = tempfile::Builder::new().suffix(".toml").tempfile().map_err(refuse)?;
-    let text = format!(
-        r#"
-        listeners = [{{ address = "127.0.0.1:0" }}]
-        [limits]
-        calls_per_app_max = 1000000
-        requests_per_second_max = 0
-        [tokens]
-        required = false
-        [media]
-        ports = "10000-32767"
-        [[apps]]
-        id = "{APP}"
-        name = "load"
-        webhook = "http://{bot}/"
-        [[tenants]]
-        id = "{TENANT}"
-        users = [{{ id = "{ANN}", name = "Ann" }}]
-        "#
-    );
-    std::fs::write(settings.path(), text).map_err(refuse)?;
-    let mut child = Command::new(std::env::current_exe().map_err(refuse)?)
-        .arg("serve")
-        .arg(settings.path())
-        .args(["--log", "warn"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(refuse)?;
-    let (sender, lines) = std::sync::mpsc::channel();
-    if let Some(out) = child.stdout.take() {
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-    }
-    let first = lines.recv_timeout(START_MAX).ok();
-    let base = first.as_deref().and_then(|line| line.strip_prefix("listening on "));
-    let base = base.map(ToOwned::to_owned);
-    let mut started = Started { child, base: String::new(), _settings: settings };
-    let said = || PlatformError::Serve("it did not say where it listens".into());
-    started.base = base.ok_or_else(said)?;
-    Ok(started)
 }

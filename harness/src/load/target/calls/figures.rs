@@ -1,0 +1,92 @@
+//! What phone and platform counted of a call's media, as figures of the call.
+
+use callrig_media::stats::{Inbound, Stats, Track};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Call, at};
+
+/// What is said of a leg (`GET /rig/legs/{leg}`), as far as it is of use.
+#[derive(Deserialize)]
+struct Leg {
+    phone: Option<Phone>,
+    platform: Option<Counted>,
+}
+
+#[derive(Deserialize)]
+struct Phone {
+    stats: Option<Stats>,
+    timing: Timing,
+}
+
+#[derive(Deserialize)]
+struct Counted {
+    stats: Option<Stats>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Timing {
+    first_packet_ms: Option<f64>,
+    first_frame_ms: Option<f64>,
+    frames: usize,
+    frozen_ms: f64,
+}
+
+/// Notes the figures of a leg; whether anything came from the bot.
+///
+/// # Errors
+/// What is said of the leg is not understood.
+pub(super) fn note(call: &mut Call, leg: Value) -> Result<bool, String> {
+    let leg: Leg = serde_json::from_value(leg).map_err(|error| format!("of a leg: {error}"))?;
+    let mut came = false;
+    if let Some(phone) = leg.phone {
+        let timing = phone.timing;
+        call.figure(at::MEDIA, timing.first_packet_ms.map(seconds));
+        call.figure(at::FIRST_FRAME, timing.first_frame_ms.map(seconds));
+        // One frame stands still for ever, or is all there is.
+        call.figure(at::FREEZE, (timing.frames > 1).then(|| seconds(timing.frozen_ms)));
+        let stats = phone.stats.unwrap_or_default();
+        came = timing.first_packet_ms.is_some();
+        call.figure(at::JITTER, jitter(&stats));
+        call.figure(at::LOSS, loss(&stats));
+        call.figure(at::DISCARDED, discarded(&stats));
+    }
+    let stats = leg.platform.and_then(|platform| platform.stats).unwrap_or_default();
+    call.figure(at::UPLINK_JITTER, jitter(&stats));
+    call.figure(at::UPLINK_LOSS, loss(&stats));
+    Ok(came)
+}
+
+pub(super) fn seconds(ms: f64) -> f64 {
+    ms / 1e3
+}
+
+/// The greatest of all streams, in seconds.
+fn jitter(stats: &Stats) -> Option<f64> {
+    stats.inbound.iter().map(|stream| stream.source.jitter).reduce(f64::max)
+}
+
+/// The part of all packets that never came.
+fn loss(stats: &Stats) -> Option<f64> {
+    let sum = |count: fn(&Inbound) -> u64| stats.inbound.iter().map(count).sum::<u64>();
+    let missing = sum(|stream| stream.source.packets_missing);
+    let came = sum(|stream| {
+        stream.source.packets_received.saturating_sub(stream.source.packets_duplicated)
+    });
+    (came + missing > 0).then(|| missing as f64 / (came + missing) as f64)
+}
+
+/// The part of all packets of sound that came too late, or too early, to be played. (Not what was
+/// concealed: a sender that falls silent is concealed for a while, too.)
+fn discarded(stats: &Stats) -> Option<f64> {
+    let playouts = || {
+        stats.inbound.iter().filter_map(|stream| match &stream.track {
+            Track::Sound { playout, .. } => Some(playout),
+            _ => None,
+        })
+    };
+    let all: u64 = playouts().map(|playout| playout.received).sum();
+    let discarded: u64 = playouts().map(|playout| playout.packets_discarded).sum();
+    (all > 0).then(|| discarded as f64 / all as f64)
+}
