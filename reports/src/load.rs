@@ -6,6 +6,7 @@
 //! those, and a second in which the generator was late by more than a tenth of an objective is
 //! void for it.
 
+pub mod course;
 pub mod objective;
 pub mod outcome;
 pub mod samples;

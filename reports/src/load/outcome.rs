@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::course::course;
 use super::objective::{Limit, Objective, Quantity};
 use super::samples::{Latencies, Samples};
 use super::step;
@@ -13,6 +14,7 @@ use crate::gate::distribution::{rate_at_least, rate_at_most, student};
 use crate::histogram::Histogram;
 use crate::metric::Unit;
 use crate::number;
+use crate::series::Series;
 
 /// The version of the JSON's shape.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -59,6 +61,9 @@ pub struct Load {
     pub void_windows: u64,
     /// The generator's own share of the machine's processors, where it can be known.
     pub own_cpu: Option<f64>,
+    /// How it went over its time.
+    #[serde(default)]
+    pub course: Vec<Series>,
     /// What else is worth knowing.
     pub notes: Vec<String>,
 }
@@ -186,6 +191,11 @@ fn between(met: bool, broken: bool) -> Answer {
     }
 }
 
+/// Whether phones measure this by themselves, however late their calls began.
+fn is_figure(stage: Option<&str>) -> bool {
+    stage.and_then(step::find).is_some_and(|step| step.is_figure)
+}
+
 /// How late the generator may be for this limit (in seconds), in nanoseconds: a tenth.
 #[must_use]
 pub fn late_max(limit: f64) -> u64 {
@@ -195,9 +205,7 @@ pub fn late_max(limit: f64) -> u64 {
 fn latency(objective: &Objective, samples: &Samples, limit: f64) -> Judged {
     let windows = samples.windows();
     let stage = objective.stage.as_deref();
-    // Phones measure by themselves, however late their calls began.
-    let is_figure = stage.and_then(step::find).is_some_and(|step| step.is_figure);
-    let late_max = if is_figure { u64::MAX } else { late_max(limit) };
+    let late_max = if is_figure(stage) { u64::MAX } else { late_max(limit) };
     let (void, all) = (windows.void(late_max), windows.count());
     let latencies = samples.latencies(stage, &windows, late_max);
     let count = latencies.count();
@@ -323,9 +331,8 @@ pub fn conclude(
         .iter()
         .zip(objectives)
         .filter(|(_, of)| {
-            let stage = of.stage.as_deref().and_then(step::find);
             !matches!(of.quantity, Quantity::Errors | Quantity::Rate)
-                && !stage.is_some_and(|step| step.is_figure)
+                && !is_figure(of.stage.as_deref())
         })
         .filter_map(|(judged, _)| judged.limit)
         .fold(f64::MAX, f64::min);
@@ -333,6 +340,7 @@ pub fn conclude(
     let (failed, all) = samples.failed();
     let seconds = samples.seconds();
     let curve = |name: &str, step: Option<&str>| {
+        let late_max = if is_figure(step) { u64::MAX } else { late_max };
         let latencies = samples.latencies(step, &windows, late_max);
         Histogram::of(name.to_owned(), step::unit(name), 1e-9, &latencies.histogram)
     };
@@ -356,6 +364,7 @@ pub fn conclude(
         windows: windows.count(),
         void_windows: windows.void(late_max),
         own_cpu: about.own_cpu,
+        course: course(samples),
         notes: about.notes,
     }
 }

@@ -1,8 +1,11 @@
 //! What a load found: for the terminal, for a pull request, as a page, as JUnit and as JSON.
 
+mod page;
+
+pub use page::html;
+
 use std::fmt::Write as _;
 
-use maud::{DOCTYPE, html};
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use crate::escape::{markdown_code as code, visible};
@@ -178,91 +181,6 @@ pub fn markdown(load: &Load) -> String {
     }
     let _ = writeln!(out, "\n{}", code(&honesty(load)));
     out
-}
-
-/// One page, that needs nothing else.
-#[must_use]
-pub fn html(load: &Load) -> String {
-    let style = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;\
-        padding:0 1rem;color-scheme:light dark}table{border-collapse:collapse;width:100%}\
-        th,td{padding:.3rem .6rem;text-align:right;border-bottom:1px solid #8884}\
-        th:first-child,td:first-child{text-align:left}svg{width:100%;height:auto}\
-        .met{color:#2a7d3f}.broken{color:#c0392b}";
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width,initial-scale=1";
-                title { "callrig load" }
-                style { (maud::PreEscaped(style)) }
-            }
-            body {
-                h1 { (visible(&headline(load))) }
-                p { (visible(&load.target)) ", " (visible(&load.arrivals)) }
-                @for (name, list) in tables(load) {
-                    table {
-                        tr {
-                            th { (name) } th { "count" } th { "p50" } th { "p90" }
-                            th { "p99" } th { "p99.9" } th { "max" }
-                        }
-                        @for histogram in list {
-                            tr { @for cell in row(histogram) { td { (visible(&cell)) } } }
-                        }
-                    }
-                }
-                @for histogram in tables(load).into_iter().flat_map(|(_, list)| list) {
-                    h3 { (visible(&histogram.name)) }
-                    @if let Some(step) = step::find(&histogram.name) { p { (step.meaning) } }
-                    (maud::PreEscaped(curve(histogram)))
-                }
-                @if !load.objectives.is_empty() {
-                    h2 { "Objectives" }
-                    ul {
-                        @for judged in &load.objectives {
-                            li class=(judged.answer.word()) {
-                                (judged.answer.word()) ": " code { (visible(&judged.objective)) } " "
-                                (value_of(judged)) " (" (visible(&judged.why)) ")"
-                            }
-                        }
-                    }
-                }
-                @if !load.failures.is_empty() {
-                    h2 { "Failures" }
-                    ul {
-                        @for (why, count) in &load.failures { li { (count) " × " (visible(why)) } }
-                    }
-                }
-                p { (visible(&honesty(load))) }
-                @for note in &load.notes { p { (visible(note)) } }
-            }
-        }
-    };
-    page.into_string()
-}
-
-/// The percentile curve as HdrHistogram draws it: the axis is how many times rarer each value is.
-fn curve(histogram: &Histogram) -> String {
-    let rarity = |percentile: f64| (1.0 / (1.0 - percentile / 100.0).max(1e-6)).log10();
-    let points: Vec<(f64, f64)> =
-        histogram.points.iter().map(|point| (rarity(point.percentile), point.value)).collect();
-    let right = points.iter().map(|one| one.0).fold(1.0, f64::max);
-    let top = points.iter().map(|one| one.1).fold(f64::MIN_POSITIVE, f64::max);
-    let mut path = String::new();
-    for (x, y) in &points {
-        // Writing to a String cannot fail.
-        let _ = write!(path, "{:.1},{:.1} ", 40.0 + 740.0 * x / right, 150.0 - 130.0 * y / top);
-    }
-    format!(
-        "<svg viewBox=\"0 0 800 180\" role=\"img\"><polyline fill=\"none\" stroke=\"#3572b0\" \
-         stroke-width=\"2\" points=\"{path}\"/><line x1=\"40\" y1=\"150\" x2=\"780\" y2=\"150\" \
-         stroke=\"#8888\"/><text x=\"40\" y=\"172\" font-size=\"12\" fill=\"currentColor\">p0\
-         </text><text x=\"780\" y=\"172\" font-size=\"12\" text-anchor=\"end\" \
-         fill=\"currentColor\">1 in {}</text><text x=\"40\" y=\"14\" font-size=\"12\" \
-         fill=\"currentColor\">{}</text></svg>",
-        number::digits(10_f64.powf(right).round()),
-        shown(Some(top), histogram.unit)
-    )
 }
 
 /// As JUnit XML: an objective that is broken failed, one that is not measurable is an error.
