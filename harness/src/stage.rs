@@ -3,7 +3,7 @@
 //! share a performance; [`perform`] builds the world, lets the call happen in it, and
 //! hands over what happened.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use callrig_media::description::{Description, MediaDescription};
@@ -27,6 +27,7 @@ use crate::drive::Stopwatch;
 use crate::link;
 use crate::network::Network;
 use crate::platform::Platform;
+use crate::schedule::Schedule;
 use crate::seed::Seed;
 use crate::subject::{Subject, offer};
 use crate::trace::Trace;
@@ -42,6 +43,9 @@ const API_HOST: &str = "graph.test";
 const BOT_HOST: &str = "bot.test";
 const APP: &str = "11111111-1111-4111-8111-111111111111";
 const PERSON: &str = "22222222-2222-4222-8222-222222222222";
+const GUEST: &str = "22222222-2222-4222-8222-222222222223";
+/// The phone of who comes late.
+const GUEST_AT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 4)), 4_000);
 const TENANT: &str = "33333333-3333-4333-8333-333333333333";
 
 /// Where those on a stage are, and how long a person waits.
@@ -116,7 +120,8 @@ pub enum Stage {
     /// (RFC 4585, RFC 4588), as browsers do.
     Recover,
     /// The person comes into a meeting that the bot holds: sound goes through the mixer,
-    /// pictures are forwarded as to any other participant.
+    /// pictures are forwarded as to any other participant. Where there are pictures, somebody else
+    /// comes when half of the recording has been played ([`Cast::guest`]).
     Meeting,
     /// The person calls a bot with service-hosted media that plays prompts and waits for
     /// tones.
@@ -176,6 +181,9 @@ pub struct Cast {
     pub bot: ActorId,
     /// The person with the phone that plays the recording.
     pub user: ActorId,
+    /// Who comes late into a meeting, in simulated worlds: sees and hears, and says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<ActorId>,
 }
 
 /// What happened on a stage.
@@ -268,8 +276,11 @@ pub fn perform(
 pub(crate) fn prepare(trace: &mut Trace, cast: Cast, subject: &Subject, stage: Stage) {
     // A packet crosses twice, and leads to something that is said or heard.
     trace.reserve(3 * subject.schedule.departures().len());
-    // Whoever only passes sound on or plays prompts is not listened to.
+    // Whoever only passes sound on or plays prompts is not listened to; a guest is for what is seen.
     trace.ignore_sound_of(cast.platform);
+    if let Some(guest) = cast.guest {
+        trace.ignore_sound_of(guest);
+    }
     if stage == Stage::Relay {
         // Nobody looks at what it is about the cost of.
         trace.ignore_frames_of(cast.bot);
@@ -292,7 +303,7 @@ fn set(
     let troupe = Troupe::assemble(subject, stage, seed, &venue, ActorId(0))?;
     let platform = world.place("platform", Box::new(troupe.platform), Clock::TRUE)?;
     world.give_host(platform, API_HOST)?;
-    for port in venue.ports {
+    for port in venue.ports.clone() {
         world.give_address(platform, SocketAddr::from((venue.platform, port)))?;
     }
     let bot = world.place("bot", troupe.bot, Clock::TRUE)?;
@@ -302,7 +313,16 @@ fn set(
     world.give_address(user, venue.person)?;
     world.connect(user, platform, network.link)?;
     world.connect(platform, user, network.link)?;
-    Ok(Cast { platform, bot, user })
+    let guest = if stage == Stage::Meeting && subject.has_video() {
+        let config = guest(subject, platform, &venue);
+        let guest = User::new(config, epoch(), seed.derive("guest").get());
+        let id = world.place("guest", Box::new(guest), Clock::TRUE)?;
+        world.give_address(id, GUEST_AT)?;
+        Some(id)
+    } else {
+        None
+    };
+    Ok(Cast { platform, bot, user, guest })
 }
 
 /// What the wall clock says when a world begins.
@@ -320,16 +340,16 @@ fn platform_config(venue: &Venue) -> service::Config {
     };
     let consent =
         directory::Consent { app: AppId::new(APP), permissions: directory::Permission::ALL.into() };
-    let person = directory::User {
-        id: UserId::new(PERSON),
-        name: "Ann".to_owned(),
+    let user = |id: &str, name: &str| directory::User {
+        id: UserId::new(id),
+        name: name.to_owned(),
         language: None,
         country: None,
     };
     let tenant = directory::Tenant {
         id: TenantId::new(TENANT),
         name: "callrig".to_owned(),
-        users: vec![person],
+        users: vec![user(PERSON, "Ann"), user(GUEST, "Bob")],
         consents: vec![consent],
     };
     service::Config {
@@ -373,6 +393,37 @@ fn bot(
     })
 }
 
+/// When a person comes into a meeting: it has to be made first.
+const COMES: Duration = Duration::from_millis(300);
+/// A person draws breath.
+const BREATH: Duration = Duration::from_millis(500);
+
+/// When the guest comes.
+pub(crate) fn guest_comes(subject: &Subject) -> Instant {
+    Instant::ZERO + COMES + BREATH + subject.duration() / 2
+}
+
+/// Who comes in the middle of the recording, and leaves once its last packet has been sent.
+fn guest(subject: &Subject, platform: ActorId, venue: &Venue) -> user::Config {
+    let lines = subject.media.iter().cloned().map(|mut line| {
+        (line.ssrc, line.retransmission_ssrc) = (None, None);
+        line
+    });
+    user::Config {
+        user: UserId::new(GUEST),
+        app: AppId::new(APP),
+        joins: true,
+        platform,
+        offer: Description::new(GUEST_AT, lines.collect()),
+        schedule: Schedule::default(),
+        ring_after: guest_comes(subject).since(Instant::ZERO),
+        speak_after: Duration::ZERO,
+        linger: subject.duration() / 2 + venue.linger / 2,
+        decode: Decode::Audio,
+        sends_again: false,
+    }
+}
+
 fn person(subject: &Subject, stage: Stage, platform: ActorId, venue: &Venue) -> user::Config {
     user::Config {
         user: UserId::new(PERSON),
@@ -381,9 +432,8 @@ fn person(subject: &Subject, stage: Stage, platform: ActorId, venue: &Venue) -> 
         offer: Description::new(venue.person, stage.offers(subject)),
         schedule: subject.schedule.clone(),
         joins: stage == Stage::Meeting,
-        // A meeting has to be made first.
-        ring_after: Duration::from_millis(if stage == Stage::Meeting { 300 } else { 10 }),
-        speak_after: Duration::from_millis(500),
+        ring_after: if stage == Stage::Meeting { COMES } else { Duration::from_millis(10) },
+        speak_after: BREATH,
         linger: venue.linger,
         decode: stage.person_decodes(),
         sends_again: stage == Stage::Recover,

@@ -51,6 +51,10 @@ faults! {
     PictureCutShort,
     /// About a third of the pictures of a conference are left out.
     PicturesLeftOut,
+    /// Who turns to somebody in a conference sees them at once, not from a key frame on.
+    PictureWithoutKeyFrame,
+    /// Nobody in a conference is asked for a key frame.
+    KeyFrameNotAskedFor,
     /// Every tone of a call has the number 1.
     ToneNumberStandsStill,
     /// Every other tone is not notified.

@@ -2,6 +2,7 @@
 //! the forwarding of pictures, not past them. What comes has other numbers, times and (sound)
 //! another encoding than what was sent, so it is recognised by what it is.
 
+use callrig_media::description::Codec;
 use callrig_media::event::Event;
 use callrig_media::time::Instant;
 use callrig_reports::Metric;
@@ -9,20 +10,22 @@ use callrig_reports::metric::registry as metrics;
 use hdrhistogram::Histogram as Hdr;
 
 use super::rule::{Rule, requirements};
-use super::sound::is_undamaged;
+use super::sound::{is_undamaged, milliseconds};
 use super::{Case, Evidence, Judgement, view};
 use crate::actor::ActorId;
 use crate::critic::{units_of, video_sources};
-use crate::measure::arrivals;
+use crate::measure::arrivals::{self, Arrived};
 use crate::measure::direct::channel;
 use crate::measure::heard::{self, Playback};
 use crate::measure::latency::{Capture, Freezes};
 use crate::measure::mouth_to_ear::Spoken;
+use crate::measure::payloads::Carried;
+use crate::measure::reports::{self, Packet};
 use crate::measure::speech::{self, SegmentalSnr};
 use crate::measure::{payloads, units};
 use crate::network::Network;
 use crate::said::Said;
-use crate::stage::Stage;
+use crate::stage::{Stage, guest_comes};
 
 /// All cases of this file.
 pub const CASES: &[Case] = &[
@@ -45,6 +48,16 @@ pub const CASES: &[Case] = &[
             subject.has_video() && view::is_regular(subject) && is_lively(network)
         },
         judge: seeing,
+    },
+    Case {
+        id: "meeting/coming-late",
+        title: "who comes late into a meeting sees what is shown from its next key frame on",
+        requirements: || requirements(&[KEY_FRAME_FIRST, ASKED_FOR, FROM_THEN_ON]),
+        stage: Stage::Meeting,
+        applies: |subject, network| {
+            subject.has_video() && view::is_regular(subject) && is_lively(network)
+        },
+        judge: coming_late,
     },
 ];
 
@@ -79,6 +92,24 @@ const ALL: Rule = Rule::must(
     "On a clean network every whole frame that was sent is seen, from the first key frame on.",
 );
 
+const KEY_FRAME_FIRST: Rule = Rule::must(
+    "meeting/coming-late/key-frame-first",
+    "RFC 7667 section 3.7; this project",
+    "The first frame that is sent to somebody who comes late is a key frame: without one nothing can be decoded.",
+);
+const ASKED_FOR: Rule = Rule::should(
+    "meeting/coming-late/asked-for",
+    "RFC 4585 section 6.3.1; this project",
+    "Within 100 ms of somebody's coming the sender of a picture is asked for a key frame (PLI).",
+);
+const FROM_THEN_ON: Rule = Rule::must(
+    "meeting/coming-late/all-from-then-on",
+    "RFC 7667 section 3.7; this project",
+    "On a clean network, who came late sees every whole frame from the first key frame on that begins 100 ms after the coming or later.",
+);
+
+/// How soon after somebody's coming a key frame is asked for, and what is sent is seen.
+const SOON_NANOS: i64 = 100_000_000;
 /// What is heard of oneself, against what was said.
 const ONESELF_DB_MAX: f64 = -40.0;
 const LOUDNESS_DB: f64 = 3.0;
@@ -267,4 +298,105 @@ fn seeing(evidence: &Evidence<'_>) -> Judgement {
         .map(|metric| metric.labelled("in a meeting")),
     );
     judgement
+}
+
+fn coming_late(evidence: &Evidence<'_>) -> Judgement {
+    let mut judgement = Judgement::default();
+    let cast = evidence.cast;
+    let Some(guest) = cast.guest else {
+        let unsupported = Some("nobody comes late in this world".to_owned());
+        return Judgement { unsupported, ..judgement };
+    };
+    let [ssrc] = video_sources(evidence.subject)[..] else { return judgement };
+    let came = guest_comes(evidence.subject);
+    let units = units_of(evidence.subject, ssrc);
+    let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
+    let capture = Capture::of(&sent, ssrc, 90_000);
+    let frames = evidence.trace.said_by(guest).filter_map(|(_, said)| match said {
+        Said::Media(_, event) => match &**event {
+            Event::Frame(frame) => Some(frame),
+            _ => None,
+        },
+        _ => None,
+    });
+    let mut places: Vec<usize> = Vec::new();
+    for frame in frames {
+        let from = places.last().map_or(0, |last| last + 1);
+        let mut later = from..units.len();
+        // What does not follow on is for the case of those who were there.
+        places.extend(later.find(|&place| units::is_as_sent(&units, place, &frame.data)));
+    }
+    key_frame_first(evidence, guest, &mut judgement);
+    asked_for(evidence, ssrc, came, &mut judgement);
+    // From when on frames are due: the first key frame that begins late enough.
+    let mut near = 0;
+    let began: Vec<Option<Instant>> = units
+        .iter()
+        .map(|(timestamp, _)| {
+            let (at, extended) = capture.frame(*timestamp, near)?;
+            near = extended;
+            Some(at)
+        })
+        .collect();
+    let is_due = |place: usize| {
+        let late = began[place].is_some_and(|at| at.signed_nanos_since(came) > SOON_NANOS);
+        late && units[place].1.is_key_frame && units[place].1.is_whole
+    };
+    if view::is_clean(evidence)
+        && is_plain(evidence)
+        && let Some(first) = (0..units.len()).find(|&place| is_due(place))
+    {
+        let due = units[first..].iter().filter(|unit| unit.1.is_whole).count();
+        let shown = places.iter().filter(|place| **place >= first).count();
+        if shown < due {
+            let (due, shown) = (format!("{due} frames"), format!("{shown} frames"));
+            judgement.findings.push(FROM_THEN_ON.broken(due, shown));
+        }
+    }
+    judgement
+}
+
+/// What is sent to who came: a session of ours would keep back what it cannot decode.
+fn key_frame_first(evidence: &Evidence<'_>, guest: ActorId, judgement: &mut Judgement) {
+    let codec = |payload_type| view::codec(evidence.subject, payload_type);
+    let mut sent = payloads::sent(evidence.trace, evidence.cast.platform, guest);
+    sent.retain(|one| codec(one.packet.payload_type).is_some_and(Codec::is_video));
+    let Some(first) = sent.first().map(|one| one.packet) else { return };
+    let packets: Vec<units::Sent<'_>> = sent
+        .iter()
+        .filter(|one| one.packet.ssrc == first.ssrc)
+        .map(|Carried { packet, payload }| units::Sent {
+            sequence_number: packet.sequence_number,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            payload,
+        })
+        .collect();
+    if !units::of(&packets).get(&first.timestamp).is_some_and(|unit| unit.is_key_frame) {
+        let line = format!("frame at {:.3} ms", milliseconds(first.sent));
+        let broken = KEY_FRAME_FIRST.broken("a key frame", "another frame");
+        judgement.findings.push(broken.with_evidence([line]));
+    }
+}
+
+/// Whether the platform asks for a key frame for who came, if the sender lets itself be asked.
+fn asked_for(evidence: &Evidence<'_>, ssrc: u32, came: Instant, judgement: &mut Judgement) {
+    let is_shown = |after: &i64| (0..=SOON_NANOS).contains(after);
+    let sent = arrivals::sent(evidence.trace, evidence.cast.user, evidence.cast.platform);
+    // Who shows nothing any more, or not yet, is asked for nothing.
+    let shows =
+        |at: &Arrived| at.ssrc == ssrc && at.sent.signed_nanos_since(came).abs() < 1_000_000_000;
+    if !(sent.iter().any(|at| shows(at) && at.sent < came)
+        && sent.iter().any(|at| shows(at) && at.sent > came))
+    {
+        return;
+    }
+    let asked = reports::sent(evidence.trace, evidence.cast.platform, evidence.cast.user);
+    let asked = asked.iter().any(|compound| {
+        let about = |packet: &Packet| matches!(packet, Packet::Pli { ssrc: of } if *of == ssrc);
+        is_shown(&compound.at.signed_nanos_since(came)) && compound.packets.iter().any(about)
+    });
+    if !asked {
+        judgement.findings.push(ASKED_FOR.broken("a PLI within 100 ms", "none"));
+    }
 }

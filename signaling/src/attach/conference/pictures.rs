@@ -218,7 +218,8 @@ impl View {
     /// The timestamp under which a frame of a source goes out, if it is seen, and whether that
     /// source is seen from now on.
     fn take(&mut self, now: Instant, source: Source, frame: &Frame) -> Option<(u32, bool)> {
-        let begins = self.wanted == Some(source) && frame.key_frame;
+        let may_begin = frame.key_frame || fault::is(Fault::PictureWithoutKeyFrame);
+        let begins = self.wanted == Some(source) && may_begin;
         if begins {
             (self.source, self.wanted) = (Some(source), None);
         }
@@ -519,6 +520,9 @@ impl Attachments {
     }
 
     fn ask_for_key_frame(&mut self, now: Instant, Source { leg, ssrc }: Source) {
+        if fault::is(Fault::KeyFrameNotAskedFor) {
+            return;
+        }
         let Some(seat) = self.seat_mut(leg) else { return };
         let streams = &mut seat.pictures.streams;
         let Some(stream) = streams.iter_mut().find(|stream| stream.ssrc == ssrc) else { return };
