@@ -485,6 +485,13 @@ fn what_vanishes_or_makes_no_sense_is_never_green() {
         assert_eq!(ran.code, 2, "{arguments:?}: {} {}", ran.out, ran.err);
         says(&ran, &[part]);
     }
+    // Somebody else listens there.
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("there are ports");
+    let taken = taken.local_addr().map(|at| (taken, at.to_string())).expect("it is bound");
+    let bot = ["load", "--bot", "http://127.0.0.1:9/", "--listen", &taken.1];
+    let ran = callrig(folder.path(), &bot);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    says(&ran, &["cannot be started", &taken.1]);
     let ran = callrig(folder.path(), &["load", "--media", "--play", "audio/none"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     says(&ran, &["--play audio/none", "no file"]);

@@ -1,9 +1,10 @@
 //! A `callrig serve` that is started for a load.
 
 use core::time::Duration;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 
 use serde_json::json;
 
@@ -97,22 +98,33 @@ pub(in super::super) fn start(callee: &Callee) -> Result<Started, PlatformError>
         .args(["--log", "warn"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .map_err(refuse)?;
-    let (sender, lines) = std::sync::mpsc::channel();
-    if let Some(out) = child.stdout.take() {
-        std::thread::spawn(move || {
-            for line in BufReader::new(out).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-    }
-    let first = lines.recv_timeout(START_MAX).ok();
+    let out = child.stdout.take().map(lines);
+    let complaints = child.stderr.take().map(lines);
+    let first = out.and_then(|lines| lines.recv_timeout(START_MAX).ok());
     let base = first.as_deref().and_then(|line| line.strip_prefix("listening on "));
     let base = base.map(ToOwned::to_owned);
     let mut started = Started { child, base: String::new(), _settings: settings };
-    let said = || PlatformError::Serve("it did not say where it listens".into());
-    started.base = base.ok_or_else(said)?;
+    let why = || {
+        // Whoever cannot start says why, and ends.
+        let said = complaints.and_then(|lines| lines.recv_timeout(START_MAX).ok());
+        let said = said.unwrap_or_else(|| "it did not say where it listens".into());
+        PlatformError::Serve(said.trim_start_matches("callrig: ").to_owned())
+    };
+    started.base = base.ok_or_else(why)?;
     Ok(started)
+}
+
+/// The lines of an output, which is read to its end whether anybody wants them or not: it would
+/// hold up who writes it.
+fn lines(output: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    lines
 }
