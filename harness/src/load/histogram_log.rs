@@ -5,12 +5,13 @@ use core::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use callrig_reports::load::samples::{Samples, WINDOW_NANOS, histogram};
+use callrig_reports::load::step::NEVER;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2Serializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 use std::collections::BTreeMap;
 
-/// The whole file; values are nanoseconds from the intended time.
+/// The whole file; values are nanoseconds, and billionths of what is a part of 1.
 ///
 /// # Errors
 /// The library refuses.
@@ -22,7 +23,8 @@ pub fn write(samples: &Samples, began: SystemTime) -> Result<Vec<u8>, String> {
             windows.entry((window, step)).or_insert_with(histogram).saturating_record(nanos.max(1));
         };
         record(0, call.latency);
-        for (step, nanos) in &call.steps {
+        // What never came has no length.
+        for (step, nanos) in call.steps.iter().filter(|(_, nanos)| *nanos != NEVER) {
             record(usize::from(*step) + 1, *nanos);
         }
     }
@@ -30,7 +32,7 @@ pub fn write(samples: &Samples, began: SystemTime) -> Result<Vec<u8>, String> {
     let mut serializer = V2Serializer::new();
     let refuse = |error: &dyn core::fmt::Debug| format!("the histogram log: {error:?}");
     let mut log = IntervalLogWriterBuilder::new()
-        .add_comment("callrig load: nanoseconds from the intended time; tags are steps of a call")
+        .add_comment("callrig load: nanoseconds, of a part of 1 billionths; tags are steps and figures of a call")
         .with_start_time(began)
         .with_base_time(UNIX_EPOCH)
         .with_max_value_divisor(1e6)
