@@ -191,11 +191,6 @@ fn between(met: bool, broken: bool) -> Answer {
     }
 }
 
-/// Whether phones measure this by themselves, however late their calls began.
-fn is_figure(stage: Option<&str>) -> bool {
-    stage.and_then(step::find).is_some_and(|step| step.is_figure)
-}
-
 /// How late the generator may be for this limit (in seconds), in nanoseconds: a tenth.
 #[must_use]
 pub fn late_max(limit: f64) -> u64 {
@@ -205,7 +200,7 @@ pub fn late_max(limit: f64) -> u64 {
 fn latency(objective: &Objective, samples: &Samples, limit: f64) -> Judged {
     let windows = samples.windows();
     let stage = objective.stage.as_deref();
-    let late_max = if is_figure(stage) { u64::MAX } else { late_max(limit) };
+    let late_max = if step::is_figure(stage) { u64::MAX } else { late_max(limit) };
     let (void, all) = (windows.void(late_max), windows.count());
     let latencies = samples.latencies(stage, &windows, late_max);
     let count = latencies.count();
@@ -332,16 +327,16 @@ pub fn conclude(
         .zip(objectives)
         .filter(|(_, of)| {
             !matches!(of.quantity, Quantity::Errors | Quantity::Rate)
-                && !is_figure(of.stage.as_deref())
+                && !step::is_figure(of.stage.as_deref())
         })
         .filter_map(|(judged, _)| judged.limit)
         .fold(f64::MAX, f64::min);
     let late_max = late_max(strictest);
     let (failed, all) = samples.failed();
     let seconds = samples.seconds();
-    let curve = |name: &str, step: Option<&str>| {
-        let late_max = if is_figure(step) { u64::MAX } else { late_max };
-        let latencies = samples.latencies(step, &windows, late_max);
+    let curve = |name: &str, of: Option<&str>| {
+        let late_max = if step::is_figure(of) { u64::MAX } else { late_max };
+        let latencies = samples.latencies(of, &windows, late_max);
         Histogram::of(name.to_owned(), step::unit(name), 1e-9, &latencies.histogram)
     };
     let mut latencies = vec![curve("call", None)];

@@ -180,7 +180,7 @@ impl Samples {
     /// The latencies of a step, with what is added to that of each call that counts.
     fn collect(&self, step: Option<&str>, added: impl Fn(&Sample) -> Option<u64>) -> Latencies {
         let number = step.and_then(|step| self.steps.iter().position(|known| known == step));
-        let is_figure = step.and_then(step::find).is_some_and(|step| step.is_figure);
+        let is_figure = step::is_figure(step);
         let mut latencies = Latencies::new();
         for call in &self.calls {
             let Some(added) = added(call) else { continue };

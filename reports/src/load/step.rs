@@ -52,6 +52,13 @@ pub fn find(name: &str) -> Option<&'static Step> {
     STEPS.iter().find(|step| step.name == name)
 }
 
+/// Whether this is a figure: phones measure it by themselves, however late their calls began. Whole
+/// calls, and what is unknown, are none.
+#[must_use]
+pub fn is_figure(name: Option<&str>) -> bool {
+    name.and_then(find).is_some_and(|step| step.is_figure)
+}
+
 /// The unit of this name; seconds of what is unknown.
 #[must_use]
 pub fn unit(name: &str) -> Unit {

@@ -15,9 +15,9 @@ use crate::verdict::Verdict;
 use super::cells::Cells;
 use super::{findings, matrix, overview, plot, recording, requirements};
 
-pub(super) const STYLE: &str = include_str!("html/page.css");
+const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
-pub(super) const POLICY: &str =
+const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:";
 
 /// The whole page.
@@ -28,14 +28,7 @@ pub fn render(report: &Report) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (visible(&report.tool.name)) ": " (headline) }
-                style { (plot::ours(STYLE)) }
-            }
+            (head(&html! { (visible(&report.tool.name)) ": " (headline) }))
             body {
                 a.skip href="#main" { "Skip to the report" }
                 (top(report))
@@ -58,6 +51,20 @@ pub fn render(report: &Report) -> String {
         }
     };
     page.into_string()
+}
+
+/// The head of a page that loads nothing.
+pub(super) fn head(title: &Markup) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta http-equiv="Content-Security-Policy" content=(POLICY);
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (title) }
+            style { (plot::ours(STYLE)) }
+        }
+    }
 }
 
 /// The place of a cell on the page.

@@ -97,9 +97,8 @@ fn honesty(load: &Load) -> String {
 
 /// What was measured of steps and of media: what to call each, and what there is of it.
 fn tables(load: &Load) -> Vec<(&'static str, Vec<&Histogram>)> {
-    let is_figure = |one: &Histogram| step::find(&one.name).is_some_and(|step| step.is_figure);
     let some = load.latencies.iter().filter(|one| one.count > 0);
-    let (figures, steps): (Vec<_>, Vec<_>) = some.partition(|one| is_figure(one));
+    let (figures, steps): (Vec<_>, Vec<_>) = some.partition(|one| step::is_figure(Some(&one.name)));
     let tables = [("from intended", steps), ("of media", figures)];
     tables.into_iter().filter(|(_, list)| !list.is_empty()).collect()
 }

@@ -8,7 +8,7 @@ use crate::gate::Outcome;
 use crate::load::outcome::{Answer, Judged, Load};
 use crate::load::step;
 use crate::metric::Unit;
-use crate::render::html::{POLICY, STYLE};
+use crate::render::html::head;
 use crate::render::plot::{self, Span};
 use crate::series::Series;
 
@@ -32,14 +32,7 @@ pub fn html(load: &Load) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (visible(&headline(load))) }
-                style { (plot::ours(STYLE)) }
-            }
+            (head(&html! { (visible(&headline(load))) }))
             body {
                 main {
                     section.lead aria-label="Outcome" {
@@ -123,7 +116,8 @@ fn measured(load: &Load) -> Markup {
     html! {
         @for (name, list) in tables(load) {
             section aria-label=(name) {
-                h2 { (if name == "of media" { "Media" } else { "Steps, from the intended time" }) }
+                @let is_media = list.iter().any(|one| step::is_figure(Some(&one.name)));
+                h2 { (if is_media { "Media" } else { "Steps, from the intended time" }) }
                 table.values {
                     tr {
                         th { } th { "count" } th { "p50" } th { "p90" } th { "p99" } th { "p99.9" }
