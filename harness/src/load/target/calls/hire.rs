@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::{Platform, PlatformError};
 use crate::web;
 
+/// A larger file is not read: no service takes it.
+const FILE_BYTES_MAX: u64 = 1 << 28;
+
 /// Who was taken into the service for a load.
 pub(super) struct Hired {
     pub(super) app: String,
@@ -33,6 +36,10 @@ impl Platform {
                 false => Err(refuse("no file, and no recording that the service has".into())),
             };
         };
+        let is_small = path.metadata().is_ok_and(|file| file.len() <= FILE_BYTES_MAX);
+        if !is_small {
+            return Err(refuse(format!("larger than {FILE_BYTES_MAX} bytes")));
+        }
         let bytes = std::fs::read(path).map_err(|error| refuse(error.to_string()))?;
         // A name that is a path of a URL as it is.
         let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' };
