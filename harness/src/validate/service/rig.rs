@@ -4,6 +4,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use callrig_signaling::service::directory::Permission;
 use serde_json::{Value, json};
 
 use super::ground::{Answer, Ask, PeopleError};
@@ -12,15 +13,6 @@ use crate::web::guid;
 
 /// How long a person waits for a telephone to ring.
 const RINGING: Duration = Duration::from_secs(5);
-const PERMISSIONS: [&str; 7] = [
-    "Calls.Initiate.All",
-    "Calls.InitiateGroupCall.All",
-    "Calls.JoinGroupCall.All",
-    "Calls.JoinGroupCallAsGuest.All",
-    "Calls.AccessMedia.All",
-    "OnlineMeetings.Read.All",
-    "OnlineMeetings.ReadWrite.All",
-];
 
 /// Who belongs to another organisation.
 const FOREIGNER: &str = "dora";
@@ -82,7 +74,7 @@ impl Crew {
             let app = json!({ "name": name, "webhook": webhook, "secret": secret });
             command(send, "PUT", format!("/rig/apps/{id}"), Some(&app))?;
         }
-        let all: Vec<String> = PERMISSIONS.iter().map(|&name| name.to_owned()).collect();
+        let all: Vec<String> = Permission::ALL.iter().map(|one| one.name().to_owned()).collect();
         for at in core::iter::once(&home).chain(&foreign) {
             for (id, names) in [(&crew.app, grants.unwrap_or(&all)), (&crew.other, &all)] {
                 let grant = json!({ "permissions": names });

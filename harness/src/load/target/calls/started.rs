@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
+use callrig_signaling::service::directory::Permission;
 use serde_json::json;
 
 use super::{ANN, APP, PlatformError, TENANT, Theirs};
@@ -49,24 +50,13 @@ impl Callee {
             "tenants": [{
                 "id": TENANT,
                 "users": [{ "id": ANN, "name": "Ann" }],
-                "consents": [{ "app": app["id"], "permissions": PERMISSIONS }],
+                "consents": [{ "app": app["id"], "permissions": Permission::ALL }],
             }],
             "apps": [app],
         });
         toml::to_string(&settings).expect("there is nothing in it that TOML has not")
     }
 }
-
-/// All that a bot may be granted here.
-const PERMISSIONS: &[&str] = &[
-    "Calls.Initiate.All",
-    "Calls.InitiateGroupCall.All",
-    "Calls.JoinGroupCall.All",
-    "Calls.JoinGroupCallAsGuest.All",
-    "Calls.AccessMedia.All",
-    "OnlineMeetings.Read.All",
-    "OnlineMeetings.ReadWrite.All",
-];
 
 /// A platform of our own, in a process of its own, so that what it costs is not the generator's.
 pub struct Started {
