@@ -327,7 +327,7 @@ fn coming_late(evidence: &Evidence<'_>) -> Judgement {
         places.extend(later.find(|&place| units::is_as_sent(&units, place, &frame.data)));
     }
     key_frame_first(evidence, guest, &mut judgement);
-    asked_for(evidence, ssrc, came, &mut judgement);
+    asked_for(evidence, (ssrc, &sent), came, &mut judgement);
     // From when on frames are due: the first key frame that begins late enough.
     let mut near = 0;
     let began: Vec<Option<Instant>> = units
@@ -380,21 +380,25 @@ fn key_frame_first(evidence: &Evidence<'_>, guest: ActorId, judgement: &mut Judg
 }
 
 /// Whether the platform asks for a key frame for who came, if the sender lets itself be asked.
-fn asked_for(evidence: &Evidence<'_>, ssrc: u32, came: Instant, judgement: &mut Judgement) {
-    let is_shown = |after: &i64| (0..=SOON_NANOS).contains(after);
-    let sent = arrivals::sent(evidence.trace, evidence.cast.user, evidence.cast.platform);
+fn asked_for(
+    evidence: &Evidence<'_>,
+    (ssrc, sent): (u32, &[Arrived]),
+    came: Instant,
+    judgement: &mut Judgement,
+) {
     // Who shows nothing any more, or not yet, is asked for nothing.
-    let shows =
-        |at: &Arrived| at.ssrc == ssrc && at.sent.signed_nanos_since(came).abs() < 1_000_000_000;
-    if !(sent.iter().any(|at| shows(at) && at.sent < came)
-        && sent.iter().any(|at| shows(at) && at.sent > came))
-    {
+    const NEAR: i64 = 1_000_000_000;
+    let of_it = sent.iter().filter(|packet| packet.ssrc == ssrc);
+    let after: Vec<i64> = of_it.map(|packet| packet.sent.signed_nanos_since(came)).collect();
+    let shows = |range: core::ops::Range<i64>| after.iter().any(|at| range.contains(at));
+    if !(shows(1 - NEAR..0) && shows(1..NEAR)) {
         return;
     }
     let asked = reports::sent(evidence.trace, evidence.cast.platform, evidence.cast.user);
     let asked = asked.iter().any(|compound| {
         let about = |packet: &Packet| matches!(packet, Packet::Pli { ssrc: of } if *of == ssrc);
-        is_shown(&compound.at.signed_nanos_since(came)) && compound.packets.iter().any(about)
+        let after = compound.at.signed_nanos_since(came);
+        (0..=SOON_NANOS).contains(&after) && compound.packets.iter().any(about)
     });
     if !asked {
         judgement.findings.push(ASKED_FOR.broken("a PLI within 100 ms", "none"));
