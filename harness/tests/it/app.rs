@@ -171,12 +171,9 @@ async fn send(client: &reqwest::Client, request: Request) -> Result<Response, re
 
 /// The platform, and a bot that runs.
 async fn start() -> (Arc<Platform>, App) {
-    // A port that was free a moment ago: each of the two has to know the other's.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = free.local_addr().expect("it is bound").port();
-    drop(free);
-    let (platform, base) = Platform::start(port).await;
-    let listen = ([127, 0, 0, 1], port).into();
+    // Each of the two has to know where the other is.
+    let listen = crate::free_address();
+    let (platform, base) = Platform::start(listen.port()).await;
     let settings = Settings { listen, ..Settings::new("bot", "secret").at(&base) };
     (platform, App::start(settings).await.expect("it starts"))
 }

@@ -63,9 +63,7 @@ impl Nats {
             eprintln!("skipped: there is no nats-server on this machine");
             return None;
         };
-        let listener = TcpListener::bind("127.0.0.1:0").expect("there are ports");
-        let port = listener.local_addr().expect("it is bound").port();
-        drop(listener);
+        let port = crate::free_address().port();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let child = Self::spawn(&binary, folder.path(), port);
         let server = Self { binary, folder, port, child };

@@ -379,27 +379,19 @@ impl Drop for SampleBot {
     }
 }
 
-/// Two ports of this machine that nobody has.
-fn free_ports() -> (u16, u16) {
-    let bind = || std::net::TcpListener::bind(("127.0.0.1", 0)).expect("there are ports");
-    let port = |held: &std::net::TcpListener| held.local_addr().expect("it is bound").port();
-    let held = (bind(), bind());
-    (port(&held.0), port(&held.1))
-}
-
 #[test]
 fn the_calls_of_a_bot_that_is_not_ours_are_measured_where_its_media_goes() {
     let folder = folder();
-    let (platform, bot) = free_ports();
+    let (platform, bot) = (crate::free_address(), crate::free_address());
     let child = std::process::Command::new(env!("CARGO_BIN_EXE_callrig"))
-        .args(["bot", "echo", "--platform", &format!("http://127.0.0.1:{platform}")])
-        .args(["--listen", &format!("127.0.0.1:{bot}")])
+        .args(["bot", "echo", "--platform", &format!("http://{platform}")])
+        .args(["--listen", &bot.to_string()])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("the binary runs");
     let _bot = SampleBot(child);
-    let is_there = || std::net::TcpStream::connect(("127.0.0.1", bot)).is_ok();
+    let is_there = || std::net::TcpStream::connect(bot).is_ok();
     for _ in 0..200 {
         if is_there() {
             break;
@@ -407,8 +399,7 @@ fn the_calls_of_a_bot_that_is_not_ours_are_measured_where_its_media_goes() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let speech = recording(folder.path(), "audio/opus-20ms-32k-mono-en.pcap");
-    let (bot, platform) =
-        (format!("http://127.0.0.1:{bot}/api/calls"), format!("127.0.0.1:{platform}"));
+    let (bot, platform) = (format!("http://{bot}/api/calls"), platform.to_string());
     let arguments = [
         &["load", "--bot", &bot, "--listen", &platform, "--rate", "2", "--duration", "3s"][..],
         &["--media", "--play", &speech, "--hold", "4s", "--out", "load"],

@@ -19,8 +19,10 @@ mod validate;
 mod validate_service;
 mod worlds_agree;
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use callrig::subject::{About, Subject};
 use callrig_corpora::manifest::Manifest;
@@ -29,6 +31,27 @@ use callrig_corpora::open_path;
 /// The corpora of this checkout.
 fn corpora() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpora")
+}
+
+/// An address of this machine that nobody has, for who has to be told it before it listens.
+///
+/// The system gives away the ports above these to whoever asks for any (`bind` to 0, or a
+/// connection that goes out), so that one of those may be gone again when it is wanted.
+fn free_address() -> SocketAddr {
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Processes beside this one begin elsewhere.
+    let begin = std::process::id().wrapping_mul(97);
+    let of = |step: u16| {
+        let offset = begin.wrapping_add(u32::from(step)) % u32::from(COUNT);
+        SocketAddr::from((
+            [127, 0, 0, 1],
+            FIRST + u16::try_from(offset).expect("it is below COUNT"),
+        ))
+    };
+    let mut tried = (0..COUNT).map(|_| of(NEXT.fetch_add(1, Ordering::Relaxed)));
+    tried.find(|address| TcpListener::bind(address).is_ok()).expect("there are ports")
 }
 
 /// The recordings with these ids.

@@ -15,15 +15,9 @@ const APP: &str = "11111111-1111-4111-8111-111111111111";
 /// Loud enough to be what Ann said.
 const LOUD: u16 = 1_000;
 
-/// A free port of this machine.
-async fn free() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    listener.local_addr().expect("it is bound")
-}
-
 /// A call with a sample over real sockets: Ann speaks, shows her camera, asks for key frames.
 async fn call(sample: &str, length: Duration) -> Transcript {
-    let platform = free().await;
+    let platform = crate::free_address();
     let settings = Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         ..Settings::new(APP, "demonstration").at(&format!("http://{platform}"))

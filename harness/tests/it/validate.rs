@@ -297,11 +297,6 @@ fn a_search_finds_the_shortest_that_breaks_a_bot_and_nothing_in_a_sound_one() {
     assert!(words.len() == 1 && words[0].contains("Garbage"), "{words:?}");
 }
 
-fn free() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there are ports");
-    listener.local_addr().expect("it is bound")
-}
-
 /// What the cases find about a bot at a URL, in real time.
 async fn live_about(webhook: String, listen: SocketAddr, globs: &[&str]) -> Vec<CaseResult> {
     let profile = Profile::named("ivr").expect("it is sound");
@@ -315,7 +310,7 @@ async fn live_about(webhook: String, listen: SocketAddr, globs: &[&str]) -> Vec<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bot_in_real_time_gets_the_verdicts_of_virtual_time() {
-    let listen = free();
+    let listen = crate::free_address();
     let platform = format!("http://{listen}");
     let mut settings = Settings::new(APP, "demonstration").at(&platform);
     settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -379,7 +374,7 @@ async fn hostile_bots_are_findings_in_bounded_time() {
         });
         format!("http://{address}/api/calls")
     };
-    let nowhere = format!("http://{}/api/calls", free());
+    let nowhere = format!("http://{}/api/calls", crate::free_address());
     let bots = [
         ("silent", silent),
         ("garbage", garbage.await),
@@ -392,7 +387,7 @@ async fn hostile_bots_are_findings_in_bounded_time() {
     let began = Instant::now();
     let judged = bots.map(|(name, webhook)| async move {
         let globs = ["bot/notifications/taken", "bot/notifications/in-time", "bot/answer/*"];
-        (name, live_about(webhook, free(), &globs).await)
+        (name, live_about(webhook, crate::free_address(), &globs).await)
     });
     for (name, results) in futures_util::future::join_all(judged).await {
         let failed = results.iter().filter(|result| result.verdict == Verdict::Fail);

@@ -2,7 +2,6 @@
 //! `webrtc` crate.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use callrig::app::media::{Lines, Media, SpeakerSocket, Status, StatusSocket};
@@ -36,8 +35,7 @@ async fn watch(mut status: StatusSocket, said: mpsc::Sender<(usize, u32)>) {
 
 /// A bot of the SDK is known to a server; how it is to be started.
 pub(super) async fn employ(rig: &Rig, name: &str) -> Settings {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let listen: SocketAddr = listener.local_addr().expect("it is bound");
+    let listen = crate::free_address();
     let webhook = format!("http://{listen}/api/calls");
     let app = json!({ "name": name, "secret": "hush", "webhook": webhook });
     let put = rig.send(reqwest::Method::PUT, &format!("/rig/apps/{OWN}"), &app).await;
