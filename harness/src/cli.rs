@@ -708,7 +708,8 @@ One phone a second, and at most 16 at once, decode what they hear: mouth_to_ear 
 
 A second in which the generator itself was late by more than a tenth of an objective's limit
 is void for it; more than 2 % of void seconds leave it not measurable, unless it is met even
-with that lateness added to the latencies.
+with that lateness added to the latencies, or broken even with all taken off that it can have
+added.
 
 Exit codes:
   0  every objective was met

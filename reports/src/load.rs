@@ -11,3 +11,4 @@ pub mod objective;
 pub mod outcome;
 pub mod samples;
 pub mod step;
+pub mod windows;

@@ -68,15 +68,15 @@ struct Seen {
 }
 
 /// A [`Sample`], in the order of its fields: there are many of them.
-type Row = (u64, u64, u64, Vec<(u8, u64)>, Option<String>);
+type Row = (u64, u64, u64, u64, Vec<(u8, u64)>, Option<String>);
 
 fn row(sample: Sample) -> Row {
-    let Sample { intended, late, latency, steps, failure } = sample;
-    (intended, late, latency, steps, failure)
+    let Sample { intended, late, latency, held, steps, failure } = sample;
+    (intended, late, latency, held, steps, failure)
 }
 
-fn sample((intended, late, latency, steps, failure): Row) -> Sample {
-    Sample { intended, late, latency, steps, failure }
+fn sample((intended, late, latency, held, steps, failure): Row) -> Sample {
+    Sample { intended, late, latency, held, steps, failure }
 }
 
 /// A load of which all lanes are there.
@@ -415,7 +415,7 @@ mod tests {
     use super::*;
 
     fn calls(worker: &str, lane: u64, (part, parts): (usize, usize), intended: &[u64]) -> Told {
-        let one = |intended: &u64| (*intended, 1, 2, vec![(0, 2)], None);
+        let one = |intended: &u64| (*intended, 1, 2, 3, vec![(0, 2)], None);
         let calls = intended.iter().map(one).collect();
         let seen =
             Seen { steps: vec!["ring".to_owned()], calls, never_begun: 1, own_cpu: Some(0.1) };

@@ -4,8 +4,9 @@
 use core::time::Duration;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use callrig_reports::load::samples::{Samples, WINDOW_NANOS, histogram};
+use callrig_reports::load::samples::{Samples, histogram};
 use callrig_reports::load::step::NEVER;
+use callrig_reports::load::windows::WINDOW_NANOS;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2Serializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};

@@ -163,6 +163,7 @@ impl One {
             intended: nanos(intended),
             late: nanos(late),
             latency: nanos(latency),
+            held: nanos(call.held),
             steps: call.steps,
             failure,
         };

@@ -69,7 +69,8 @@ async fn answer(At(number): At<usize>, State(plans): State<Arc<Vec<Plan>>>) -> &
 /// What a load said of the server, or that it said nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Said {
-    Right,
+    Met,
+    Broken,
     Wrong,
     NotMeasurable,
     Nothing,
@@ -113,13 +114,14 @@ pub(crate) fn run(study: &mut Study) -> (String, u64) {
          of the answers are slow by plan, {AT_ONCE} at once on {cores} cores, a third of them at the \
          lowest priority; the burner keeps every core busy half of the time.\n"
     ));
-    study.say("| loads | wrong | right | not measurable | no verdict |");
-    study.say("| --: | --: | --: | --: | --: |");
+    study.say("| loads | wrong | rightly met | rightly broken | not measurable | no verdict |");
+    study.say("| --: | --: | --: | --: | --: | --: |");
     let wrong = at_most(count(Said::Wrong), said.len() as u64);
     study.say(&format!(
-        "| {} | {wrong} | {} | {} | {} |\n",
+        "| {} | {wrong} | {} | {} | {} | {} |\n",
         said.len(),
-        count(Said::Right),
+        count(Said::Met),
+        count(Said::Broken),
         count(Said::NotMeasurable),
         count(Said::Nothing)
     ));
@@ -139,8 +141,8 @@ fn judge(url: &str, nice: u8, plan: &Plan) -> Said {
     command.args(["load", "--http", url, "--rate", &RATE.to_string(), "--duration", &duration]);
     let status = command.args(["--slo", SLO]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     match status.ok().and_then(|status| status.code()) {
-        Some(0) if plan.meets() => Said::Right,
-        Some(5) if !plan.meets() => Said::Right,
+        Some(0) if plan.meets() => Said::Met,
+        Some(5) if !plan.meets() => Said::Broken,
         Some(0 | 5) => Said::Wrong,
         Some(6) => Said::NotMeasurable,
         _ => Said::Nothing,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::samples::{Sample, Samples, WINDOW_NANOS};
+use super::samples::{Sample, Samples};
+use super::windows::WINDOW_NANOS;
 use crate::metric::Unit;
 use crate::series::Series;
 
@@ -83,8 +84,8 @@ mod tests {
             intended: number * seconds * WINDOW_NANOS / count,
             late: 5_000,
             latency: 1_000_000 * (1 + number % 10),
-            steps: Vec::new(),
             failure: (number % 10 == 9).then(|| "busy".to_owned()),
+            ..Sample::default()
         };
         Samples { calls: (0..count).map(call).collect(), ..Samples::default() }
     }

@@ -221,6 +221,13 @@ fn latency(objective: &Objective, samples: &Samples, limit: f64) -> Judged {
             judged.answer = Answer::Met;
             judged.value = value_of(objective.quantity, &at_most);
             judged.why.push_str(": met even with the generator's lateness added");
+            return judged;
+        }
+        let at_least = samples.latencies_at_least(stage, &windows);
+        if breaks_at_least(objective, &at_least, limit) {
+            judged.answer = Answer::Broken;
+            judged.value = value_of(objective.quantity, &at_least);
+            judged.why.push_str(": broken even with the generator's lateness taken off");
         } else {
             judged.why.push_str(": the generator was late itself in more than 2 % of them");
         }
@@ -245,6 +252,13 @@ fn holds_at_most(
     samples.never_begun == 0
         && at_most.count() >= objective.samples_min
         && answer(objective, at_most, limit) == Some(Answer::Met)
+}
+
+/// Whether a lower bound of all latencies breaks an objective: then they do, however late the
+/// generator was.
+fn breaks_at_least(objective: &Objective, at_least: &Latencies, limit: f64) -> bool {
+    at_least.count() >= objective.samples_min
+        && answer(objective, at_least, limit) == Some(Answer::Broken)
 }
 
 /// What latencies say of an objective; nothing without any.

@@ -5,12 +5,10 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 
 use super::step::{self, NEVER};
-
-/// The length of a window in which the generator is judged.
-pub const WINDOW_NANOS: u64 = 1_000_000_000;
+use super::windows::Windows;
 
 /// One call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sample {
     /// When it was meant to begin, in nanoseconds after the load began.
     pub intended: u64,
@@ -18,11 +16,21 @@ pub struct Sample {
     pub late: u64,
     /// How long it took from the intended time to its end, or to its failure, which is no latency.
     pub latency: u64,
+    /// How long it was kept up on purpose beside that.
+    pub held: u64,
     /// How long each step took, by the number of the step, and the billionths of each figure;
     /// [`NEVER`] for what was waited for in vain.
     pub steps: Vec<(u8, u64)>,
     /// Why it failed, if it did.
     pub failure: Option<String>,
+}
+
+impl Sample {
+    /// When it ended, in nanoseconds after the load began.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.intended.saturating_add(self.latency).saturating_add(self.held)
+    }
 }
 
 /// All calls of a load.
@@ -106,43 +114,23 @@ impl Latencies {
     }
 }
 
-/// The windows of a load, by how late the generator was in them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Windows {
-    /// The greatest lateness of each window that had a call.
-    late: BTreeMap<u64, u64>,
-}
-
-impl Windows {
-    /// Whether a window is void where the generator may be so late.
-    #[must_use]
-    pub fn is_void(&self, intended: u64, late_max: u64) -> bool {
-        self.late.get(&(intended / WINDOW_NANOS)).is_some_and(|late| *late > late_max)
-    }
-
-    /// How many windows there are.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.late.len() as u64
-    }
-
-    /// How many of them are void.
-    #[must_use]
-    pub fn void(&self, late_max: u64) -> u64 {
-        self.late.values().filter(|late| **late > late_max).count() as u64
-    }
+/// What a late generator may have done to the latency of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shift {
+    /// Nothing that matters.
+    None,
+    /// In time it would have taken so much longer, at most.
+    Longer(u64),
+    /// In time it would have taken so much less, at most, for each time that the generator had to
+    /// do with it.
+    Shorter(u64),
 }
 
 impl Samples {
     /// The windows of this load.
     #[must_use]
     pub fn windows(&self) -> Windows {
-        let mut windows = Windows::default();
-        for call in &self.calls {
-            let late = windows.late.entry(call.intended / WINDOW_NANOS).or_default();
-            *late = (*late).max(call.late);
-        }
-        windows
+        Windows::of(&self.calls)
     }
 
     /// How late the generator was, call by call.
@@ -160,7 +148,8 @@ impl Samples {
     /// had no need of it, and does not count.
     #[must_use]
     pub fn latencies(&self, step: Option<&str>, windows: &Windows, late_max: u64) -> Latencies {
-        self.collect(step, |call| (!windows.is_void(call.intended, late_max)).then_some(0))
+        let is_void = |call: &Sample| windows.is_void(call.intended, late_max);
+        self.collect(step, |call| (!is_void(call)).then_some(Shift::None))
     }
 
     /// The same in all windows, where a call of a void one took as much longer as the generator
@@ -174,16 +163,30 @@ impl Samples {
         late_max: u64,
     ) -> Latencies {
         let is_void = |call: &Sample| windows.is_void(call.intended, late_max);
-        self.collect(step, |call| Some(if is_void(call) { call.late } else { 0 }))
+        let shift = |call: &Sample| match is_void(call) {
+            true => Shift::Longer(call.late),
+            false => Shift::None,
+        };
+        self.collect(step, |call| Some(shift(call)))
     }
 
-    /// The latencies of a step, with what is added to that of each call that counts.
-    fn collect(&self, step: Option<&str>, added: impl Fn(&Sample) -> Option<u64>) -> Latencies {
+    /// The same in all windows, where all that the generator can have added is taken off, and
+    /// what failed or never began took no time: no latency was less than this one.
+    #[must_use]
+    pub fn latencies_at_least(&self, step: Option<&str>, windows: &Windows) -> Latencies {
+        let shift = |call: &Sample| Shift::Shorter(windows.delay(call.intended));
+        let mut latencies = self.collect(step, |call| Some(shift(call)));
+        latencies.histogram.saturating_record_n(1, self.never_begun);
+        latencies
+    }
+
+    /// The latencies of a step, of the calls that count.
+    fn collect(&self, step: Option<&str>, shift: impl Fn(&Sample) -> Option<Shift>) -> Latencies {
         let number = step.and_then(|step| self.steps.iter().position(|known| known == step));
         let is_figure = step::is_figure(step);
         let mut latencies = Latencies::new();
         for call in &self.calls {
-            let Some(added) = added(call) else { continue };
+            let Some(shift) = shift(call) else { continue };
             let of_step = |number: usize| {
                 let mut steps = call.steps.iter();
                 steps.find(|(of, _)| usize::from(*of) == number).map(|(_, nanos)| *nanos)
@@ -192,14 +195,29 @@ impl Samples {
                 (None, _) => call.failure.is_none().then_some(call.latency),
                 (Some(_), number) => number.and_then(of_step),
             };
-            match nanos {
-                Some(NEVER) => latencies.endless += 1,
-                Some(nanos) => latencies.record(nanos.saturating_add(added)),
-                None if step.is_some() && (is_figure || call.failure.is_none()) => {}
-                None => latencies.endless += 1,
+            let is_needless = step.is_some() && (is_figure || call.failure.is_none());
+            match (nanos, shift) {
+                (None, _) if is_needless => {}
+                (None | Some(NEVER), Shift::Shorter(_)) => latencies.record(1),
+                (None | Some(NEVER), _) => latencies.endless += 1,
+                (Some(nanos), Shift::None) => latencies.record(nanos),
+                (Some(nanos), Shift::Longer(by)) => latencies.record(nanos.saturating_add(by)),
+                (Some(nanos), Shift::Shorter(by)) => {
+                    // Once as it began, and twice with each thing that it asked or was told.
+                    let times = 1 + 2 * self.things(call, number);
+                    latencies.record(nanos.saturating_sub(by.saturating_mul(times)).max(1));
+                }
             }
         }
         latencies
+    }
+
+    /// How many things a call asked or was told until a step of it ended, or all of it.
+    fn things(&self, call: &Sample, until: Option<usize>) -> u64 {
+        let is_step = |of: usize| !step::is_figure(self.steps.get(of).map(String::as_str));
+        let steps = call.steps.iter().map(|(of, _)| usize::from(*of));
+        let before = steps.take_while(|of| Some(*of) != until).filter(|of| is_step(*of));
+        before.count() as u64 + 1
     }
 
     /// Calls that failed, and calls that were meant to be.
