@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Instant as Clock;
 
 use bytes::{Bytes, BytesMut};
+use callrig_media::audio::level::Level;
 use callrig_media::codec::opus;
 use callrig_media::datagram::Datagram;
 use callrig_media::description::{Description, MediaDescription};
@@ -39,7 +40,8 @@ struct Conference {
     people: Vec<Person>,
     now: Instant,
     number: u16,
-    speech: Vec<Bytes>,
+    /// Encoded, and how loud it is.
+    speech: Vec<(Bytes, u8)>,
     silence: Bytes,
     sent: u64,
 }
@@ -94,7 +96,8 @@ impl Conference {
             .collect::<Vec<_>>();
         assert_eq!(people.len(), count, "everybody is let in");
         let mut voice = encoder();
-        let speech = speech().iter().map(|frame| encode(&mut voice, frame)).collect();
+        let said = |frame: &Vec<i16>| (encode(&mut voice, frame), Level::of(frame).minus_dbov());
+        let speech = speech().iter().map(said).collect();
         let silence = encode(&mut encoder(), &[0; 320]);
         Self { service, people, now, number: 0, speech, silence, sent: 0 }
     }
@@ -105,7 +108,11 @@ impl Conference {
         let number = self.number;
         let datagram = |(index, person): (usize, &Person)| {
             let speaks = index < speakers;
-            let level = AudioLevel { level: if speaks { 20 } else { 127 }, voice: speaks };
+            let (payload, level) = match speaks {
+                true => self.speech[(frame + index * 37) % self.speech.len()].clone(),
+                false => (self.silence.clone(), 127),
+            };
+            let level = AudioLevel { level, voice: speaks };
             let extensions = Extensions::build(&[(1, &[level.to_byte()])], &mut BytesMut::new())
                 .expect("one byte fits");
             let header = rtp::Header {
@@ -115,10 +122,6 @@ impl Conference {
                 ssrc: index as u32 + 1,
                 extensions,
                 ..rtp::Header::default()
-            };
-            let payload = match speaks {
-                true => self.speech[(frame + index * 37) % self.speech.len()].clone(),
-                false => self.silence.clone(),
             };
             Datagram {
                 source: person.address,
@@ -168,7 +171,7 @@ impl Conference {
 struct Codec {
     decoders: Vec<opus::Decoder>,
     encoders: Vec<opus::Encoder>,
-    packets: Vec<Bytes>,
+    packets: Vec<(Bytes, u8)>,
     frames: Vec<Vec<i16>>,
 }
 
@@ -191,7 +194,7 @@ impl Codec {
         let began = Clock::now();
         for frame in 0..FRAMES {
             for (index, decoder) in self.decoders.iter_mut().enumerate() {
-                let bytes = &self.packets[(frame + index * 37) % self.packets.len()];
+                let (bytes, _) = &self.packets[(frame + index * 37) % self.packets.len()];
                 assert!(decoder.decode(bytes, &mut samples).is_ok());
             }
             for encoder in &mut self.encoders {

@@ -28,6 +28,8 @@ pub const fn frame_samples(rate: u32) -> usize {
 )]
 #[serde(rename_all = "camelCase")]
 pub enum Kind {
+    /// Came, and was not decoded: louder voices drown it. Every sample is zero.
+    Drowned,
     /// Decoded, as it was sent.
     Played,
     /// Decoded, then made longer or shorter to follow the network or the sender's clock.

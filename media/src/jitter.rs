@@ -247,6 +247,10 @@ pub struct Stats {
     pub removed_samples_for_acceleration: u64,
     /// Samples decoded from error correction. (Not a W3C name.)
     pub recovered_samples: u64,
+    /// Samples that were not decoded, since louder voices drown them: zeros, which count as
+    /// emitted. (Not a W3C name.)
+    #[serde(default)]
+    pub drowned_samples: u64,
     /// Samples put into the sender's own pauses. (Not a W3C name.)
     pub comfort_samples: u64,
     /// How often the stream's clock jumped and was followed. (Not a W3C name.)

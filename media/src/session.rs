@@ -426,6 +426,17 @@ impl Session {
         self.receiver.set_unheard(level);
     }
 
+    /// From now on sound keeps its time but is not decoded ([`Kind::Drowned`]) that its header says
+    /// to be quieter than this, in −dBov: for somebody who hears only louder voices, for the
+    /// moment. When that changes, what comes next is decoded as if nothing had been left out. Only
+    /// after [`set_unheard`](Self::set_unheard), and of peers that signal keys in events of their
+    /// own.
+    ///
+    /// [`Kind::Drowned`]: crate::audio::Kind::Drowned
+    pub fn set_drowned(&mut self, level: Option<u8>) {
+        self.receiver.set_drowned(level);
+    }
+
     /// Presses a key for so long (RFC 4733). Keys pressed meanwhile wait for their turn.
     ///
     /// # Errors

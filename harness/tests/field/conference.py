@@ -1,6 +1,9 @@
 """One conference on two platforms: people of plain RTP, of whom some speak. See run-conference."""
 
+import ctypes
+import ctypes.util
 import json
+import math
 import os
 import re
 import select
@@ -48,6 +51,19 @@ def dumped(path):
         if size:
             found.append(payload(data[position + 8:position + length]))
         position += length
+    return found
+
+
+def levels(packets):
+    """How loud each of these Opus packets is, in -dBov (RFC 6464), as libopus decodes them."""
+    opus = ctypes.CDLL(ctypes.util.find_library("opus") or "libopus.so.0")
+    opus.opus_decoder_create.restype = ctypes.c_void_p
+    decoder = ctypes.c_void_p(opus.opus_decoder_create(16_000, 1, ctypes.byref(ctypes.c_int())))
+    sound, found = (ctypes.c_int16 * 1_920)(), []
+    for packet in packets:
+        count = max(opus.opus_decode(decoder, packet, len(packet), sound, len(sound), 0), 1)
+        power = sum(sample * sample for sample in sound[:count]) / count / 32_767**2
+        found.append(min(127, max(0, round(-10 * math.log10(power)))) if power > 0 else 127)
     return found
 
 
@@ -191,15 +207,17 @@ class People:
         for number in self.by_number:
             self.poll.register(number, select.EPOLLIN)
         self.speech, self.silence = captured(SPEECH), dumped(SILENCE)
+        self.levels = levels(self.speech)
         self.frame, self.came, self.bytes, self.late = 0, 0, 0, 0.0
 
     def packet(self, index):
         speaks = index < self.speaking
         pieces = self.speech if speaks else self.silence
-        level = 0x80 | 20 if speaks else 127
+        place = (self.frame + 37 * index) % len(pieces)
+        level = 0x80 | self.levels[place] if speaks else 127
         head = struct.pack(">BBHII", 0x90, PAYLOAD_TYPE, self.frame & 0xFFFF, self.frame * 960 & 0xFFFFFFFF, index + 1)
         extension = struct.pack(">HHBBxx", 0xBEDE, 1, LEVEL_ID << 4, level)
-        return head + extension + pieces[(self.frame + 37 * index) % len(pieces)]
+        return head + extension + pieces[place]
 
     def take(self, patience):
         for number, _ in self.poll.poll(max(patience, 0)):

@@ -131,7 +131,10 @@ fn push(
         }
     };
     let header = rtp::Header { timestamp, ..rtp::Header::default() };
-    let _ = playout.push(now, sequence, &rtp::Packet { header, payload }, codec);
+    // Not of the input, which would mean something else for what was found before.
+    playout.set_drowned((sequence % 4 < 2).then_some(60));
+    let level = (!timestamp.is_multiple_of(3)).then_some(timestamp as u8 & 127);
+    let _ = playout.push_at(now, sequence, &rtp::Packet { header, payload }, (codec, level));
     Ok(())
 }
 
@@ -141,6 +144,7 @@ fn check(stats: &jitter::Stats, samples: u64, given_up: u64) {
     assert_eq!(stats.total_samples_received, samples);
     let parts = stats.jitter_buffer_emitted_count + stats.concealed_samples + stats.comfort_samples;
     assert_eq!(parts, samples, "{stats:?}");
+    assert!(stats.drowned_samples <= stats.jitter_buffer_emitted_count);
     assert!(stats.silent_concealed_samples <= stats.concealed_samples);
     assert!(stats.discarded.total() >= given_up, "{given_up} given up: {stats:?}");
 }

@@ -70,6 +70,9 @@ pub struct Mixer {
     shared: Vec<i16>,
     /// The mixes without one speaker, one frame after the other.
     own: Vec<i16>,
+    floor: Option<f64>,
+    /// How loud everybody is.
+    loud: Vec<f64>,
 }
 
 impl Mixer {
@@ -84,6 +87,8 @@ impl Mixer {
             sum: vec![0; config.frame],
             shared: vec![0; config.frame],
             own: Vec::new(),
+            floor: None,
+            loud: Vec::new(),
         }
     }
 
@@ -152,6 +157,19 @@ impl Mixer {
                 who.loudness *= MEMORY;
             }
         }
+        self.floor = self.find_floor();
+    }
+
+    /// The loudness that as many reach as can be heard at once, and what must be more than that.
+    fn find_floor(&mut self) -> Option<f64> {
+        let last = self.config.speakers_max.checked_sub(1)?;
+        self.loud.clear();
+        self.loud.extend(self.participants.iter().map(|who| who.loudness));
+        if last >= self.loud.len() {
+            return None;
+        }
+        let (_, weakest, _) = self.loud.select_nth_unstable_by(last, |a, b| b.total_cmp(a));
+        (*weakest > 0.0).then_some(*weakest * LOYALTY)
     }
 
     /// Who is heard: the loudest of those who made a sound.
@@ -187,6 +205,20 @@ impl Mixer {
     pub fn speakers_above(&self, power: f64) -> impl Iterator<Item = u64> + '_ {
         let heard = self.order.iter().filter_map(|&index| self.participants.get(index));
         heard.filter(move |who| who.loudness > power).map(|who| who.key)
+    }
+
+    /// How loud somebody who is not heard must become to be, as a mean square; `None` where there
+    /// is room for everybody. It sinks while those who are heard pause.
+    #[must_use]
+    pub const fn floor(&self) -> Option<f64> {
+        self.floor
+    }
+
+    /// Whether somebody was heard in the last mix.
+    #[must_use]
+    pub fn speaks(&self, key: u64) -> bool {
+        let found = self.participants.binary_search_by_key(&key, |who| who.key);
+        found.is_ok_and(|index| self.participants[index].speaks)
     }
 
     /// What all hear who do not speak.
@@ -263,6 +295,28 @@ mod tests {
         mixer.push(2, &[2_000, 2_000]).expect("fits");
         mixer.mix();
         assert_eq!(mixer.speakers().collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn the_floor_is_what_takes_it_and_sinks_in_a_pause() {
+        let mut mixer = mixer(2);
+        let mut mix = |says: &[(u64, i16)]| {
+            for (key, sample) in says {
+                mixer.push(*key, &[*sample, *sample]).expect("fits");
+            }
+            mixer.mix();
+            let speaks: Vec<u64> = (1..=3).filter(|key| mixer.speaks(*key)).collect();
+            (mixer.floor(), speaks)
+        };
+        assert_eq!(mix(&[(1, 1_000)]), (None, vec![1]));
+        let (floor, speaks) = mix(&[(1, 1_000), (2, 100), (3, 10)]);
+        assert_eq!((floor, speaks), (Some(20_000.0), vec![1, 2]));
+        let (_, speaks) = mix(&[(1, 1_000), (2, 100), (3, 141)]);
+        assert_eq!(speaks, [1, 2], "141 squared is less than the floor");
+        let (floor, speaks) = mix(&[(1, 1_000), (2, 100), (3, 142)]);
+        assert_eq!((floor, speaks), (Some(2.0 * 142.0 * 142.0), vec![1, 3]));
+        let (lower, _) = mix(&[(1, 1_000)]);
+        assert!(lower < floor && lower.is_some(), "{lower:?}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ impl Playout {
         let rate = u64::from(self.config.rate);
         audio.rate = self.config.rate;
         audio.channels = layout.channels;
-        audio.kind = Kind::Played;
+        audio.kind = self.sound.runs().front().map_or(Kind::Played, |run| run.kind);
         audio.concealed = 0;
         audio.timestamp = self.sound.runs().front().and_then(|run| run.timestamp);
         let target = self.target() as f64 / 1e9;
@@ -46,6 +46,7 @@ impl Playout {
                 stats.jitter_buffer_minimum_delay += minimum * count;
                 stats.jitter_buffer_emitted_count += samples;
                 stats.recovered_samples += if run.kind == Kind::Recovered { samples } else { 0 };
+                stats.drowned_samples += if run.kind == Kind::Drowned { samples } else { 0 };
             }
             *concealing = lost;
         };

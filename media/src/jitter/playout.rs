@@ -127,8 +127,20 @@ impl Playout {
         packet: &rtp::Packet,
         codec: Codec,
     ) -> Push {
+        self.push_at(now, sequence, packet, (codec, None))
+    }
+
+    /// As [`push`](Self::push), of a packet of which it is known how loud it is, in −dBov: see
+    /// [`set_drowned`](Self::set_drowned).
+    pub fn push_at(
+        &mut self,
+        now: Instant,
+        sequence: u64,
+        packet: &rtp::Packet,
+        (codec, level): (Codec, Option<u8>),
+    ) -> Push {
         self.stats.received += 1;
-        let mut push = self.admit(now, sequence, packet, codec);
+        let mut push = self.admit(now, sequence, packet, (codec, level));
         let played = match push {
             Push::Late => fault::is(Fault::LatePacketPlayed) || fault::is(Fault::OvertakenPlayed),
             Push::Duplicate => fault::is(Fault::DuplicatePlayed),
@@ -150,7 +162,13 @@ impl Playout {
         push
     }
 
-    fn admit(&mut self, now: Instant, sequence: u64, packet: &rtp::Packet, codec: Codec) -> Push {
+    fn admit(
+        &mut self,
+        now: Instant,
+        sequence: u64,
+        packet: &rtp::Packet,
+        (codec, level): (Codec, Option<u8>),
+    ) -> Push {
         let number = sequence;
         let (sequence, never_sent) = self.runs.place(number);
         if self.phase == Phase::Idle && self.seen.is_empty() {
@@ -204,6 +222,7 @@ impl Playout {
             ticks: shape.ticks,
             reach: shape.reach,
             pause: shape.pause,
+            level,
             timestamp,
             arrived: now,
             codec,
@@ -222,6 +241,7 @@ impl Playout {
             ticks: shape.ticks,
             reach: 0,
             pause: false,
+            level: None,
             timestamp: packet.header.timestamp,
             arrived: now,
             codec,
@@ -243,6 +263,12 @@ impl Playout {
     fn discard(&mut self, cause: Cause) {
         self.stats.discarded.count(cause);
         self.stats.packets_discarded += 1;
+    }
+
+    /// From now on what is known to be quieter than this, in −dBov, keeps its time but is not
+    /// decoded where decoding costs much (Opus); with `None` everything is.
+    pub const fn set_drowned(&mut self, level: Option<u8>) {
+        self.sound.set_drowned(level);
     }
 
     /// Says that a packet with this sequence number came that is not for the ear (an

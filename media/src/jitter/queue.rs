@@ -23,6 +23,8 @@ pub(super) struct Waiting {
     pub(super) reach: i64,
     /// Whether its sender begins or goes on with a pause.
     pub(super) pause: bool,
+    /// How loud its header says that it is, in −dBov.
+    pub(super) level: Option<u8>,
     pub(super) timestamp: u32,
     pub(super) arrived: Instant,
     pub(super) codec: Codec,

@@ -4,6 +4,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use super::queue::Waiting;
 use crate::audio::conceal::Concealer;
 use crate::audio::stretch::{self, Layout, Urgency};
@@ -22,6 +24,14 @@ pub(super) const CONCEALED_STEP: i64 = 120;
 
 /// Without decoding there is no pitch to go by; this much is taken out or put in.
 const BLIND_STRETCH_MS: usize = 10;
+
+/// So many packets that drowned are decoded after all, for nobody, before one that does not. An Opus
+/// decoder that missed something finds its way back packet by packet: its next tenth of a second is
+/// 1 dB above what it gets wrong without any, 17 dB after ten of 20 ms, 29 dB after twenty.
+const WARM_UP: usize = 10;
+
+/// The most samples per channel of an Opus packet, 120 ms at 48 kHz.
+const OPUS_SAMPLES_MAX: usize = 5_760;
 
 /// Samples of one origin.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +66,10 @@ pub(super) struct Sound {
     runs: VecDeque<Run>,
     /// Per channel, of all runs.
     length: usize,
+    /// What its header says to be quieter than this, in −dBov, is not decoded.
+    drowned: Option<u8>,
+    /// The last packets that the decoder missed.
+    missed: VecDeque<Bytes>,
 }
 
 impl Sound {
@@ -69,7 +83,15 @@ impl Sound {
             samples: Vec::new(),
             runs: VecDeque::with_capacity(16),
             length: 0,
+            drowned: None,
+            missed: VecDeque::new(),
         }
+    }
+
+    /// Sound whose header says that it is quieter than this, in −dBov, is not decoded from now on.
+    /// Only where that saves anything: G.711 is decoded all the same.
+    pub(super) const fn set_drowned(&mut self, level: Option<u8>) {
+        self.drowned = level;
     }
 
     pub(super) const fn codec(&self) -> Option<Codec> {
@@ -108,6 +130,7 @@ impl Sound {
     pub(super) fn open(&mut self, codec: Codec) {
         debug_assert_eq!(self.length, 0, "what was decoded before has another layout");
         self.runs.clear();
+        self.missed.clear();
         self.codec = Some(codec);
         self.layout = match codec {
             Codec::Opus { stereo } => Layout { rate: self.rate, channels: 1 + u8::from(stereo) },
@@ -129,6 +152,7 @@ impl Sound {
         self.decoder = Decoder::None;
         self.samples.clear();
         self.runs.clear();
+        self.missed.clear();
         self.length = 0;
     }
 
@@ -136,8 +160,15 @@ impl Sound {
     /// it; then nothing was added.
     pub(super) fn decode(&mut self, packet: &Waiting, skipped: i64) -> bool {
         let (length, total) = (self.length, self.samples(packet.ticks));
+        let drowns = self.drowns(packet);
+        if drowns {
+            self.miss(packet);
+        } else {
+            self.wake();
+        }
         let decoded = self.extend(total, |decoder, samples| match decoder {
             Decoder::None => true,
+            _ if drowns => true,
             Decoder::Opus(decoder) => {
                 decoder.decode(&packet.payload, samples).is_ok_and(|decoded| decoded == total)
             }
@@ -168,24 +199,63 @@ impl Sound {
         let clock = packet.codec.clock_rate() / self.layout.rate;
         self.runs.push_back(Run {
             samples: total - skipped,
-            kind: Kind::Played,
+            kind: if drowns { Kind::Drowned } else { Kind::Played },
             arrived: packet.arrived,
             timestamp: Some(packet.timestamp.wrapping_add(skipped as u32 * clock)),
         });
         true
     }
 
+    /// Whether nobody would hear a packet.
+    fn drowns(&self, packet: &Waiting) -> bool {
+        let is_quieter = |(level, drowned)| level > drowned;
+        matches!(self.decoder, Decoder::Opus(_))
+            && packet.level.zip(self.drowned).is_some_and(is_quieter)
+    }
+
+    /// Keeps a packet that is not decoded for [`wake`](Self::wake).
+    fn miss(&mut self, packet: &Waiting) {
+        if self.missed.len() == WARM_UP {
+            self.missed.pop_front();
+        }
+        self.missed.push_back(packet.payload.clone());
+    }
+
+    /// Lets the decoder find its way where it has missed something.
+    fn wake(&mut self) {
+        let Decoder::Opus(decoder) = &mut self.decoder else { return };
+        if self.missed.is_empty() {
+            return;
+        }
+        if self.missed.len() == WARM_UP {
+            // There may have been more.
+            decoder.reset();
+        }
+        let start = self.samples.len();
+        self.samples.resize(start + OPUS_SAMPLES_MAX * usize::from(self.layout.channels), 0);
+        for payload in self.missed.drain(..) {
+            // What it refuses it would have refused before.
+            let _ = decoder.decode(&payload, &mut self.samples[start..]);
+        }
+        self.samples.truncate(start);
+    }
+
     /// Decodes the ticks before `next` from the error correction in it.
     pub(super) fn recover(&mut self, next: &Waiting, ticks: i64) {
         let total = self.samples(ticks);
+        let drowns = self.drowns(next);
+        if !drowns {
+            self.wake();
+        }
         self.extend(total, |decoder, samples| match decoder {
+            _ if drowns => true,
             Decoder::Opus(decoder) => decoder.recover(&next.payload, samples).is_ok(),
             _ => true,
         });
         let before = (ticks * i64::from(next.codec.clock_rate()) / TICKS_PER_SECOND) as u32;
         self.runs.push_back(Run {
             samples: total,
-            kind: Kind::Recovered,
+            kind: if drowns { Kind::Drowned } else { Kind::Recovered },
             arrived: next.arrived,
             timestamp: Some(next.timestamp.wrapping_sub(before)),
         });
@@ -195,10 +265,12 @@ impl Sound {
     /// by what the codec has for it, anything else as silence.
     pub(super) fn make_up(&mut self, ticks: i64, mut kind: Kind) {
         let total = self.samples(ticks);
+        // What a decoder would make up out of something long past is no concealment.
+        let is_behind = !self.missed.is_empty();
         self.extend(total, |decoder, samples| {
             match decoder {
                 Decoder::None => {}
-                _ if kind == Kind::Silence => samples.fill(0),
+                _ if kind == Kind::Silence || is_behind => samples.fill(0),
                 Decoder::Opus(decoder) => {
                     if decoder.conceal(samples).is_err() {
                         samples.fill(0);
@@ -242,7 +314,7 @@ impl Sound {
     pub(super) fn is_as_sent(&self) -> bool {
         let mut left = self.frame();
         for run in &self.runs {
-            if run.kind != Kind::Played {
+            if run.kind > Kind::Played {
                 return false;
             }
             if run.samples >= left {
@@ -354,6 +426,7 @@ mod tests {
                 ticks: 480,
                 reach: 0,
                 pause: false,
+                level: None,
                 timestamp: number * 80,
                 arrived: Instant::ZERO,
                 codec: Codec::Pcmu,

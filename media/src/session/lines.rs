@@ -190,6 +190,15 @@ impl Lines {
         header.extensions.audio_level(id).map(|level| level.level)
     }
 
+    /// Whether the peer has telephone events (RFC 4733) for keys that are pressed.
+    pub(super) fn signals_tones(&self, line: usize) -> bool {
+        self.get(line).is_some_and(|line| {
+            line.outgoing
+                .iter()
+                .any(|payload| matches!(payload.codec, Codec::TelephoneEvent { .. }))
+        })
+    }
+
     /// The number of a packet of this line over the whole transport.
     #[inline]
     pub(super) fn transport_sequence(&self, line: usize, header: &rtp::Header) -> Option<u16> {

@@ -85,6 +85,8 @@ pub(super) struct ReceiverConfig {
     pub(super) silence_max: core::time::Duration,
     /// From which level on, in −dBov, sound is not decoded.
     pub(super) unheard: Option<u8>,
+    /// The same as it is played.
+    pub(super) drowned: Option<u8>,
 }
 
 impl Receiver {
@@ -113,6 +115,7 @@ impl Receiver {
                 nack_retries_max: config.nack_retries_max,
                 silence_max: config.stream_silence_max,
                 unheard: None,
+                drowned: None,
             },
             finished: Vec::new(),
             forgotten: 0,
@@ -205,18 +208,37 @@ impl Receiver {
         if self.config.packet_events {
             out.event(Event::Packet(packet_event(&packet, &reception, stream.line, lines)));
         }
+        let mut level = None;
         if let (Some(unheard), Track::Sound(track)) = (self.config.unheard, &mut stream.track)
             && codec.is_audio()
-            && lines.audio_level(stream.line, &packet.header).is_some_and(|level| level >= unheard)
         {
-            return track.take_silence(now, &reception);
+            level = lines.audio_level(stream.line, &packet.header);
+            if level.is_some_and(|level| level >= unheard) {
+                return track.take_silence(now, &reception);
+            }
+            // Keys may be pressed in the sound of who has no other way to signal them.
+            level = level.filter(|_| lines.signals_tones(stream.line));
         }
-        stream.take(now, &reception, packet, codec, out);
+        stream.take(now, &reception, packet, (codec, level), out);
     }
 
     /// Sound that its header says to be this quiet is not decoded (RFC 6464).
     pub(super) fn set_unheard(&mut self, level: Option<u8>) {
         self.config.unheard = level;
+    }
+
+    /// Sound that its header says to be this quiet is not decoded as long as that holds, but keeps
+    /// its time.
+    pub(super) fn set_drowned(&mut self, level: Option<u8>) {
+        if self.config.drowned == level {
+            return;
+        }
+        self.config.drowned = level;
+        for stream in &mut self.streams {
+            if let Track::Sound(track) = &mut stream.track {
+                track.playout.set_drowned(level);
+            }
+        }
     }
 
     /// Takes a packet that was sent again in a stream of its own (RFC 4588 section 4): what it
@@ -462,7 +484,7 @@ impl Inbound {
         now: Instant,
         reception: &Reception,
         packet: rtp::Packet,
-        codec: Codec,
+        of: (Codec, Option<u8>),
         out: &mut Outbox,
     ) {
         match &mut self.track {
@@ -474,7 +496,7 @@ impl Inbound {
                 }
                 track.take(now, reception.sequence, packet, out);
             }
-            Track::Sound(track) => track.take(now, reception, &packet, codec, out),
+            Track::Sound(track) => track.take(now, reception, &packet, of, out),
             Track::Pictures(track) => track.take(now, reception.sequence, &packet, out),
         }
     }

@@ -166,8 +166,9 @@ impl Track {
             return Self::Relayed(RelayTrack::new(nacks));
         }
         let Codec::H264 { packetization_mode } = codec else {
-            let playout = Playout::new(&config.playout, ssrc)
+            let mut playout = Playout::new(&config.playout, ssrc)
                 .expect("the same configuration was accepted when the session was built");
+            playout.set_drowned(config.drowned);
             let listens = config.in_band_tones && config.playout.decode;
             return Self::Sound(Box::new(SoundTrack {
                 playout,
@@ -200,7 +201,7 @@ impl SoundTrack {
         now: Instant,
         reception: &Reception,
         packet: &rtp::Packet,
-        codec: Codec,
+        (codec, level): (Codec, Option<u8>),
         out: &mut Outbox,
     ) {
         if let Codec::TelephoneEvent { clock_rate } = codec {
@@ -210,7 +211,7 @@ impl SoundTrack {
         if let Some(listener) = &mut self.listener {
             listener.clock_rate = codec.clock_rate();
         }
-        let reason = match self.playout.push(now, reception.sequence, packet, codec) {
+        let reason = match self.playout.push_at(now, reception.sequence, packet, (codec, level)) {
             jitter::Push::Queued => return,
             jitter::Push::Late => DropReason::Late,
             jitter::Push::Duplicate => DropReason::Duplicate,

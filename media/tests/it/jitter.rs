@@ -481,6 +481,71 @@ fn without_decoding_the_timing_and_the_counters_are_the_same() {
     assert_eq!(kinds(&heard), kinds(&silent));
 }
 
+/// Plays a stream of which the first packets drown, until this one.
+fn play_from(sent: &[Sent], first: usize) -> Vec<Audio> {
+    let mut playout = Playout::new(&Config::default(), 1).expect("valid");
+    let mut frames = Vec::new();
+    for (n, sent) in sent.iter().enumerate() {
+        let loud = u8::from(n < first) * 60;
+        playout.set_drowned(Some(40));
+        let pushed = playout.push_at(sent.at, sent.sequence, &sent.packet, (OPUS, Some(loud)));
+        assert_eq!(pushed, Push::Queued);
+        let mut audio = Audio::default();
+        if playout.poll_timeout().is_some_and(|due| due <= sent.at)
+            && playout.pull(sent.at, &mut audio)
+        {
+            frames.push(audio);
+        }
+    }
+    assert_eq!(playout.stats().drowned_samples, 960 * first as u64);
+    frames
+}
+
+#[test]
+fn what_drowns_keeps_its_time_and_what_comes_next_is_as_if_it_had_been_heard() {
+    let sent = opus_stream(&opus::Config::default(), 20, 4_000);
+    let whole = play_from(&sent, 0);
+    let mut worst = f64::INFINITY;
+    for first in [1, 2, 3, 10, 37, 58, 90, 111, 150] {
+        let partly = play_from(&sent, first);
+        assert_eq!(partly.len(), whole.len());
+        for (n, (part, all)) in partly.iter().zip(&whole).enumerate() {
+            assert_eq!(part.timestamp, all.timestamp, "{n}");
+            assert_eq!(part.kind, if n < first { Kind::Drowned } else { Kind::Played }, "{n}");
+            assert!(n >= first || part.samples.iter().all(|sample| *sample == 0), "{n}");
+        }
+        // In the first tenth of a second that is heard what is wrong must be hard to hear.
+        let pairs = partly[first..first + 5].iter().zip(&whole[first..]);
+        let pairs = pairs.flat_map(|(part, all)| part.samples.iter().zip(&all.samples));
+        let (mut signal, mut noise) = (1.0, 1.0);
+        for (part, all) in pairs {
+            signal += f64::from(*all).powi(2);
+            noise += (f64::from(*part) - f64::from(*all)).powi(2);
+        }
+        worst = worst.min(10.0 * f64::log10(signal / noise));
+    }
+    assert!(worst > 15.0, "{worst} dB");
+}
+
+#[test]
+fn nothing_is_made_up_of_what_was_said_long_before() {
+    let sent = opus_stream(&opus::Config::default(), 20, 2_000);
+    let mut playout = Playout::new(&Config::default(), 1).expect("valid");
+    let mut audio = Audio::default();
+    for (n, sent) in sent.iter().enumerate() {
+        playout.set_drowned((n > 30).then_some(40));
+        // One in ten is lost, after a while.
+        if n < 50 || !n.is_multiple_of(10) {
+            let _ = playout.push_at(sent.at, sent.sequence, &sent.packet, (OPUS, Some(60)));
+        }
+        if playout.poll_timeout().is_some_and(|due| due <= sent.at) {
+            playout.pull(sent.at, &mut audio);
+            assert!(n < 40 || audio.samples.iter().all(|sample| *sample == 0), "{n}: {audio:?}");
+        }
+    }
+    assert!(playout.stats().concealed_samples >= 4 * 960, "{:?}", playout.stats());
+}
+
 #[test]
 fn a_packet_that_comes_twice_or_too_late_is_counted_and_not_played() {
     let sent = opus_stream(&opus::Config::default(), 20, 400);

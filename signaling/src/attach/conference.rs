@@ -1,5 +1,6 @@
-//! Rooms: where the media of a conference meets. The sound of every seat is decoded once,
-//! added up every 20 ms, and everybody hears all but themselves (N−1), or speakers [`apart`].
+//! Rooms: where the media of a conference meets. The sound of every seat is decoded once, unless
+//! its header says that louder voices drown it, added up every 20 ms, and everybody hears all but
+//! themselves (N−1), or speakers [`apart`].
 //! Pictures are passed on ([`pictures`]). A bot with service-hosted media has a seat without a
 //! session: what it plays goes into the mix, what it records comes out of it.
 
@@ -10,6 +11,7 @@ mod pictures;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use callrig_media::audio::level::Level as Loudness;
 use callrig_media::audio::mixer::{Config, Mixer};
 use callrig_media::audio::{Audio, FRAME, Kind, frame_samples};
 use callrig_media::prompt::{Player, Wav};
@@ -29,6 +31,13 @@ const SPEAKERS_MAX: usize = 4;
 
 /// Sound that its sender says to be this quiet, in −dBov, is not decoded: nobody would hear it.
 const UNHEARD: u8 = 90;
+
+/// How much quieter sound may be than what would be heard, in power, and is decoded all the same:
+/// what a header says of it is not exact, and was said a moment before. 3 dB.
+const DOUBT: f64 = 2.0;
+
+/// As loud as sound can be: nothing is louder.
+const EVERYTHING: u8 = 0;
 
 /// Frames of a seat that may wait; clocks that drift apart cost one now and then.
 const WAITING_MAX: usize = 4;
@@ -150,7 +159,8 @@ impl Room {
     /// Takes 20 ms of a seat's sound; says whether the room wakes up for it.
     pub(super) fn hear(&mut self, now: Instant, leg: LegId, audio: &Audio) -> bool {
         // Silence that nobody sent keeps no room awake.
-        if audio.kind == Kind::Silence || audio.samples.len() != SAMPLES {
+        let is_nothing = matches!(audio.kind, Kind::Silence | Kind::Drowned);
+        if is_nothing || audio.samples.len() != SAMPLES {
             return false;
         }
         let Some(seat) = self.seats.get_mut(&leg) else { return false };
@@ -237,6 +247,11 @@ impl Room {
         }
     }
 
+    /// What need not be decoded of those who are not heard, in −dBov: what is quieter.
+    fn drowned(&self) -> Option<u8> {
+        self.mixer.floor().map(|floor| Loudness::of_power(floor / DOUBT).minus_dbov())
+    }
+
     /// Whether anybody wants to hear speakers apart from each other.
     fn look_for_apart(&mut self) {
         let wanted = self.seats.values().any(|seat| seat.sounds.len() > 1);
@@ -258,6 +273,15 @@ impl Seat {
             silenced: false,
             music: None,
             pictures: pictures::Seat::default(),
+        }
+    }
+
+    /// What need not be decoded of it, where `drowned` need not of those who are not heard.
+    const fn drowned(&self, drowned: Option<u8>, speaks: bool) -> Option<u8> {
+        match speaks {
+            _ if self.silenced || self.music.is_some() => Some(EVERYTHING),
+            true => None,
+            false => drowned,
         }
     }
 
@@ -328,6 +352,7 @@ impl Attachments {
         let Some(id) = self.seated.remove(&leg) else { return };
         if let Some(open) = self.open_mut(leg) {
             open.session.set_unheard(None);
+            open.session.set_drowned(None);
         }
         let Some(room) = self.rooms.get_mut(&id) else { return };
         if let Some(seat) = room.seats.remove(&leg) {
@@ -349,6 +374,10 @@ impl Attachments {
     pub(crate) fn silence(&mut self, leg: LegId, silenced: bool) {
         if let Some(seat) = self.seat_mut(leg) {
             seat.silenced = silenced;
+        }
+        // The room may be asleep.
+        if let Some(open) = self.open_mut(leg) {
+            open.session.set_drowned(silenced.then_some(EVERYTHING));
         }
     }
 
@@ -407,11 +436,23 @@ impl Attachments {
         let Some(at) = room.next_tick.filter(|at| *at <= now) else { return };
         // After a pause of its owner's the room does not catch up: sound is of now.
         room.next_tick = Some((at + FRAME).max(now + Duration::from_millis(1)));
-        if !room.gather(now, &mut self.outputs) {
+        let is_over = !room.gather(now, &mut self.outputs);
+        if is_over {
             room.next_tick = None;
+        } else {
+            room.mix();
+        }
+        // A room that sleeps wakes up for whatever is said.
+        let drowned = room.drowned().filter(|_| !is_over);
+        for (leg, seat) in &room.seats {
+            let open = self.legs.get_mut(leg).and_then(|attached| attached.open.as_deref_mut());
+            if let Some(open) = open {
+                open.session.set_drowned(seat.drowned(drowned, room.mixer.speaks(seat.key)));
+            }
+        }
+        if is_over {
             return;
         }
-        room.mix();
         let mut routed = BTreeMap::new();
         if let Some(routing) = room.routing.as_deref() {
             let hears =

@@ -5,6 +5,7 @@ mod conference;
 mod cost;
 mod delivery;
 mod determinism;
+mod drowned;
 mod examples;
 mod fuzz;
 mod gallery;

@@ -65,6 +65,8 @@ pub(crate) struct Person {
     pub(crate) heard: Vec<MediaEvent>,
     /// Whether it sends 20 ms of a tone every 20 ms.
     pub(crate) speaks: bool,
+    /// How loud that is.
+    pub(crate) amplitude: i16,
     next_frame: Instant,
 }
 
@@ -123,6 +125,14 @@ pub(crate) struct World {
     unanswered: BTreeSet<(bool, RequestId)>,
 }
 
+/// How many more people there are.
+pub(crate) const CROWD: usize = 8;
+
+/// The id of one of them.
+pub(crate) fn crowd(number: usize) -> String {
+    format!("crowd-{number}")
+}
+
 pub(crate) fn directory(permissions: &[Permission]) -> Directory {
     let app = |id: &str, name: &str, webhook: &str| App {
         id: AppId::new(id),
@@ -145,7 +155,10 @@ pub(crate) fn directory(permissions: &[Permission]) -> Directory {
             Tenant {
                 id: "contoso".into(),
                 name: "Contoso".into(),
-                users: vec![user("ann", "Ann"), user("ben", "Ben"), user("cleo", "Cleo")],
+                users: [user("ann", "Ann"), user("ben", "Ben"), user("cleo", "Cleo")]
+                    .into_iter()
+                    .chain((0..CROWD).map(|number| user(&crowd(number), "One of many")))
+                    .collect(),
                 consents: vec![consent("bot", permissions), consent("other", &Permission::ALL)],
             },
             Tenant {
@@ -255,6 +268,7 @@ impl World {
             session: None,
             heard: Vec::new(),
             speaks: false,
+            amplitude: 6_000,
             next_frame: self.now,
             local: local.clone(),
         };
@@ -515,8 +529,9 @@ impl World {
             }
             if person.speaks && person.next_frame <= now {
                 person.next_frame += Duration::from_millis(20);
+                let loud = person.amplitude;
                 let frame: Vec<i16> =
-                    (0..960).map(|n| if n / 24 % 2 == 0 { 6000 } else { -6000 }).collect();
+                    (0..960).map(|n| if n / 24 % 2 == 0 { loud } else { -loud }).collect();
                 let _ = session.send_audio(now, &frame);
             }
         }
