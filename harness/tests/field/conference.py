@@ -180,7 +180,8 @@ class Callrig:
 
     def enter(self, index, mine):
         lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0",
-                 f"m=audio {mine} RTP/AVP {PAYLOAD_TYPE}", f"a=rtpmap:{PAYLOAD_TYPE} opus/48000/2",
+                 f"m=audio {mine} RTP/AVP {PAYLOAD_TYPE} 101", f"a=rtpmap:{PAYLOAD_TYPE} opus/48000/2",
+                 "a=rtpmap:101 telephone-event/48000",
                  f"a=extmap:{LEVEL_ID} urn:ietf:params:rtp-hdrext:ssrc-audio-level", "a=rtcp-mux", ""]
         body = {"meeting": self.meeting, "user": f"User {index}", "offer": "\r\n".join(lines)}
         leg = ask(f"{self.base}/rig/legs", body)["leg"]
