@@ -52,6 +52,8 @@ use tls::Identity;
 const SHARDS_USUAL_MAX: usize = 16;
 /// How long connections may take to close once nothing is left to be said.
 const CLOSING: Duration = Duration::from_secs(2);
+/// How often what was recorded for Prometheus is put into its buckets.
+const TIDY_EVERY: Duration = Duration::from_secs(5);
 
 /// Why a server cannot be started.
 #[derive(Debug, Error)]
@@ -156,7 +158,18 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     });
     let listeners = listen::Listeners::start(bound, &identity, &live);
     rig::keys::rotate(&live);
+    tidy(&live);
     Ok(Running { live, addresses, listeners, closing, threads })
+}
+
+/// Keeps what is recorded for Prometheus small where nobody asks for it, while the server is there.
+fn tidy(live: &Arc<Live>) {
+    let (live, mut closing) = (Arc::clone(live), live.closing.clone());
+    tokio::spawn(async move {
+        while tokio::time::timeout(TIDY_EVERY, closing.changed()).await.is_err() {
+            live.gauges.tidy();
+        }
+    });
 }
 
 impl Running {
