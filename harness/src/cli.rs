@@ -680,6 +680,8 @@ Examples:
       Your bot, in any language: give it http://127.0.0.1:9440 instead of
       https://graph.microsoft.com and https://login.microsoftonline.com. People call it, speak,
       and hang up after eight seconds.
+  callrig load --url http://rig:9440 --app-id 9f2c4f0e-6d0b-4a3f-8f2a-5b1c6c1d7e10 --rate 5 --hold 8s
+      The same of a bot that a service knows already; by a fleet as well.
   callrig load --media --say prompt.wav --hold 5s --rate 100 --slo 'jitter.p(99)<5ms'
       A prompt to five hundred calls at once.
   callrig load --find-capacity --rate 20 --duration 10s --slo 'setup.p(99)<50ms'
@@ -753,8 +755,9 @@ pub struct Load {
     /// it does is seen from there, and people hang up.
     #[arg(long, value_name = "URL", conflicts_with_all = ["http", "url", "fleet", "say"])]
     pub bot: Option<String>,
-    /// The id of that bot's app: that of the demonstration unless stated.
-    #[arg(long, value_name = "ID", requires = "bot")]
+    /// The id of that bot's app: that of the demonstration unless stated. With --url, call the bot
+    /// of this app, which the service has, instead of ours.
+    #[arg(long, value_name = "ID", conflicts_with = "http")]
     pub app_id: Option<String>,
     /// Its secret: `demonstration` unless stated.
     #[arg(long, value_name = "SECRET", env = "CALLRIG_SECRET", hide_env_values = true)]

@@ -149,6 +149,14 @@ fn aim(arguments: &cli::Load) -> Result<Aim, Failure> {
     if let Some(url) = &arguments.bot {
         Plain::new(url).map_err(|why| Failure::usage(anyhow!("--bot {why}")))?;
     }
+    if arguments.app_id.is_some() && arguments.bot.is_none() && arguments.url.is_none() {
+        let why = "--app-id: whose app is it? Name its bot with --bot, or its service with --url";
+        return Err(Failure::usage(anyhow!(why)));
+    }
+    if arguments.app_id.is_some() && arguments.say.is_some() {
+        let why = "--say is what our bot says, and with --app-id it is another one that is called";
+        return Err(Failure::usage(anyhow!(why)));
+    }
     let theirs = arguments.bot.as_ref().map(|webhook| Theirs {
         webhook: webhook.clone(),
         app: arguments.app_id.clone().unwrap_or_else(|| simulate::APP.to_owned()),
@@ -160,6 +168,7 @@ fn aim(arguments: &cli::Load) -> Result<Aim, Failure> {
         http: arguments.http.clone(),
         url: arguments.url.clone(),
         rig_token: arguments.rig_token.clone(),
+        app: arguments.app_id.clone().filter(|_| arguments.bot.is_none()),
         manner: Manner {
             media: arguments.media,
             play: arguments.play.clone(),

@@ -25,6 +25,9 @@ pub struct Aim {
     pub url: Option<String>,
     /// The token of its control API.
     pub rig_token: Option<String>,
+    /// Which of its apps is called, whose bot is not ours; without it, ours.
+    #[serde(default)]
+    pub app: Option<String>,
     /// Whose bot is called, if it is not ours: by a service that is started for it.
     #[serde(skip)]
     pub theirs: Option<Theirs>,
@@ -50,20 +53,23 @@ impl Aim {
             return Ok((Target::Plain(Plain::new(url).map_err(PlatformError::Url)?), None));
         }
         let manner = self.manner.clone();
-        let (mut platform, started) = if let Some(theirs) = &self.theirs {
-            let started = started(Callee::Theirs(theirs.clone())).await?;
-            (Platform::watch(&started.base, manner).await?, Some(started))
-        } else {
-            let platform = Platform::listen(listen, manner).await?;
-            match &self.url {
-                Some(base) => (platform.at(base, self.rig_token.as_deref()), None),
-                None => {
-                    let started = started(Callee::Ours(platform.bot)).await?;
-                    (platform.at(&started.base, None), Some(started))
-                }
+        let token = self.rig_token.as_deref();
+        let (mut platform, started) = match (&self.url, &self.app, &self.theirs) {
+            (Some(base), Some(app), _) => {
+                (Platform::watch(base, token, manner).await?.calling(app), None)
+            }
+            (None, _, Some(theirs)) => {
+                let started = started(Callee::Theirs(theirs.clone())).await?;
+                (Platform::watch(&started.base, None, manner).await?, Some(started))
+            }
+            (Some(base), ..) => (Platform::listen(listen, manner).await?.at(base, token), None),
+            (None, ..) => {
+                let platform = Platform::listen(listen, manner).await?;
+                let started = started(Callee::Ours(platform.bot)).await?;
+                (platform.at(&started.base, None), Some(started))
             }
         };
-        if own {
+        if own && self.app.is_none() {
             platform.hire().await.map_err(PlatformError::Hire)?;
         } else {
             platform.bring().await?;
@@ -74,11 +80,12 @@ impl Aim {
     /// In words.
     #[must_use]
     pub fn words(&self) -> String {
-        match (&self.http, &self.url, &self.theirs) {
+        match (&self.http, &self.url, &self.app, &self.theirs) {
             (Some(url), ..) => format!("GET {url}"),
-            (None, Some(base), _) => format!("calls of {base}"),
-            (None, None, Some(theirs)) => format!("calls to the bot at {}", theirs.webhook),
-            (None, None, None) => "calls of a `callrig serve` of its own".to_owned(),
+            (None, Some(base), Some(app), _) => format!("calls of {base} to {app}"),
+            (None, Some(base), ..) => format!("calls of {base}"),
+            (None, None, _, Some(theirs)) => format!("calls to the bot at {}", theirs.webhook),
+            (None, None, _, None) => "calls of a `callrig serve` of its own".to_owned(),
         }
     }
 }

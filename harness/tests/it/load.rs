@@ -382,10 +382,30 @@ fn calls_of_our_own_platform_are_made_and_judged() {
     assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
 }
 
-/// A sample bot in a process of its own.
-struct SampleBot(std::process::Child);
+/// A callrig in a process of its own, until it is dropped.
+struct Beside(std::process::Child);
 
-impl Drop for SampleBot {
+impl Beside {
+    /// Runs it, and waits until somebody listens there.
+    fn start(arguments: &[&str], listens: std::net::SocketAddr) -> Self {
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_callrig"))
+            .args(arguments)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("the binary runs");
+        let beside = Self(child);
+        for _ in 0..400 {
+            if std::net::TcpStream::connect(listens).is_ok() {
+                return beside;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("nobody listens on {listens}");
+    }
+}
+
+impl Drop for Beside {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -393,24 +413,36 @@ impl Drop for SampleBot {
 }
 
 #[test]
+fn the_bot_of_an_app_that_a_service_knows_is_called() {
+    let folder = folder();
+    let (platform, bot) = (crate::free_address(), crate::free_address());
+    let (base, webhook) = (format!("http://{platform}"), format!("http://{bot}/api/calls"));
+    let listen = ["--listen", &platform.to_string(), "--listen-tls", "127.0.0.1:0"];
+    let serve = [&["serve", "--bot", &webhook][..], &listen].concat();
+    let _service = Beside::start(&serve, platform);
+    let sample = ["bot", "ivr", "--platform", &base, "--listen", &bot.to_string()];
+    let _bot = Beside::start(&sample, bot);
+    let load = ["load", "--url", &base, "--rate", "4", "--duration", "2s", "--hold", "1s"];
+    let objectives = ["--slo", "errors<=0% min 8", "--slo", "setup.p(50)<20s min 8"];
+    let known = ["--app-id", "11111111-1111-4111-8111-111111111111"];
+    let ran = callrig(folder.path(), &[&load[..], &objectives, &known].concat());
+    assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
+    assert!(ran.out.contains("8 of 8 calls succeeded"), "{}", ran.out);
+    for step in ["notified", "answer", "setup", "hangup", "ended"] {
+        assert!(ran.out.contains(step), "{step}: {}", ran.out);
+    }
+    let ran = callrig(folder.path(), &[&load[..], &objectives, &["--app-id", "nobody"]].concat());
+    assert_eq!(ran.code, 5, "{} {}", ran.out, ran.err);
+    assert!(ran.out.contains("nobody"), "{}", ran.out);
+}
+
+#[test]
 fn the_calls_of_a_bot_that_is_not_ours_are_measured_where_its_media_goes() {
     let folder = folder();
     let (platform, bot) = (crate::free_address(), crate::free_address());
-    let child = std::process::Command::new(env!("CARGO_BIN_EXE_callrig"))
-        .args(["bot", "echo", "--platform", &format!("http://{platform}")])
-        .args(["--listen", &bot.to_string()])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("the binary runs");
-    let _bot = SampleBot(child);
-    let is_there = || std::net::TcpStream::connect(bot).is_ok();
-    for _ in 0..200 {
-        if is_there() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let base = format!("http://{platform}");
+    let sample = ["bot", "echo", "--platform", &base, "--listen", &bot.to_string()];
+    let _bot = Beside::start(&sample, bot);
     let speech = recording(folder.path(), "audio/opus-20ms-32k-mono-en.pcap");
     let (bot, platform) = (format!("http://{bot}/api/calls"), platform.to_string());
     let arguments = [
@@ -484,6 +516,7 @@ fn what_vanishes_or_makes_no_sense_is_never_green() {
         (vec!["--media", "--slo", "loss.p(99)<1ms"], "'%'"),
         (vec!["--bot", "no url"], "no url"),
         (vec!["--media", "--say", "none.wav"], "none.wav"),
+        (vec!["--app-id", "somebody"], "--url"),
     ] {
         let ran = callrig(folder.path(), &[&["load"], &arguments[..]].concat());
         assert_eq!(ran.code, 2, "{arguments:?}: {} {}", ran.out, ran.err);

@@ -127,6 +127,8 @@ pub struct Theirs {
 pub struct Platform {
     control: Control,
     manner: Manner,
+    /// Who is called, where the service may have several.
+    app: Option<String>,
     /// Who calls whom, where both were taken into the service for it.
     hired: Option<Hired>,
     book: Arc<Book>,
@@ -157,7 +159,17 @@ impl Platform {
         let base = base.trim_end_matches('/').to_owned();
         let control = Control { client: client()?, base, token: None };
         let (listeners, listened) = (AtomicUsize::new(0), Mutex::new(None));
-        Ok(Self { control, manner, hired: None, book, theirs: false, listeners, listened, bot })
+        Ok(Self {
+            control,
+            manner,
+            app: None,
+            hired: None,
+            book,
+            theirs: false,
+            listeners,
+            listened,
+            bot,
+        })
     }
 
     /// Listens as a bot; say where the platform is with [`Self::at`].
@@ -175,12 +187,23 @@ impl Platform {
     ///
     /// # Errors
     /// It does not let itself be watched.
-    pub async fn watch(base: &str, manner: Manner) -> Result<Self, PlatformError> {
+    pub async fn watch(
+        base: &str,
+        token: Option<&str>,
+        manner: Manner,
+    ) -> Result<Self, PlatformError> {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let platform = Self::new(base, manner, nowhere, Arc::default());
-        let platform = platform.map_err(PlatformError::Client)?;
+        let platform = Self::new("", manner, nowhere, Arc::default());
+        let platform = platform.map_err(PlatformError::Client)?.at(base, token);
         watched::watch(&platform.control, &platform.book).await.map_err(PlatformError::Watch)?;
         Ok(Self { theirs: true, ..platform })
+    }
+
+    /// Calls the bot of this app.
+    #[must_use]
+    pub fn calling(mut self, app: &str) -> Self {
+        self.app = Some(app.to_owned());
+        self
     }
 
     /// Where the platform is, and the token of its control API.
@@ -222,6 +245,9 @@ impl Platform {
         let mut body = json!({ "media": self.manner.media, "listen": listens });
         if let Some(play) = &self.manner.play {
             body["play"] = play.as_str().into();
+        }
+        if let Some(app) = &self.app {
+            body["app"] = app.as_str().into();
         }
         if let Some(Hired { app, person }) = &self.hired {
             body["app"] = app.as_str().into();

@@ -1,8 +1,8 @@
 //! What is told of calls, and who waits for it: notifications and events are noted here by
 //! whoever hears them, and each call reads its own.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -31,12 +31,44 @@ pub(super) struct Seen {
     pub(super) why: Option<String>,
 }
 
+/// So many calls that something was told of may not be open yet. Others may use the platform as
+/// well: theirs never are.
+const UNOPENED_MAX: usize = 10_000;
+
 /// The calls that somebody waits for, or will wait for.
 #[derive(Default)]
 pub(super) struct Book {
-    calls: Mutex<HashMap<String, Entry>>,
+    calls: Mutex<Calls>,
     /// Why nothing more will be told.
     lost: Mutex<Option<String>>,
+}
+
+#[derive(Default)]
+struct Calls {
+    entries: HashMap<String, Entry>,
+    /// Those that something was told of before they were open, in that order, and were not
+    /// forgotten since.
+    told: VecDeque<String>,
+}
+
+impl Calls {
+    fn entry(&mut self, call: &str) -> &mut Entry {
+        self.entries.entry(call.to_owned()).or_insert_with(|| {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            Entry { sender, receiver: Some(receiver) }
+        })
+    }
+
+    /// Notes that something is told of a call that is not open.
+    fn await_opening(&mut self, call: &str) {
+        if self.told.len() >= UNOPENED_MAX
+            && let Some(oldest) = self.told.pop_front()
+            && self.entries.get(&oldest).is_some_and(|entry| entry.receiver.is_some())
+        {
+            self.entries.remove(&oldest);
+        }
+        self.told.push_back(call.to_owned());
+    }
 }
 
 struct Entry {
@@ -45,18 +77,18 @@ struct Entry {
 }
 
 impl Book {
-    fn entry<T>(&self, call: &str, act: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut calls = self.calls.lock().expect("nobody panics with the book in hand");
-        act(calls.entry(call.to_owned()).or_insert_with(|| {
-            let (sender, receiver) = mpsc::unbounded_channel();
-            Entry { sender, receiver: Some(receiver) }
-        }))
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().expect("nobody panics with the book in hand")
     }
 
     /// Something was told of a call, which may not be open yet.
     pub(super) fn note(&self, call: &str, seen: Seen) {
+        let mut calls = self.calls();
+        if !calls.entries.contains_key(call) {
+            calls.await_opening(call);
+        }
         // A call that is over is waited for by nobody.
-        self.entry(call, |entry| drop(entry.sender.send(seen)));
+        drop(calls.entry(call).sender.send(seen));
     }
 
     /// What is told of a call from now on, and was before.
@@ -67,19 +99,19 @@ impl Book {
         if let Some(why) = &*self.lost.lock().expect("nobody panics with the book in hand") {
             return Err(why.clone());
         }
-        let receiver = self.entry(call, |entry| entry.receiver.take());
+        let receiver = self.calls().entry(call).receiver.take();
         let receiver = receiver.ok_or("the platform used an id twice")?;
         Ok(Course { receiver, seen: Vec::new() })
     }
 
     /// Nobody waits for this call any more.
     pub(super) fn close(&self, call: &str) {
-        self.calls.lock().expect("nobody panics with the book in hand").remove(call);
+        self.calls().entries.remove(call);
     }
 
     /// Calls under way are not told of any more: they fail.
     pub(super) fn drop_all(&self) {
-        self.calls.lock().expect("nobody panics with the book in hand").clear();
+        *self.calls() = Calls::default();
     }
 
     /// Nothing more will be told of any call.
@@ -156,6 +188,21 @@ mod tests {
         assert_eq!(book.open("a").err().as_deref(), Some("the platform used an id twice"));
         let ended = book.open("b").expect("nobody has it").until(Stage::Established).await;
         assert_eq!(ended, Err("it ended before it was established: busy".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn calls_of_others_are_forgotten_and_ours_are_not() {
+        let book = Book::default();
+        book.note("ours", seen(Stage::Sent, None));
+        let mut course = book.open("ours").expect("nobody has it");
+        for number in 0..3 * UNOPENED_MAX {
+            book.note(&format!("theirs-{number}"), seen(Stage::Ended, None));
+        }
+        book.note("ours", seen(Stage::Established, None));
+        assert!(course.until(Stage::Established).await.is_ok());
+        let late = format!("theirs-{}", 3 * UNOPENED_MAX - 1);
+        assert!(book.open(&late).expect("nobody has it").until(Stage::Ended).await.is_ok());
+        assert!(book.calls().entries.len() <= UNOPENED_MAX + 1);
     }
 
     #[tokio::test]
