@@ -74,7 +74,7 @@ impl Aim {
         } else {
             platform.bring().await?;
         }
-        Ok((Target::Platform(platform), started))
+        Ok((Target::Platform(Box::new(platform)), started))
     }
 
     /// In words.
@@ -138,7 +138,7 @@ pub enum Target {
     /// A URL, by GET.
     Plain(Plain),
     /// Calls.
-    Platform(Platform),
+    Platform(Box<Platform>),
 }
 
 impl Target {
