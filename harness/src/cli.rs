@@ -757,7 +757,7 @@ pub struct Load {
     pub bot: Option<String>,
     /// The id of that bot's app: that of the demonstration unless stated. With --url, call the bot
     /// of this app, which the service has, instead of ours.
-    #[arg(long, value_name = "ID", conflicts_with = "http")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["http", "say"])]
     pub app_id: Option<String>,
     /// Its secret: `demonstration` unless stated.
     #[arg(long, value_name = "SECRET", env = "CALLRIG_SECRET", hide_env_values = true)]

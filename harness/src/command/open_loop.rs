@@ -153,10 +153,6 @@ fn aim(arguments: &cli::Load) -> Result<Aim, Failure> {
         let why = "--app-id: whose app is it? Name its bot with --bot, or its service with --url";
         return Err(Failure::usage(anyhow!(why)));
     }
-    if arguments.app_id.is_some() && arguments.say.is_some() {
-        let why = "--say is what our bot says, and with --app-id it is another one that is called";
-        return Err(Failure::usage(anyhow!(why)));
-    }
     let theirs = arguments.bot.as_ref().map(|webhook| Theirs {
         webhook: webhook.clone(),
         app: arguments.app_id.clone().unwrap_or_else(|| simulate::APP.to_owned()),

@@ -26,7 +26,6 @@ pub struct Aim {
     /// The token of its control API.
     pub rig_token: Option<String>,
     /// Which of its apps is called, whose bot is not ours; without it, ours.
-    #[serde(default)]
     pub app: Option<String>,
     /// Whose bot is called, if it is not ours: by a service that is started for it.
     #[serde(skip)]

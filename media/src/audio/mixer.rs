@@ -163,11 +163,11 @@ impl Mixer {
     /// The loudness that as many reach as can be heard at once, and what must be more than that.
     fn find_floor(&mut self) -> Option<f64> {
         let last = self.config.speakers_max.checked_sub(1)?;
-        self.loud.clear();
-        self.loud.extend(self.participants.iter().map(|who| who.loudness));
-        if last >= self.loud.len() {
+        if last >= self.participants.len() {
             return None;
         }
+        self.loud.clear();
+        self.loud.extend(self.participants.iter().map(|who| who.loudness));
         let (_, weakest, _) = self.loud.select_nth_unstable_by(last, |a, b| b.total_cmp(a));
         (*weakest > 0.0).then_some(*weakest * LOYALTY)
     }

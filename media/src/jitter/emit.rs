@@ -16,9 +16,10 @@ impl Playout {
         let rate = u64::from(self.config.rate);
         audio.rate = self.config.rate;
         audio.channels = layout.channels;
-        audio.kind = self.sound.runs().front().map_or(Kind::Played, |run| run.kind);
+        let first = self.sound.runs().front();
+        audio.kind = first.map_or(Kind::Played, |run| run.kind);
         audio.concealed = 0;
-        audio.timestamp = self.sound.runs().front().and_then(|run| run.timestamp);
+        audio.timestamp = first.and_then(|run| run.timestamp);
         let target = self.target() as f64 / 1e9;
         let minimum = self.estimator.delay().as_secs_f64();
         let (stats, concealing) = (&mut self.stats, &mut self.concealing);

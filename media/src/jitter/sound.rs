@@ -223,10 +223,10 @@ impl Sound {
 
     /// Lets the decoder find its way where it has missed something.
     fn wake(&mut self) {
-        let Decoder::Opus(decoder) = &mut self.decoder else { return };
         if self.missed.is_empty() {
             return;
         }
+        let Decoder::Opus(decoder) = &mut self.decoder else { return };
         if self.missed.len() == WARM_UP {
             // There may have been more.
             decoder.reset();

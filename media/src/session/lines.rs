@@ -46,6 +46,8 @@ pub(super) struct Line {
     pub(super) send_time_extension: Option<u8>,
     /// Whether a receiver says what it thinks the path carries.
     pub(super) remb: bool,
+    /// Whether the peer has telephone events (RFC 4733) for keys that are pressed.
+    pub(super) signals_tones: bool,
 }
 
 /// The greatest number of a header extension with one-byte headers (RFC 8285 section 4.2).
@@ -72,12 +74,15 @@ impl Line {
         let known = |payload: &&Payload| {
             local.payloads.iter().any(|ours| ours.codec.is_compatible(payload.codec))
         };
+        let outgoing: Vec<_> = remote.payloads.iter().filter(known).cloned().collect();
+        let is_event = |payload: &Payload| matches!(payload.codec, Codec::TelephoneEvent { .. });
         Self {
             kind: local.kind,
             sends: accepted && local.direction.sends() && remote.direction.receives(),
             receives: accepted && local.direction.receives() && remote.direction.sends(),
             incoming: local.payloads.clone(),
-            outgoing: remote.payloads.iter().filter(known).cloned().collect(),
+            signals_tones: outgoing.iter().any(is_event),
+            outgoing,
             remote_ssrc: remote.ssrc,
             remote_retransmission_ssrc: remote.retransmission_ssrc,
             retransmission_ssrc: local.retransmission_ssrc.filter(|_| accepted),
@@ -188,15 +193,6 @@ impl Lines {
     pub(super) fn audio_level(&self, line: usize, header: &rtp::Header) -> Option<u8> {
         let id = self.get(line)?.level_extension_incoming?;
         header.extensions.audio_level(id).map(|level| level.level)
-    }
-
-    /// Whether the peer has telephone events (RFC 4733) for keys that are pressed.
-    pub(super) fn signals_tones(&self, line: usize) -> bool {
-        self.get(line).is_some_and(|line| {
-            line.outgoing
-                .iter()
-                .any(|payload| matches!(payload.codec, Codec::TelephoneEvent { .. }))
-        })
     }
 
     /// The number of a packet of this line over the whole transport.

@@ -217,7 +217,7 @@ impl Receiver {
                 return track.take_silence(now, &reception);
             }
             // Keys may be pressed in the sound of who has no other way to signal them.
-            level = level.filter(|_| lines.signals_tones(stream.line));
+            level = level.filter(|_| lines.get(stream.line).is_some_and(|line| line.signals_tones));
         }
         stream.take(now, &reception, packet, (codec, level), out);
     }

@@ -8,6 +8,7 @@ use super::course::course;
 use super::objective::{Limit, Objective, Quantity};
 use super::samples::{Latencies, Samples};
 use super::step;
+use super::windows::Windows;
 use crate::environment::Environment;
 use crate::gate::Outcome;
 use crate::gate::distribution::{rate_at_least, rate_at_most, student};
@@ -216,20 +217,13 @@ fn latency(objective: &Objective, samples: &Samples, limit: f64) -> Judged {
         judged.why.push_str(&format!(", {} never came", latencies.endless));
     }
     if void as f64 > VOID_MAX * all as f64 {
-        let at_most = samples.latencies_at_most(stage, &windows, late_max);
-        if holds_at_most(objective, samples, &at_most, limit) {
-            judged.answer = Answer::Met;
-            judged.value = value_of(objective.quantity, &at_most);
-            judged.why.push_str(": met even with the generator's lateness added");
-            return judged;
-        }
-        let at_least = samples.latencies_at_least(stage, &windows);
-        if breaks_at_least(objective, &at_least, limit) {
-            judged.answer = Answer::Broken;
-            judged.value = value_of(objective.quantity, &at_least);
-            judged.why.push_str(": broken even with the generator's lateness taken off");
-        } else {
-            judged.why.push_str(": the generator was late itself in more than 2 % of them");
+        match judge_late(objective, samples, &windows, late_max, limit) {
+            Some((answer, bounds, why)) => {
+                judged.answer = answer;
+                judged.value = value_of(objective.quantity, &bounds);
+                judged.why.push_str(why);
+            }
+            None => judged.why.push_str(": the generator was late itself in more than 2 % of them"),
         }
         return judged;
     }
@@ -241,24 +235,29 @@ fn latency(objective: &Objective, samples: &Samples, limit: f64) -> Judged {
     judged
 }
 
-/// Whether an upper bound of all latencies meets an objective: then they do, however late the
-/// generator was. (An objective of latencies is always an upper bound itself.)
-fn holds_at_most(
+/// What can be said of an objective however late the generator was, what it is said of, and why. (An
+/// objective of latencies is always an upper bound itself.)
+fn judge_late(
     objective: &Objective,
     samples: &Samples,
-    at_most: &Latencies,
+    windows: &Windows,
+    late_max: u64,
     limit: f64,
-) -> bool {
-    samples.never_begun == 0
-        && at_most.count() >= objective.samples_min
-        && answer(objective, at_most, limit) == Some(Answer::Met)
-}
-
-/// Whether a lower bound of all latencies breaks an objective: then they do, however late the
-/// generator was.
-fn breaks_at_least(objective: &Objective, at_least: &Latencies, limit: f64) -> bool {
-    at_least.count() >= objective.samples_min
-        && answer(objective, at_least, limit) == Some(Answer::Broken)
+) -> Option<(Answer, Latencies, &'static str)> {
+    let stage = objective.stage.as_deref();
+    let says = |latencies: &Latencies, wanted: Answer| {
+        latencies.count() >= objective.samples_min
+            && answer(objective, latencies, limit) == Some(wanted)
+    };
+    // What an upper bound of all latencies meets they meet, and what a lower one breaks they break.
+    let at_most = samples.latencies_at_most(stage, windows, late_max);
+    if samples.never_begun == 0 && says(&at_most, Answer::Met) {
+        let why = ": met even with the generator's lateness added";
+        return Some((Answer::Met, at_most, why));
+    }
+    let at_least = samples.latencies_at_least(stage, windows);
+    let why = ": broken even with the generator's lateness taken off";
+    says(&at_least, Answer::Broken).then_some((Answer::Broken, at_least, why))
 }
 
 /// What latencies say of an objective; nothing without any.

@@ -174,7 +174,8 @@ impl Samples {
     /// what failed or never began took no time: no latency was less than this one.
     #[must_use]
     pub fn latencies_at_least(&self, step: Option<&str>, windows: &Windows) -> Latencies {
-        let shift = |call: &Sample| Shift::Shorter(windows.delay(call.intended));
+        let busy = windows.busy(&self.calls);
+        let shift = |call: &Sample| Shift::Shorter(busy.delay(call.intended));
         let mut latencies = self.collect(step, |call| Some(shift(call)));
         latencies.histogram.saturating_record_n(1, self.never_begun);
         latencies
@@ -184,6 +185,13 @@ impl Samples {
     fn collect(&self, step: Option<&str>, shift: impl Fn(&Sample) -> Option<Shift>) -> Latencies {
         let number = step.and_then(|step| self.steps.iter().position(|known| known == step));
         let is_figure = step::is_figure(step);
+        let figures: Vec<_> = self.steps.iter().map(|name| step::is_figure(Some(name))).collect();
+        // How many things a call asked or was told until this ended.
+        let things = |call: &Sample| {
+            let steps = call.steps.iter().map(|(of, _)| usize::from(*of));
+            let before = steps.take_while(|of| Some(*of) != number);
+            before.filter(|of| figures.get(*of) != Some(&true)).count() as u64 + 1
+        };
         let mut latencies = Latencies::new();
         for call in &self.calls {
             let Some(shift) = shift(call) else { continue };
@@ -204,20 +212,12 @@ impl Samples {
                 (Some(nanos), Shift::Longer(by)) => latencies.record(nanos.saturating_add(by)),
                 (Some(nanos), Shift::Shorter(by)) => {
                     // Once as it began, and twice with each thing that it asked or was told.
-                    let times = 1 + 2 * self.things(call, number);
+                    let times = 1 + 2 * things(call);
                     latencies.record(nanos.saturating_sub(by.saturating_mul(times)).max(1));
                 }
             }
         }
         latencies
-    }
-
-    /// How many things a call asked or was told until a step of it ended, or all of it.
-    fn things(&self, call: &Sample, until: Option<usize>) -> u64 {
-        let is_step = |of: usize| !step::is_figure(self.steps.get(of).map(String::as_str));
-        let steps = call.steps.iter().map(|(of, _)| usize::from(*of));
-        let before = steps.take_while(|of| Some(*of) != until).filter(|of| is_step(*of));
-        before.count() as u64 + 1
     }
 
     /// Calls that failed, and calls that were meant to be.

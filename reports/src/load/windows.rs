@@ -12,10 +12,12 @@ pub const WINDOW_NANOS: u64 = 1_000_000_000;
 pub struct Windows {
     /// The greatest lateness of each window that had a call.
     late: BTreeMap<u64, u64>,
-    /// The same of all windows that a busy time touches, by when that begins: from a call that
-    /// meets no other until all that came meanwhile have ended.
-    busy: BTreeMap<u64, u64>,
 }
+
+/// The times for which a service was busy, each from a call that meets no other until all that came
+/// meanwhile have ended: the greatest lateness of all windows that one touches, by when it begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Busy(BTreeMap<u64, u64>);
 
 impl Windows {
     /// The windows of these calls.
@@ -26,6 +28,12 @@ impl Windows {
             let latest: &mut u64 = late.entry(call.intended / WINDOW_NANOS).or_default();
             *latest = (*latest).max(call.late);
         }
+        Self { late }
+    }
+
+    /// When the service was busy with these calls.
+    #[must_use]
+    pub fn busy(&self, calls: &[Sample]) -> Busy {
         let mut times: Vec<_> = calls.iter().map(|call| (call.intended, call.end())).collect();
         times.sort_unstable();
         let mut busy = BTreeMap::new();
@@ -34,24 +42,16 @@ impl Windows {
             while let Some((_, other)) = times.next_if(|(begin, _)| *begin <= end) {
                 end = end.max(other);
             }
-            let touched = late.range(begin / WINDOW_NANOS..=end / WINDOW_NANOS);
+            let touched = self.late.range(begin / WINDOW_NANOS..=end / WINDOW_NANOS);
             busy.insert(begin, touched.map(|(_, late)| *late).max().unwrap_or_default());
         }
-        Self { late, busy }
+        Busy(busy)
     }
 
     /// Whether a window is void where the generator may be so late.
     #[must_use]
     pub fn is_void(&self, intended: u64, late_max: u64) -> bool {
         self.late.get(&(intended / WINDOW_NANOS)).is_some_and(|late| *late > late_max)
-    }
-
-    /// By how much what a call met can be later than it would have been, had the generator never
-    /// been late. Where work is done in the order in which it comes, a call that comes later delays
-    /// those behind it by no more than that, and only until all have ended.
-    #[must_use]
-    pub fn delay(&self, intended: u64) -> u64 {
-        self.busy.range(..=intended).next_back().map_or(0, |(_, late)| *late)
     }
 
     /// How many windows there are.
@@ -64,6 +64,16 @@ impl Windows {
     #[must_use]
     pub fn void(&self, late_max: u64) -> u64 {
         self.late.values().filter(|late| **late > late_max).count() as u64
+    }
+}
+
+impl Busy {
+    /// By how much what a call met can be later than it would have been, had the generator never
+    /// been late. Where work is done in the order in which it comes, a call that comes later delays
+    /// those behind it by no more than that, and only until all have ended.
+    #[must_use]
+    pub fn delay(&self, intended: u64) -> u64 {
+        self.0.range(..=intended).next_back().map_or(0, |(_, late)| *late)
     }
 }
 
@@ -94,10 +104,11 @@ mod tests {
             call(3_900, 0, 10),
         ];
         let windows = Windows::of(&calls);
+        let busy = windows.busy(&calls);
         let delays: Vec<_> =
-            calls.iter().map(|call| windows.delay(call.intended) / 1_000_000).collect();
+            calls.iter().map(|call| busy.delay(call.intended) / 1_000_000).collect();
         assert_eq!(delays, [50, 0, 30, 30, 30, 30]);
-        assert_eq!(windows.delay(0), 0);
+        assert_eq!(busy.delay(0), 0);
         assert_eq!((windows.count(), windows.void(20_000_000)), (4, 2));
     }
 }

@@ -216,7 +216,7 @@ impl Room {
     fn routed(&self, routing: &Routing, listener: LegId) -> Vec<i16> {
         let mut sum = vec![0_i32; SAMPLES];
         for Frame { leg, key, samples } in &self.mixed {
-            if *leg == listener || !self.mixer.speakers().any(|speaker| speaker == *key) {
+            if *leg == listener || !self.mixer.speaks(*key) {
                 continue;
             }
             let gain = routing.gain(listener, *leg) as i32;

@@ -25,7 +25,6 @@ use thiserror::Error;
 
 use book::{Book, Course, Stage};
 use control::Control;
-use hire::Hired;
 pub use started::Started;
 pub(super) use started::{Callee, start};
 
@@ -129,8 +128,8 @@ pub struct Platform {
     manner: Manner,
     /// Who is called, where the service may have several.
     app: Option<String>,
-    /// Who calls whom, where both were taken into the service for it.
-    hired: Option<Hired>,
+    /// Who calls, where that app and somebody were taken into the service for it.
+    hired: Option<String>,
     book: Arc<Book>,
     /// Whether the bot is somebody else's.
     theirs: bool,
@@ -155,9 +154,8 @@ impl Platform {
         step::STEPS.iter().map(|step| step.name).collect()
     }
 
-    fn new(base: &str, manner: Manner, bot: SocketAddr, book: Arc<Book>) -> Result<Self, String> {
-        let base = base.trim_end_matches('/').to_owned();
-        let control = Control { client: client()?, base, token: None };
+    fn new(manner: Manner, bot: SocketAddr, book: Arc<Book>) -> Result<Self, String> {
+        let control = Control { client: client()?, base: String::new(), token: None };
         let (listeners, listened) = (AtomicUsize::new(0), Mutex::new(None));
         Ok(Self {
             control,
@@ -180,7 +178,7 @@ impl Platform {
         let book = Arc::<Book>::default();
         let bot = webhook::listen(listen, &book, manner.say.clone()).await;
         let bot = bot.map_err(|error| PlatformError::Listen(listen, error))?;
-        Self::new("", manner, bot, book).map_err(PlatformError::Client)
+        Self::new(manner, bot, book).map_err(PlatformError::Client)
     }
 
     /// Watches the calls of somebody else's bot on a platform.
@@ -193,7 +191,7 @@ impl Platform {
         manner: Manner,
     ) -> Result<Self, PlatformError> {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let platform = Self::new("", manner, nowhere, Arc::default());
+        let platform = Self::new(manner, nowhere, Arc::default());
         let platform = platform.map_err(PlatformError::Client)?.at(base, token);
         watched::watch(&platform.control, &platform.book).await.map_err(PlatformError::Watch)?;
         Ok(Self { theirs: true, ..platform })
@@ -249,8 +247,7 @@ impl Platform {
         if let Some(app) = &self.app {
             body["app"] = app.as_str().into();
         }
-        if let Some(Hired { app, person }) = &self.hired {
-            body["app"] = app.as_str().into();
+        if let Some(person) = &self.hired {
             body["user"] = person.as_str().into();
         }
         let request = self.control.request(Method::POST, "/rig/calls").json(&body);

@@ -12,12 +12,6 @@ use crate::web;
 /// A larger file is not read: no service takes it.
 const FILE_BYTES_MAX: u64 = 1 << 28;
 
-/// Who was taken into the service for a load.
-pub(super) struct Hired {
-    pub(super) app: String,
-    pub(super) person: String,
-}
-
 impl Platform {
     /// Brings along what people say, if that is a file; otherwise the service must have it.
     ///
@@ -60,16 +54,15 @@ impl Platform {
         let directory = control.ask(Method::GET, "/rig/directory", &Value::Null).await?;
         let tenant = directory["tenants"][0]["id"].as_str();
         let tenant = tenant.ok_or("it has no organisation with anybody in it")?.to_owned();
-        let hired = Hired { app: web::guid(), person: web::guid() };
-        let (app, person, secret) = (&hired.app, &hired.person, web::guid());
+        let (app, person, secret) = (web::guid(), web::guid(), web::guid());
         let bot = json!({
             "name": "load", "webhook": format!("http://{}/", self.bot), "secret": secret,
         });
         control.ask(Method::PUT, &format!("/rig/apps/{app}"), &bot).await?;
         let who = json!({ "name": "load", "tenant": tenant });
         control.ask(Method::PUT, &format!("/rig/users/{person}"), &who).await?;
-        self.manner.token = self.token(&tenant, app, &secret).await;
-        self.hired = Some(hired);
+        self.manner.token = self.token(&tenant, &app, &secret).await;
+        (self.app, self.hired) = (Some(app), Some(person));
         Ok(())
     }
 
@@ -93,7 +86,7 @@ impl Platform {
 
     /// Whoever was taken in leaves.
     pub async fn dismiss(&self) {
-        let Some(Hired { app, person }) = &self.hired else { return };
+        let (Some(app), Some(person)) = (&self.app, &self.hired) else { return };
         for path in [format!("/rig/users/{person}"), format!("/rig/apps/{app}")] {
             if let Err(why) = self.control.ask(Method::DELETE, &path, &Value::Null).await {
                 tracing::warn!(why, "the service keeps what was taken in for a load");
