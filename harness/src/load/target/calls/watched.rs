@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::super::http::failure;
@@ -24,7 +24,11 @@ pub(super) async fn watch(control: &Control, book: &Arc<Book>) -> Result<(), Str
     let answer = control.request(Method::GET, EVENTS).send().await;
     let mut answer = answer.map_err(|error| failure(&error))?;
     if !answer.status().is_success() {
-        return Err(format!("its events were answered {}", answer.status().as_u16()));
+        let advice = match answer.status() {
+            StatusCode::UNAUTHORIZED => ": its control API wants a token (--rig-token)",
+            _ => "",
+        };
+        return Err(format!("its events were answered {}{advice}", answer.status().as_u16()));
     }
     let book = Arc::clone(book);
     tokio::spawn(async move {
