@@ -270,7 +270,7 @@ impl Session<'_> {
             knee.tried(load.outcome);
             let (made, about) = knee.progress();
             let headline = render::load::headline(&load);
-            eprintln!("callrig: load {made} of about {about}, {rate:.1}/s: {headline}");
+            eprintln!("callrig: load {made} of {about} at most, {rate:.1}/s: {headline}");
             if load.outcome == Outcome::Clear || best.is_none() {
                 best = Some((load, samples, began));
             }
@@ -279,10 +279,10 @@ impl Session<'_> {
             self.tell(load, samples, *began)?;
         }
         let (words, code) = match knee.poll() {
-            Found::At { rate, among: (low, high), loads, met } => (
+            Found::At { rate, within: (low, high), loads, met } => (
                 format!(
-                    "capacity: {rate:.1}/s (of {loads} loads from {low:.1} to {high:.1}/s, {met} met \
-                     the objectives)"
+                    "capacity: {rate:.1}/s (from {low:.1} to {high:.1}/s at 95 %, by {loads} loads \
+                     of which {met} met the objectives)"
                 ),
                 ExitCode::Ok,
             ),
