@@ -26,7 +26,7 @@ const RESEND_INTERVAL: Duration = Duration::from_millis(10);
 struct Sent {
     header: rtp::Header,
     /// What stands in front of `body` in the payload.
-    head: ArrayVec<u8, 2>,
+    head: ArrayVec<u8, 4>,
     body: Bytes,
     last_sent: Instant,
     /// None until it has left.
@@ -172,10 +172,6 @@ impl Outbound {
         self.payload_bytes += (head.len() + body.len()) as u64;
         self.active_reports = 2;
         self.newest = Some((header.timestamp, now));
-        let number = header.sequence_number;
-        if self.cache_max > 0 {
-            self.remember(now, &header, head, body);
-        }
         let (head, body) = (head.iter().copied().collect(), body.clone());
         let packet =
             Waiting { header, head, body, whole, since: now, before: None, line: self.line };
@@ -185,20 +181,23 @@ impl Outbound {
         }
         if is_sound || !path.is_paced() || path.pacer.is_free(now) {
             let marks = path.leave(now, &packet, out);
-            self.left(now, number, now, marks);
+            self.remember(now, packet, Some(marks));
         } else {
+            self.remember(now, packet.clone(), None);
             path.pacer.push(packet);
         }
     }
 
-    fn remember(&mut self, now: Instant, header: &rtp::Header, head: &[u8], body: &Bytes) {
+    fn remember(&mut self, now: Instant, packet: Waiting, marks: Option<Marks>) {
+        if self.cache_max == 0 {
+            return;
+        }
         if self.cache.is_empty() {
             self.cache.resize_with(self.cache_max, || None);
         }
+        let Waiting { header, head, body, .. } = packet;
         let slot = usize::from(header.sequence_number) % self.cache_max;
-        let head = head.iter().copied().collect();
-        let (header, body) = (header.clone(), body.clone());
-        self.cache[slot] = Some(Sent { header, head, body, last_sent: now, marks: None });
+        self.cache[slot] = Some(Sent { header, head, body, last_sent: now, marks });
     }
 
     fn remembered(&mut self, number: u16) -> Option<&mut Sent> {
@@ -233,7 +232,7 @@ impl Outbound {
         }
         sent.last_sent = now;
         let (header, body, before) = (sent.header.clone(), sent.body.clone(), sent.marks);
-        let mut head: ArrayVec<u8, 4> = sent.head.iter().copied().collect();
+        let mut head = sent.head.clone();
         let payload = head.len() + body.len();
         let again = self.again.as_mut().and_then(|again| again.header(&header));
         // In a stream of its own it is another packet, otherwise the same to the last bit.

@@ -29,7 +29,7 @@ const WAITING_MAX: usize = 2_048;
 const AGAIN_MAX: usize = 256;
 
 /// A packet that has not left.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Waiting {
     pub(super) header: rtp::Header,
     /// What stands in front of `body` in the payload.

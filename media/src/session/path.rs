@@ -221,10 +221,10 @@ impl Path {
     /// Sends a packet now.
     pub(super) fn leave(&mut self, now: Instant, packet: &Waiting, out: &mut Outbox) -> Marks {
         let extensions = self.extensions.get(packet.line).copied().unwrap_or_default();
-        let time = extension::absolute_send_time(Epoch::default().ntp_at(now)).to_be_bytes();
-        let marks = packet.before.unwrap_or(Marks {
-            number: self.next_number.to_be_bytes(),
-            time: [time[1], time[2], time[3]],
+        let marks = packet.before.unwrap_or_else(|| {
+            let number = self.next_number.to_be_bytes();
+            let time = extensions.time.map_or([0; 3], |_| send_time(now));
+            Marks { number, time }
         });
         let elements = extensions.elements(&marks);
         let length = match &packet.whole {
@@ -338,6 +338,13 @@ impl Path {
         self.probes += 1;
         self.leave(now, &packet, out);
     }
+}
+
+/// When a packet leaves, as its extension says it.
+fn send_time(now: Instant) -> [u8; 3] {
+    let [_, high, middle, low] =
+        extension::absolute_send_time(Epoch::default().ntp_at(now)).to_be_bytes();
+    [high, middle, low]
 }
 
 fn write(packet: &Waiting, elements: &[(u8, &[u8])], bytes: &mut BytesMut) {
