@@ -699,6 +699,8 @@ Objectives: [STEP|FIGURE.]QUANTITY COMPARISON LIMIT [@ CONFIDENCE%] [min SAMPLES
     hangup, ended           until the hanging up is taken; from there until the call is over
   FIGURE      of media (--media), measured by phones and platform, and so never void
     media, first_frame      from the call's standing to the first packet, to the first picture
+    key_frame               from asking for one in mid-call (PLI) to its coming, where pictures
+                            come and calls are held for 2 s or longer
     mouth_to_ear            from what is said to its being heard back, of a bot that echoes
     jitter, loss            of what comes to the phone (RFC 3550), over the whole call
     discarded, freeze       sound that came too late to be played, time that pictures stood still

@@ -477,6 +477,26 @@ fn the_calls_of_a_bot_that_is_not_ours_are_measured_where_its_media_goes() {
 }
 
 #[test]
+fn in_the_middle_of_calls_that_show_pictures_a_key_frame_is_asked_for() {
+    let folder = folder();
+    let (platform, bot) = (crate::free_address(), crate::free_address());
+    let base = format!("http://{platform}");
+    let sample = ["bot", "colours", "--platform", &base, "--listen", &bot.to_string()];
+    let _bot = Beside::start(&sample, bot);
+    let shown = recording(folder.path(), "video/h264-cb-360p-fua.pcap");
+    let (bot, platform) = (format!("http://{bot}/api/calls"), platform.to_string());
+    let arguments = [
+        &["load", "--bot", &bot, "--listen", &platform, "--rate", "1", "--duration", "2s"][..],
+        &["--media", "--play", &shown, "--hold", "6s", "--slo", "errors<=0% min 2"],
+        // The bot encodes what it shows: it has a key frame whenever it is asked.
+        &["--slo", "first_frame.max<4s min 2", "--slo", "key_frame.max<2s min 2"],
+    ];
+    let ran = callrig(folder.path(), &arguments.concat());
+    assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
+    assert!(ran.out.contains("key_frame"), "{}", ran.out);
+}
+
+#[test]
 fn a_bot_of_ours_says_something_to_everybody() {
     let folder = folder();
     let mut file = std::io::Cursor::new(Vec::new());

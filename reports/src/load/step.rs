@@ -38,6 +38,7 @@ pub const STEPS: &[Step] = &[
     figure("media", Unit::Seconds, "from the call's standing to the first packet from the bot"),
     figure("mouth_to_ear", Unit::Seconds, "from what is said to its being heard back (an echo)"),
     figure("first_frame", Unit::Seconds, "from the call's standing to the first key frame"),
+    figure("key_frame", Unit::Seconds, "from asking for a key frame in mid-call to its coming"),
     figure("freeze", Unit::Seconds, "how long pictures stood still"),
     figure("jitter", Unit::Seconds, "interarrival jitter at the phone (RFC 3550)"),
     figure("loss", Unit::Ratio, "packets from the bot that did not come"),

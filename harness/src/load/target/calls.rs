@@ -12,7 +12,7 @@ mod webhook;
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -39,6 +39,8 @@ const TENANT: &str = "33333333-3333-4333-8333-333333333333";
 /// the calls of many would not leave the platform.
 const LISTENERS_MAX: usize = 16;
 const LISTENERS_APART: Duration = Duration::from_secs(1);
+/// In the middle of a call that is held so long, or longer, its phone asks for a key frame.
+const ASKS_WHEN_HELD: Duration = Duration::from_secs(2);
 
 /// The numbers of the steps and figures of a call.
 mod at {
@@ -51,12 +53,13 @@ mod at {
     pub(super) const MEDIA: u8 = 6;
     pub(super) const MOUTH_TO_EAR: u8 = 7;
     pub(super) const FIRST_FRAME: u8 = 8;
-    pub(super) const FREEZE: u8 = 9;
-    pub(super) const JITTER: u8 = 10;
-    pub(super) const LOSS: u8 = 11;
-    pub(super) const DISCARDED: u8 = 12;
-    pub(super) const UPLINK_JITTER: u8 = 13;
-    pub(super) const UPLINK_LOSS: u8 = 14;
+    pub(super) const KEY_FRAME: u8 = 9;
+    pub(super) const FREEZE: u8 = 10;
+    pub(super) const JITTER: u8 = 11;
+    pub(super) const LOSS: u8 = 12;
+    pub(super) const DISCARDED: u8 = 13;
+    pub(super) const UPLINK_JITTER: u8 = 14;
+    pub(super) const UPLINK_LOSS: u8 = 15;
 }
 
 /// Why there is no platform to call.
@@ -135,6 +138,8 @@ pub struct Platform {
     theirs: bool,
     listeners: AtomicUsize,
     listened: Mutex<Option<Instant>>,
+    /// Whether key frames are asked for: not after a call that showed no pictures.
+    asks: AtomicBool,
     /// Where our bot listens.
     pub bot: SocketAddr,
 }
@@ -166,6 +171,7 @@ impl Platform {
             theirs: false,
             listeners,
             listened,
+            asks: AtomicBool::new(true),
             bot,
         })
     }
@@ -301,6 +307,7 @@ impl Platform {
             let request = client.post(format!("{url}/playPrompt")).json(&self.prompt());
             self.done(request, 200, "playing a prompt").await?;
         }
+        self.ask_for_key_frame(ringing, stands).await;
         tokio::time::sleep(self.manner.hold.saturating_sub(stands.elapsed())).await;
         self.count(call, ringing, self.manner.say.is_some()).await?;
         call.held = stands.elapsed();
@@ -338,7 +345,11 @@ impl Platform {
         call.step(at::ANSWER, course.at(Stage::Sent).unwrap_or(answered), answered);
         call.step(at::SETUP, meant, course.until(Stage::Established).await?);
         let stands = Instant::now();
-        let ended = tokio::time::timeout(self.manner.hold, course.until(Stage::Ended)).await;
+        let held = async {
+            self.ask_for_key_frame(ringing, stands).await;
+            course.until(Stage::Ended).await
+        };
+        let ended = tokio::time::timeout(self.manner.hold, held).await;
         // A bot may take its time with the answer to the notification that it has acted upon.
         if let Some(told) = course.at(Stage::Told) {
             call.step(at::NOTIFIED, meant, told);
@@ -362,6 +373,21 @@ impl Platform {
         Ok(())
     }
 
+    /// Asks for a key frame in the middle of a call that shows pictures, if that was agreed on:
+    /// where it was not, there is no such figure.
+    async fn ask_for_key_frame(&self, ringing: &Ringing, stands: Instant) {
+        let hold = self.manner.hold;
+        if !self.manner.media || hold < ASKS_WHEN_HELD {
+            return;
+        }
+        tokio::time::sleep((hold / 2).saturating_sub(stands.elapsed())).await;
+        if !self.asks.load(Ordering::Relaxed) {
+            return;
+        }
+        let path = format!("/rig/legs/{}/askForKeyFrame", ringing.leg);
+        let _ = self.control.ask(Method::POST, &path, &Value::Null).await;
+    }
+
     /// What phone and platform counted of the media so far. `comes`: whether the bot says
     /// something.
     async fn count(&self, call: &mut Call, ringing: &Ringing, comes: bool) -> Result<(), String> {
@@ -371,10 +397,11 @@ impl Platform {
         let path = format!("/rig/legs/{}", ringing.leg);
         let leg = self.control.ask(Method::GET, &path, &Value::Null).await?;
         let came = figures::note(call, leg)?;
-        if comes && !came {
+        self.asks.store(came.pictures, Ordering::Relaxed);
+        if comes && !came.media {
             call.never(at::MEDIA);
         }
-        if ringing.listens && self.manner.play.is_some() && self.theirs && came {
+        if ringing.listens && self.manner.play.is_some() && self.theirs && came.media {
             let path = format!("{path}/mouthToEar");
             let heard = self.control.ask(Method::GET, &path, &Value::Null).await;
             let delay = heard.ok().and_then(|heard| heard["delayMs"].as_f64());
@@ -420,6 +447,7 @@ mod tests {
             (at::MEDIA, "media"),
             (at::MOUTH_TO_EAR, "mouth_to_ear"),
             (at::FIRST_FRAME, "first_frame"),
+            (at::KEY_FRAME, "key_frame"),
             (at::FREEZE, "freeze"),
             (at::JITTER, "jitter"),
             (at::LOSS, "loss"),
@@ -429,6 +457,6 @@ mod tests {
         ] {
             assert_eq!(names[usize::from(number)], name);
         }
-        assert_eq!(names.len(), 15);
+        assert_eq!(names.len(), 16);
     }
 }

@@ -100,6 +100,15 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .takes::<Play>(),
         post_to(
+            "/rig/legs/{leg}/askForKeyFrame",
+            (
+                "askForKeyFrame",
+                "The person's phone asks for a key frame (PLI) of what it is shown; `getLeg` says \
+                 how long that took.",
+            ),
+            post(ask_for_key_frame),
+        ),
+        post_to(
             "/rig/legs/{leg}/silence",
             ("fallSilent", "The person says nothing more."),
             post(silence),
@@ -270,6 +279,15 @@ async fn play(
     let speech = Speech { play: Some(asked.play), then: asked.then, ..Speech::default() };
     let program = program(&live, &speech).await?;
     live.people.ask(move |people| people.actor.play(people.now, id, program)).await??;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn ask_for_key_frame(
+    State(live): State<Arc<Live>>,
+    Path(text): Path<String>,
+) -> Outcome<StatusCode> {
+    let id = leg(&text)?;
+    live.people.ask(move |people| people.actor.ask_for_key_frame(people.now, id)).await??;
     Ok(StatusCode::ACCEPTED)
 }
 

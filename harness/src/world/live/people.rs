@@ -310,6 +310,18 @@ impl People {
         Ok(true)
     }
 
+    /// Asks for a key frame of what is shown in a call.
+    ///
+    /// # Errors
+    /// No phone, or one that refuses.
+    pub fn ask_for_key_frame(&mut self, now: Instant, leg: LegId) -> Result<(), PeopleError> {
+        let id = self.id(leg)?;
+        let held = self.phones.get_mut(&id).ok_or(PeopleError::NoPhone)?;
+        held.phone.ask_for_key_frame(now)?;
+        self.pump(now, id);
+        Ok(())
+    }
+
     fn id(&self, leg: LegId) -> Result<PhoneId, PeopleError> {
         self.by_leg.get(&leg).copied().ok_or(PeopleError::NoPhone)
     }

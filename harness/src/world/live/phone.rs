@@ -90,6 +90,12 @@ pub enum PhoneError {
     /// The other side takes no telephone events.
     #[error("no key can be pressed: {0}")]
     Keys(String),
+    /// Nothing is shown.
+    #[error("no picture has come to the phone")]
+    NoPicture,
+    /// Nobody can be asked.
+    #[error("no key frame can be asked for: {0}")]
+    KeyFrame(String),
 }
 
 /// What a phone wants from its owner.
@@ -267,6 +273,20 @@ impl Phone {
         Ok(())
     }
 
+    /// Asks for a key frame of the pictures that it is shown: [`Timing`] says how long that took.
+    ///
+    /// # Errors
+    /// No call, no pictures, or no way to ask was agreed on.
+    pub fn ask_for_key_frame(&mut self, now: Instant) -> Result<(), PhoneError> {
+        let talk = self.talk.as_mut().ok_or(PhoneError::NotTalking)?;
+        let ssrc = self.moments.shown().ok_or(PhoneError::NoPicture)?;
+        talk.session
+            .request_key_frame(now, ssrc)
+            .map_err(|error| PhoneError::KeyFrame(error.to_string()))?;
+        self.moments.want(now, ssrc);
+        Ok(())
+    }
+
     /// Whether keys travel as telephone events.
     #[must_use]
     pub fn has_keys(&self) -> bool {
@@ -306,7 +326,7 @@ impl Phone {
                     session::Output::Event(event) => {
                         match event {
                             Event::StreamStarted(_) => self.moments.packet(now),
-                            Event::Frame(_) => self.moments.frame(now),
+                            Event::Frame(ref frame) => self.moments.frame(now, frame),
                             _ => {}
                         }
                         return Some(Output::Event(event));
@@ -600,6 +620,12 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_is_shown_no_key_frame_can_be_asked_for() {
+        let mut phone = talking(Then::Stay);
+        assert_eq!(phone.ask_for_key_frame(Instant::ZERO), Err(PhoneError::NoPicture));
+    }
+
+    #[test]
     fn before_a_connection_carries_anything_the_last_recording_waits() {
         let phone = Phone::new(at(4_000), Some(program(Then::Stay)), false);
         let ours = phone.offer().clone();
@@ -631,6 +657,8 @@ mod tests {
             phone.press(Instant::from_millis(11), &[Tone::Star]),
             Err(PhoneError::NotTalking)
         );
+        let asked = phone.ask_for_key_frame(Instant::from_millis(11));
+        assert_eq!(asked, Err(PhoneError::NotTalking));
         let again = phone.play(Instant::from_millis(11), program(Then::Stay));
         assert_eq!(again, Err(PhoneError::NotTalking));
         assert_eq!(phone.poll_timeout(), None);

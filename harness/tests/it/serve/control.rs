@@ -38,6 +38,8 @@ async fn what_is_not_understood_is_refused_with_a_reason() {
         (Method::POST, "/rig/calls", json!({ "play": "../etc/passwd" }), 404, "passwd"),
         (Method::POST, "/rig/calls", json!({ "media": false, "listen": true }), 400, "media"),
         (Method::POST, "/rig/legs/7/hangUp", json!({}), 404, "leg"),
+        (Method::POST, "/rig/legs/7/askForKeyFrame", json!({}), 404, "leg"),
+        (Method::POST, &format!("/rig/legs/{ANN}/askForKeyFrame"), json!({}), 404, "phone"),
         (Method::POST, "/rig/legs", json!({}), 400, "meeting"),
         (Method::POST, "/rig/legs", json!({ "meeting": "m", "call": ANN }), 400, "meeting"),
         (Method::POST, "/rig/legs", json!({ "meeting": "nowhere" }), 404, "nowhere"),

@@ -31,23 +31,39 @@ struct Timing {
     first_frame_ms: Option<f64>,
     frames: usize,
     frozen_ms: f64,
+    key_frame_ms: Option<f64>,
+    key_frame_wanted: bool,
 }
 
-/// Notes the figures of a leg; whether anything came from the bot.
+/// What came from the bot.
+pub(super) struct Came {
+    /// Anything.
+    pub(super) media: bool,
+    /// Pictures.
+    pub(super) pictures: bool,
+}
+
+/// Notes the figures of a leg.
 ///
 /// # Errors
 /// What is said of the leg is not understood.
-pub(super) fn note(call: &mut Call, leg: Value) -> Result<bool, String> {
+pub(super) fn note(call: &mut Call, leg: Value) -> Result<Came, String> {
     let leg: Leg = serde_json::from_value(leg).map_err(|error| format!("of a leg: {error}"))?;
-    let mut came = false;
+    let mut came = Came { media: false, pictures: false };
     if let Some(phone) = leg.phone {
         let timing = phone.timing;
         call.figure(at::MEDIA, timing.first_packet_ms.map(seconds));
         call.figure(at::FIRST_FRAME, timing.first_frame_ms.map(seconds));
         // One frame stands still for ever, or is all there is.
         call.figure(at::FREEZE, (timing.frames > 1).then(|| seconds(timing.frozen_ms)));
+        if timing.key_frame_wanted {
+            call.never(at::KEY_FRAME);
+        } else {
+            call.figure(at::KEY_FRAME, timing.key_frame_ms.map(seconds));
+        }
         let stats = phone.stats.unwrap_or_default();
-        came = timing.first_packet_ms.is_some();
+        came.media = timing.first_packet_ms.is_some();
+        came.pictures = timing.first_frame_ms.is_some();
         call.figure(at::JITTER, jitter(&stats));
         call.figure(at::LOSS, loss(&stats));
         call.figure(at::DISCARDED, discarded(&stats));

@@ -4,6 +4,7 @@
 use callrig_media::audio::Audio;
 use callrig_media::description::MediaDescription;
 use callrig_media::time::Instant;
+use callrig_media::video::Frame;
 use serde::Serialize;
 
 use super::{HEARD_RATE, HEARD_SAMPLES_MAX, Program};
@@ -23,6 +24,11 @@ pub(super) struct Moments {
     began: Option<Instant>,
     first_packet: Option<Instant>,
     frames: Vec<Instant>,
+    /// The stream of the last frame.
+    shown: Option<u32>,
+    /// When a key frame was asked for that has not come, and of which stream.
+    wanted: Option<(Instant, u32)>,
+    key_frame_ms: Option<f64>,
     said: Option<Said>,
     heard: Vec<i16>,
     heard_from: Option<Instant>,
@@ -47,6 +53,10 @@ pub struct Timing {
     pub frames: usize,
     /// How long pictures stood still, all freezes together, in milliseconds.
     pub frozen_ms: f64,
+    /// From the last asking for a key frame until it was there, in milliseconds.
+    pub key_frame_ms: Option<f64>,
+    /// Whether a key frame that was asked for has not come yet.
+    pub key_frame_wanted: bool,
 }
 
 /// What a phone said last and what it heard.
@@ -75,9 +85,29 @@ impl Moments {
     }
 
     /// A whole frame is there.
-    pub(super) fn frame(&mut self, now: Instant) {
+    pub(super) fn frame(&mut self, now: Instant, frame: &Frame) {
+        self.shown = Some(frame.ssrc);
+        // One that was under way already is no answer.
+        let answers = |(asked, ssrc): &mut (Instant, u32)| {
+            frame.key_frame && frame.ssrc == *ssrc && frame.arrived_first >= *asked
+        };
+        if let Some((asked, _)) = self.wanted.take_if(answers) {
+            self.key_frame_ms = Some(now.signed_nanos_since(asked).max(0) as f64 / 1e6);
+        }
         if self.frames.len() < FRAMES_MAX {
             self.frames.push(now);
+        }
+    }
+
+    /// The stream whose pictures are shown.
+    pub(super) const fn shown(&self) -> Option<u32> {
+        self.shown
+    }
+
+    /// A key frame of a stream is asked for; who asks again still waits since the first time.
+    pub(super) const fn want(&mut self, now: Instant, ssrc: u32) {
+        if self.wanted.is_none() {
+            self.wanted = Some((now, ssrc));
         }
     }
 
@@ -106,6 +136,8 @@ impl Moments {
             first_frame_ms: self.frames.first().copied().and_then(after),
             frames: self.frames.len(),
             frozen_ms: Freezes::of(&self.frames).total_nanos() as f64 / 1e6,
+            key_frame_ms: self.key_frame_ms,
+            key_frame_wanted: self.wanted.is_some(),
         }
     }
 
@@ -136,5 +168,47 @@ impl Exchanged {
             Err(_) => self.heard.get(behind.unsigned_abs()..)?.to_vec(),
         };
         Some(spoken.lag(&heard, HEARD_RATE)? as f64 / f64::from(HEARD_RATE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    /// A frame whose first packet came at `first`, in milliseconds.
+    fn frame(ssrc: u32, key_frame: bool, first: u64) -> Frame {
+        let arrived_first = Instant::from_millis(first);
+        Frame {
+            ssrc,
+            timestamp: 0,
+            data: Bytes::new(),
+            key_frame,
+            first_sequence: 0,
+            last_sequence: 0,
+            arrived_first,
+            arrived_last: arrived_first,
+            resolution: None,
+        }
+    }
+
+    #[test]
+    fn a_key_frame_answers_that_begins_after_the_asking_and_is_of_that_stream() {
+        let at = Instant::from_millis;
+        let mut moments = Moments::default();
+        moments.frame(at(10), &frame(1, true, 5));
+        assert_eq!(moments.shown(), Some(1));
+        moments.want(at(100), 1);
+        moments.want(at(150), 1);
+        for other in [frame(1, true, 90), frame(1, false, 120), frame(2, true, 120)] {
+            moments.frame(at(130), &other);
+            assert!(moments.timing().key_frame_wanted, "{other:?}");
+        }
+        moments.frame(at(180), &frame(1, true, 160));
+        let timing = moments.timing();
+        assert_eq!((timing.key_frame_ms, timing.key_frame_wanted), (Some(80.0), false));
+        moments.frame(at(300), &frame(1, true, 300));
+        assert_eq!(moments.timing().key_frame_ms, Some(80.0), "nobody asked for that one");
     }
 }
