@@ -153,6 +153,9 @@ pub(super) struct Dtls {
     records: u32,
     early_records: u32,
     done: bool,
+    /// When the endpoint wants to be called: it is asked after each packet of media, and looks for
+    /// it in far places.
+    due: Option<Instant>,
 }
 
 impl Dtls {
@@ -197,6 +200,7 @@ impl Dtls {
             records: 0,
             early_records: 0,
             done: false,
+            due: None,
         })
     }
 
@@ -205,6 +209,7 @@ impl Dtls {
         match self.client.take() {
             Some(config) => {
                 let begun = self.endpoint.connect(at(now), PEER, config, None);
+                self.due = self.timeout();
                 begun.map_err(CryptoError::of)
             }
             None => Ok(()),
@@ -235,7 +240,9 @@ impl Dtls {
     }
 
     fn read(&mut self, now: Instant, datagram: &[u8]) -> Result<Progress, DropReason> {
-        match self.endpoint.read(at(now), PEER, None, BytesMut::from(datagram)) {
+        let read = self.endpoint.read(at(now), PEER, None, BytesMut::from(datagram));
+        self.due = self.timeout();
+        match read {
             Ok(events) => {
                 let mut progress = Progress::Going;
                 for event in events {
@@ -296,7 +303,11 @@ impl Dtls {
         self.endpoint.poll_transmit().map(|transmit| transmit.message)
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn timeout(&self) -> Option<Instant> {
         let due = self.endpoint.poll_timeout(&PEER)?;
         let nanos = due.saturating_duration_since(*ORIGIN).as_nanos();
         Some(Instant::from_nanos(nanos.try_into().unwrap_or(u64::MAX)))
@@ -304,15 +315,18 @@ impl Dtls {
 
     /// Sends what was not answered again; whether there is still hope.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> bool {
-        match self.endpoint.poll_timeout(&PEER) {
-            Some(_) => self.endpoint.handle_timeout(PEER, at(now)).is_ok(),
-            None => true,
+        if self.due.is_none() {
+            return true;
         }
+        let handled = self.endpoint.handle_timeout(PEER, at(now));
+        self.due = self.timeout();
+        handled.is_ok()
     }
 
     /// Says goodbye.
     pub(super) fn close(&mut self, now: Instant) {
         self.endpoint.stop(at(now), PEER);
+        self.due = self.timeout();
     }
 
     /// What SRTP is keyed with (RFC 5764 section 4.2).
