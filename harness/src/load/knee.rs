@@ -2,9 +2,9 @@
 //! it some loads meet them and some do not, and one that was disturbed says nothing of the
 //! service. So what is looked for is the rate at which as many loads meet them as do not. From the
 //! first rate it goes up in doublings until the objectives are not met; from there on each load is
-//! made at the rate that is as likely above as below what is looked for, by all that came of the
-//! loads so far, and so is the answer (the search of QUEST, Watson and Pelli 1983, for whom how wide
-//! the knee is need not be known: Kontsevich and Tyler 1999). How sure that is comes with it.
+//! made near the rate that is as likely above as below what is looked for, by all that came of the
+//! loads so far. That rate is the answer in the end, and how sure it is comes with it. (QUEST, Watson
+//! and Pelli 1983; that how wide the knee is need not be known is of Kontsevich and Tyler 1999.)
 //! Pure: it says what to try next and is told what came of it.
 
 use callrig_reports::gate::Outcome;

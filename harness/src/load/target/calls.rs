@@ -346,7 +346,11 @@ impl Platform {
         call.step(at::SETUP, meant, course.until(Stage::Established).await?);
         let stands = Instant::now();
         let held = async {
-            self.ask_for_key_frame(ringing, stands).await;
+            // A bot may end the call before that.
+            tokio::select! {
+                ended = course.until(Stage::Ended) => return ended,
+                () = self.ask_for_key_frame(ringing, stands) => {}
+            }
             course.until(Stage::Ended).await
         };
         let ended = tokio::time::timeout(self.manner.hold, held).await;

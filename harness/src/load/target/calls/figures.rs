@@ -32,6 +32,8 @@ struct Timing {
     frames: usize,
     frozen_ms: f64,
     key_frame_ms: Option<f64>,
+    // Services of before do not know it.
+    #[serde(default)]
     key_frame_wanted: bool,
 }
 
