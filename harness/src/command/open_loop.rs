@@ -257,11 +257,16 @@ impl Session<'_> {
             let rate = &self.arguments.rate;
             Failure::usage(anyhow!("--find-capacity begins at one --rate, not at {rate:?}"))
         })?;
-        if !(first > 0.0 && first <= self.arguments.rate_max) {
-            let most = self.arguments.rate_max;
+        let most = self.arguments.rate_max;
+        if !most.is_finite() {
+            return Err(Failure::usage(anyhow!(
+                "--rate-max {most} is no rate: give calls a second"
+            )));
+        }
+        if !(first > 0.0 && first <= most) {
             return Err(Failure::usage(anyhow!("--rate {first} does not lie from 0 to {most}")));
         }
-        let mut knee = Knee::new(first, self.arguments.rate_max);
+        let mut knee = Knee::new(first, most);
         let mut best = None;
         while let Found::Try(rate) = knee.poll() {
             let began = SystemTime::now();
@@ -270,7 +275,7 @@ impl Session<'_> {
             knee.tried(load.outcome);
             let (made, about) = knee.progress();
             let headline = render::load::headline(&load);
-            eprintln!("callrig: load {made} of {about} at most, {rate:.1}/s: {headline}");
+            eprintln!("callrig: load {made} of about {about}, {rate:.1}/s: {headline}");
             if load.outcome == Outcome::Clear || best.is_none() {
                 best = Some((load, samples, began));
             }

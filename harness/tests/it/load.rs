@@ -412,6 +412,15 @@ impl Drop for Beside {
     }
 }
 
+/// A sample bot beside, its webhook, and where a platform for it may listen.
+fn sample(name: &str) -> (Beside, String, String) {
+    let (platform, bot) = (crate::free_address(), crate::free_address());
+    let base = format!("http://{platform}");
+    let arguments = ["bot", name, "--platform", &base, "--listen", &bot.to_string()];
+    let beside = Beside::start(&arguments, bot);
+    (beside, format!("http://{bot}/api/calls"), platform.to_string())
+}
+
 #[test]
 fn the_bot_of_an_app_that_a_service_knows_is_called() {
     let folder = folder();
@@ -439,12 +448,8 @@ fn the_bot_of_an_app_that_a_service_knows_is_called() {
 #[test]
 fn the_calls_of_a_bot_that_is_not_ours_are_measured_where_its_media_goes() {
     let folder = folder();
-    let (platform, bot) = (crate::free_address(), crate::free_address());
-    let base = format!("http://{platform}");
-    let sample = ["bot", "echo", "--platform", &base, "--listen", &bot.to_string()];
-    let _bot = Beside::start(&sample, bot);
+    let (_echo, bot, platform) = sample("echo");
     let speech = recording(folder.path(), "audio/opus-20ms-32k-mono-en.pcap");
-    let (bot, platform) = (format!("http://{bot}/api/calls"), platform.to_string());
     let arguments = [
         &["load", "--bot", &bot, "--listen", &platform, "--rate", "2", "--duration", "3s"][..],
         &["--media", "--play", &speech, "--hold", "4s", "--out", "load"],
@@ -479,12 +484,8 @@ fn the_calls_of_a_bot_that_is_not_ours_are_measured_where_its_media_goes() {
 #[test]
 fn in_the_middle_of_calls_that_show_pictures_a_key_frame_is_asked_for() {
     let folder = folder();
-    let (platform, bot) = (crate::free_address(), crate::free_address());
-    let base = format!("http://{platform}");
-    let sample = ["bot", "colours", "--platform", &base, "--listen", &bot.to_string()];
-    let _bot = Beside::start(&sample, bot);
+    let (_colours, bot, platform) = sample("colours");
     let shown = recording(folder.path(), "video/h264-cb-360p-fua.pcap");
-    let (bot, platform) = (format!("http://{bot}/api/calls"), platform.to_string());
     let arguments = [
         &["load", "--bot", &bot, "--listen", &platform, "--rate", "1", "--duration", "2s"][..],
         &["--media", "--play", &shown, "--hold", "6s", "--slo", "errors<=0% min 2"],
@@ -532,6 +533,10 @@ fn what_vanishes_or_makes_no_sense_is_never_green() {
         (vec!["--http", "ftp://x/"], "only http"),
         (vec!["--http", "no url"], "no url"),
         (vec!["--find-capacity", "--rate", "1..2", "--slo", "max<1s"], "one --rate"),
+        (
+            vec!["--find-capacity", "--rate-max", "inf", "--rate", "1", "--slo", "max<1s"],
+            "--rate-max",
+        ),
         (vec!["--slo", "loss.p(99)<1%"], "add --media"),
         (vec!["--media", "--slo", "loss.p(99)<1ms"], "'%'"),
         (vec!["--bot", "no url"], "no url"),
