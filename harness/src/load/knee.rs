@@ -78,7 +78,7 @@ pub enum Found {
 }
 
 impl Knee {
-    /// Begins at a rate, and never tries more than `most`.
+    /// Begins at a rate, and never tries more than `most`: both are numbers above 0.
     #[must_use]
     pub fn new(first: f64, most: f64) -> Self {
         let steps = ((most / first).ln().max(0.0) / STEP).ceil() as usize + 1;
@@ -103,7 +103,7 @@ impl Knee {
         self.ended.unwrap_or(Found::Try(self.next))
     }
 
-    /// How many loads have been made, and how many there will be at most, as far as it can be known.
+    /// How many loads have been made, and how many there will be, as far as it can be known.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
         let left = if self.ended.is_some() { 0 } else { LOADS.saturating_sub(self.counted.len()) };
@@ -126,26 +126,30 @@ impl Knee {
             }
         }
         self.tries = 0;
-        if outcome == Outcome::Inconclusive {
-            self.blind.push(self.next);
-        } else if met {
-            self.met.push(self.next);
+        match outcome {
+            Outcome::Clear => self.met.push(self.next),
+            Outcome::Inconclusive => self.blind.push(self.next),
+            Outcome::Regressed => {}
         }
         self.believe(met);
-        if self.rising && met {
-            self.ended = (self.next >= self.most).then_some(Found::AtLeast(self.most));
-            self.next = (2.0 * self.next).min(self.most);
-            return;
+        match outcome {
+            Outcome::Clear if self.rising => {
+                self.ended = (self.next >= self.most).then_some(Found::AtLeast(self.most));
+                self.next = (2.0 * self.next).min(self.most);
+            }
+            Outcome::Regressed if self.rising && self.next <= self.first => {
+                self.ended = Some(Found::NotAt(self.first));
+            }
+            Outcome::Inconclusive if self.rising && self.next <= self.first => {
+                self.ended = Some(self.not_measurable());
+            }
+            _ => {
+                self.rising = false;
+                self.counted.push((self.next, outcome));
+                self.next = self.quantile(BESIDE[self.counted.len() % BESIDE.len()]);
+                self.ended = self.end();
+            }
         }
-        if self.rising && self.next <= self.first {
-            let blind = outcome == Outcome::Inconclusive;
-            self.ended = Some(if blind { self.not_measurable() } else { Found::NotAt(self.first) });
-            return;
-        }
-        self.rising = false;
-        self.counted.push((self.next, outcome));
-        self.next = self.quantile(BESIDE[self.counted.len() % BESIDE.len()]);
-        self.ended = self.end();
     }
 
     /// What the last load says of each knee.
