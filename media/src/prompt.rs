@@ -350,9 +350,11 @@ pub struct Player {
     position: usize,
     /// Samples at [`RATE`] that are still inside the resampler.
     tail: usize,
-    frame: Vec<i16>,
     /// Which 20 ms of which prompt the last ones were, if of one alone and as they are in it.
     current: Option<(usize, usize)>,
+    /// The last ones otherwise, put together at [`RATE`], and as they are played.
+    parts: Vec<i16>,
+    frame: Vec<i16>,
     completion: Option<Completion>,
 }
 
@@ -370,7 +372,6 @@ impl Player {
         let resampler = if rate == RATE { None } else { Some(Resampler::new(RATE, rate, 1)?) };
         let delay = resampler.as_ref().map_or(0, Resampler::delay);
         let tail = (delay as u64 * u64::from(RATE)).div_ceil(u64::from(rate)) as usize;
-        let frame = Vec::with_capacity(frame_samples(RATE));
         Ok(Self {
             prompts,
             repeat,
@@ -379,32 +380,69 @@ impl Player {
             prompt: 0,
             position: 0,
             tail,
-            frame,
             current: None,
+            parts: Vec::new(),
+            frame: Vec::new(),
             completion: None,
         })
     }
 
     /// The next 20 ms. False, and silence, when there is nothing more.
     pub fn pull(&mut self, audio: &mut Audio) -> bool {
-        audio.silence(self.rate, 1);
-        audio.ssrc = 0;
+        let plays = self.step();
+        self.sound(audio);
+        plays
+    }
+
+    /// Goes on by 20 ms; false when there is nothing more. What is the same for everybody whom
+    /// the prompt is played to is not touched.
+    pub fn step(&mut self) -> bool {
         self.current = None;
         if self.completion.is_some() {
             return false;
         }
-        self.frame.clear();
-        let want = FRAME;
-        let whole = self.resampler.is_none() && self.position.is_multiple_of(want);
+        let whole = self.resampler.is_none() && self.position.is_multiple_of(FRAME);
         let (first, begin) = (self.prompt, self.position);
-        let mut parts = 0;
-        while self.frame.len() < want
+        if whole
+            && let Some(prompt) = self.prompts.get(first)
+            && begin + FRAME < prompt.samples.len()
+        {
+            self.current = Some((first, begin / FRAME));
+            self.position += FRAME;
+            return true;
+        }
+        let count = self.put_together();
+        self.current = (whole && count == 1).then_some((first, begin / FRAME));
+        let silence = FRAME - self.parts.len();
+        if self.prompt == self.prompts.len() {
+            if self.parts.is_empty() && self.tail == 0 {
+                self.completion = Some(Completion::CompletedSuccessfully);
+                return false;
+            }
+            self.tail = self.tail.saturating_sub(silence);
+        }
+        self.parts.resize(FRAME, 0);
+        self.frame.clear();
+        match &mut self.resampler {
+            Some(resampler) => {
+                resampler.push(&self.parts, &mut self.frame).expect("a frame is 20 ms");
+            }
+            None => self.frame.extend_from_slice(&self.parts),
+        }
+        true
+    }
+
+    /// Takes the next 20 ms, or what is left, from one prompt after the other: from how many.
+    fn put_together(&mut self) -> usize {
+        self.parts.clear();
+        let mut count = 0;
+        while self.parts.len() < FRAME
             && let Some(prompt) = self.prompts.get(self.prompt)
         {
             let rest = &prompt.samples[self.position..];
-            let taken = rest.len().min(want - self.frame.len());
-            self.frame.extend_from_slice(&rest[..taken]);
-            parts += 1;
+            let taken = rest.len().min(FRAME - self.parts.len());
+            self.parts.extend_from_slice(&rest[..taken]);
+            count += 1;
             self.position += taken;
             if taken == rest.len() {
                 self.position = 0;
@@ -414,30 +452,27 @@ impl Player {
                 }
             }
         }
-        self.current = (whole && parts == 1).then_some((first, begin / want));
-        let silence = want - self.frame.len();
-        if self.prompt == self.prompts.len() {
-            if self.frame.is_empty() && self.tail == 0 {
-                self.completion = Some(Completion::CompletedSuccessfully);
-                return false;
-            }
-            self.tail = self.tail.saturating_sub(silence);
+        count
+    }
+
+    /// The last 20 ms; silence before the first of them, and when there is nothing more.
+    pub fn sound(&self, audio: &mut Audio) {
+        audio.silence(self.rate, 1);
+        audio.ssrc = 0;
+        if self.completion.is_some() || (self.current.is_none() && self.frame.is_empty()) {
+            return;
         }
-        self.frame.resize(want, 0);
         audio.samples.clear();
-        match &mut self.resampler {
-            Some(resampler) => {
-                resampler.push(&self.frame, &mut audio.samples).expect("a frame is 20 ms");
-            }
+        match self.current() {
+            Some((prompt, index)) => audio.samples.extend_from_slice(&prompt.frame(index)),
             None => audio.samples.extend_from_slice(&self.frame),
         }
         audio.kind = Kind::Played;
         audio.concealed = 0;
-        true
     }
 
-    /// Which 20 ms of which prompt were pulled last, if they are of one alone, as they are in
-    /// it: then whoever else plays it may have encoded them.
+    /// Which 20 ms of which prompt were the last, if they are of one alone, as they are in it:
+    /// then whoever else plays it may have encoded them.
     #[must_use]
     pub fn current(&self) -> Option<(&Wav, usize)> {
         let (prompt, index) = self.current?;

@@ -30,12 +30,13 @@ enum Task {
 pub(super) struct Doing {
     task: Task,
     next_tick: Instant,
+    /// What was asked for last, or recorded last.
     frame: Audio,
 }
 
 /// What one tick comes to.
 pub(super) enum Tick {
-    /// 20 ms to be sent are in [`Doing::frame`].
+    /// 20 ms are to be sent: [`Doing::frame`].
     Frame,
     /// Nothing is to be sent.
     Nothing,
@@ -68,7 +69,10 @@ impl Doing {
     }
 
     /// The sound of this tick.
-    pub(super) fn frame(&self) -> &[i16] {
+    pub(super) fn frame(&mut self) -> &[i16] {
+        if let Task::Play(player) = &self.task {
+            player.sound(&mut self.frame);
+        }
         &self.frame.samples
     }
 
@@ -76,7 +80,7 @@ impl Doing {
     ///
     /// # Errors
     /// The peer does not listen.
-    pub(super) fn send(&self, now: Instant, session: &mut Session) -> Result<(), SendError> {
+    pub(super) fn send(&mut self, now: Instant, session: &mut Session) -> Result<(), SendError> {
         if let Task::Play(player) = &self.task
             && let Some((prompt, index)) = player.current()
         {
@@ -90,7 +94,7 @@ impl Doing {
         self.next_tick += TICK;
         match &mut self.task {
             Task::Play(player) => {
-                if player.pull(&mut self.frame) {
+                if player.step() {
                     Tick::Frame
                 } else {
                     Tick::Done(Event::Played)

@@ -2,29 +2,32 @@
 //! it, so a machine never has to remember what it set before.
 
 use core::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use core::hash::Hash;
+use std::collections::BinaryHeap;
 
 use callrig_media::time::Instant;
+
+use crate::id::IdMap;
 
 /// How many forgotten moments may be left in the queue besides as many as are meant.
 const FORGOTTEN_MAX: usize = 64;
 
 /// Moments by key.
 #[derive(Debug)]
-pub(crate) struct Timers<K: Ord> {
+pub(crate) struct Timers<K> {
     /// All moments, and some that are forgotten: of a key that has another one by now, or
     /// none. The first is always meant.
     queue: BinaryHeap<Reverse<(Instant, K)>>,
-    by_key: BTreeMap<K, Instant>,
+    by_key: IdMap<K, Instant>,
 }
 
-impl<K: Copy + Ord> Default for Timers<K> {
+impl<K: Copy + Ord + Hash> Default for Timers<K> {
     fn default() -> Self {
-        Self { queue: BinaryHeap::new(), by_key: BTreeMap::new() }
+        Self { queue: BinaryHeap::new(), by_key: IdMap::default() }
     }
 }
 
-impl<K: Copy + Ord> Timers<K> {
+impl<K: Copy + Ord + Hash> Timers<K> {
     /// The key's moment is this one from now on.
     pub(crate) fn set(&mut self, key: K, at: Instant) {
         let before = self.by_key.insert(key, at);
@@ -80,7 +83,11 @@ impl<K: Copy + Ord> Timers<K> {
             self.tidy();
         }
         if self.queue.len() > 2 * self.by_key.len() + FORGOTTEN_MAX {
-            self.queue = self.by_key.iter().map(|(key, at)| Reverse((*at, *key))).collect();
+            let mut queue = core::mem::take(&mut self.queue).into_vec();
+            queue.retain(|Reverse((at, key))| self.by_key.get(key) == Some(at));
+            queue.sort_unstable();
+            queue.dedup();
+            self.queue = queue.into();
         }
     }
 
@@ -96,6 +103,8 @@ impl<K: Copy + Ord> Timers<K> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -1,6 +1,6 @@
 //! A map by numbers that this platform gives out itself: ids, which are random, and ports.
-//! Nobody outside chooses them, so that hashing need not defend itself, and packets look
-//! their leg up several times each.
+//! Nobody outside chooses them (the ids that a bot knows are its service's, which it trusts), so
+//! that hashing need not defend itself, and packets look their leg up several times each.
 
 use core::hash::{BuildHasherDefault, Hash, Hasher};
 
@@ -37,6 +37,10 @@ impl<K: Eq + Hash, V> IdMap<K, V> {
         self.0.remove(key)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// How many values are like this.
     pub(crate) fn count(&self, like: impl Fn(&V) -> bool) -> usize {
         self.0.values().filter(|value| like(value)).count()
@@ -63,6 +67,15 @@ impl Hasher for Mix {
 
     fn write_u16(&mut self, number: u16) {
         self.write_u64(u64::from(number));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
+    /// What tells the variants of an enumeration apart comes as such.
+    fn write_usize(&mut self, number: usize) {
+        self.write_u64(number as u64);
     }
 
     fn write_u64(&mut self, number: u64) {
