@@ -597,6 +597,13 @@ impl Description {
         self
     }
 
+    /// Whether lost packets are to be sent again in streams of their own (RFC 4588).
+    #[must_use]
+    pub fn wants_retransmission(&self) -> bool {
+        let mut payloads = self.media.iter().flat_map(|line| &line.payloads);
+        payloads.any(|payload| payload.retransmission.is_some())
+    }
+
     /// Another line at the end.
     #[must_use]
     pub fn with(mut self, media: MediaDescription) -> Self {

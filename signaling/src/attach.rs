@@ -119,7 +119,7 @@ pub(crate) fn answer(
     if payloads().any(|payload| payload.feedback.transport_cc) {
         media = media.into_iter().map(MediaDescription::with_transport_feedback).collect();
     }
-    if payloads().any(|payload| payload.retransmission.is_some()) {
+    if offer.wants_retransmission() {
         media = media.into_iter().map(MediaDescription::with_retransmission).collect();
     }
     let answer = at.describe(media).answer(offer);
@@ -372,7 +372,7 @@ impl Attachments {
             .find(|address| (self.is_free)(*address))
             .ok_or(PortsExhausted)?;
         self.next_port = after(address.port());
-        let place = Place::plain(address);
+        let place = Place::of(leg, address);
         self.by_port.insert(address.port(), leg);
         self.legs.insert(leg, Attached { place: place.clone(), open: None });
         self.addresses.push_back(AddressChange { leg, address: place.address, taken: true });

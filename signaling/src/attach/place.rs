@@ -46,21 +46,32 @@ pub(crate) enum WebRtcError {
 pub(crate) struct Place {
     pub(crate) address: SocketAddr,
     pub(crate) secure: Option<Box<Secure>>,
-    /// Of the first line that is sent from there, if that is announced.
-    ssrc: Option<u32>,
+    /// Of the first line that is sent from there, where that is announced.
+    ssrc: u32,
 }
 
 impl Place {
     pub(crate) const fn plain(address: SocketAddr) -> Self {
-        Self { address, secure: None, ssrc: None }
+        Self { address, secure: None, ssrc: 0 }
     }
 
-    /// Lines that the platform itself sends on: some WebRTC stacks take only what was
-    /// announced.
-    pub(crate) fn announced(&self, mut media: Vec<MediaDescription>) -> Vec<MediaDescription> {
-        for (line, index) in media.iter_mut().zip(0..) {
-            line.ssrc = self.ssrc.map(|first| first.wrapping_add(index));
-            line.retransmission_ssrc = self.ssrc.map(|first| first.wrapping_add(0x8000 + index));
+    /// The same of a leg, whose id is random.
+    pub(crate) const fn of(leg: LegId, address: SocketAddr) -> Self {
+        Self { address, secure: None, ssrc: leg.as_u128() as u32 }
+    }
+
+    /// Lines that the platform itself sends on to whoever describes this: some WebRTC stacks take
+    /// only what was announced, and nobody could tell what is sent again (RFC 4588) from the rest.
+    pub(crate) fn announced(
+        &self,
+        mut media: Vec<MediaDescription>,
+        to: &Description,
+    ) -> Vec<MediaDescription> {
+        if self.secure.is_some() || to.wants_retransmission() {
+            for (line, index) in media.iter_mut().zip(0..) {
+                line.ssrc = Some(self.ssrc.wrapping_add(index));
+                line.retransmission_ssrc = Some(self.ssrc.wrapping_add(0x8000 + index));
+            }
         }
         media
     }
@@ -132,7 +143,7 @@ impl Shared {
         self.peers.insert(leg, &secure.ufrag);
         let first = self.legs.is_empty();
         self.legs.insert(leg);
-        let (address, ssrc) = (webrtc.address, Some((seed >> 32) as u32));
+        let (address, ssrc) = (webrtc.address, (seed >> 32) as u32);
         Ok((Place { address, secure: Some(Box::new(secure)), ssrc }, first))
     }
 

@@ -175,7 +175,7 @@ impl Service {
                 Ok(Joined { person, to_person, from_person: offered, bot })
             }
             Hosting::Service | Hosting::Undecided => {
-                let ours = at_person.announced(attach::service_hosted());
+                let ours = at_person.announced(attach::service_hosted(), &offered);
                 let to_person = attach::answer(&at_person, &ours, &offered).map_err(refused)?;
                 Ok(Joined { person, to_person, from_person: offered, bot: None })
             }
@@ -275,7 +275,9 @@ impl Service {
                 let place = place.map_err(|error| CommandError::Media(error.to_string()))?;
                 let media = match &hosting {
                     Hosting::App { .. } => offered.media,
-                    Hosting::Service | Hosting::Undecided => place.announced(offered.media),
+                    Hosting::Service | Hosting::Undecided => {
+                        place.announced(offered.media, &answer)
+                    }
                 };
                 attach::answer(&place, &media, &answer).map_err(unusable)?
             }

@@ -304,7 +304,7 @@ impl Service {
                 self.media.check(&answer).map_err(|error| unusable(&error))?;
                 let seed = self.random_bits() as u64;
                 let place = self.media.allot_shared(leg, seed).map_err(|error| unusable(&error))?;
-                let media = place.announced(offered.media);
+                let media = place.announced(offered.media, &answer);
                 attach::answer(&place, &media, &answer).map_err(|error| unusable(&error))?
             }
             None => attach::settle(&offered, &answer).map_err(|error| unusable(&error))?,

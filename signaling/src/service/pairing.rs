@@ -258,7 +258,7 @@ fn answer_at(
     purpose: Purpose,
 ) -> Result<Description, String> {
     let media = match purpose {
-        Purpose::Terminate => at.announced(media.to_vec()),
+        Purpose::Terminate => at.announced(media.to_vec(), theirs),
         Purpose::Relay => media.to_vec(),
     };
     attach::answer(at, &media, theirs).map_err(|error| error.to_string())

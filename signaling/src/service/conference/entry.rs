@@ -44,7 +44,7 @@ impl Service {
     ) -> Result<Hosting, ApiError> {
         let Hosting::App { offer, .. } = hosting else { return Ok(hosting) };
         let at = self.allot_for(leg, &offer)?;
-        match attach::answer(&at, &at.announced(attach::mixed(&offer)), &offer) {
+        match attach::answer(&at, &at.announced(attach::mixed(&offer), &offer), &offer) {
             Ok(answer) => Ok(Hosting::App { offer, answer: Some(Box::new(answer)) }),
             Err(error) => {
                 self.media.release(leg);
@@ -147,7 +147,7 @@ impl Service {
         theirs: &Description,
     ) -> Result<Description, CommandError> {
         let at = self.media.place_of(leg).ok_or(CommandError::NoPorts)?;
-        attach::answer(at, &at.announced(attach::mixed(theirs)), theirs)
+        attach::answer(at, &at.announced(attach::mixed(theirs), theirs), theirs)
             .map_err(|error| CommandError::Media(error.to_string()))
     }
 
