@@ -132,6 +132,11 @@ impl Estimator {
         Some(result)
     }
 
+    /// A trial no faster than the estimate has shown that the path carries so much.
+    pub fn settle(&mut self, bits: u64) {
+        self.delay.settle(bits);
+    }
+
     /// Whether the path has shown no queue for so long.
     #[must_use]
     pub fn is_calm_for(&self, now: Instant, time: Duration) -> bool {
@@ -227,7 +232,10 @@ impl Estimator {
             // Numbers are given out in a row; a gap means that the list began anew.
             return None;
         }
-        self.sent.drain(..=place);
+        let forgotten = self.sent.drain(..=place).take(place);
+        let of_trial = |sent: &Sent| sent.trial == self.trial.number && sent.trial != 0;
+        let lost = forgotten.filter(of_trial).count();
+        (0..lost).for_each(|_| self.trial.told(None));
         Some(found)
     }
 
@@ -273,6 +281,10 @@ impl Trial {
     /// Less than this share of it arrived: nothing can be said.
     const SHARE_MIN: f64 = 0.8;
     const PACKETS_MIN: u32 = 4;
+    /// Bytes of IP and UDP in front of each packet. Those of a trial are short: without them it
+    /// would show too little for packets that are long, which have this share for themselves.
+    const BELOW: u64 = 28;
+    const ABOVE_SHARE: f64 = 0.97;
 
     fn send(&mut self) -> u32 {
         self.sent += 1;
@@ -283,9 +295,10 @@ impl Trial {
         self.told += 1;
         let Some(Arrival { sent, arrived, bytes }) = arrival else { return };
         self.arrived += 1;
-        self.bytes += u64::from(bytes);
+        let bytes = u64::from(bytes) + Self::BELOW;
+        self.bytes += bytes;
         if self.came_at.is_none_or(|(first, _)| arrived < first) {
-            self.first_bytes = bytes.into();
+            self.first_bytes = bytes;
         }
         let (first, last) = self.sent_at.unwrap_or((sent, sent));
         self.sent_at = Some((first.min(sent), last.max(sent)));
@@ -309,7 +322,8 @@ impl Trial {
         if self.arrived < Self::PACKETS_MIN || span == 0 {
             return Some(0);
         }
-        Some((self.bytes - self.first_bytes) * 8 * 1_000_000_000 / span)
+        let rate = (self.bytes - self.first_bytes) * 8 * 1_000_000_000 / span;
+        Some((rate as f64 * Self::ABOVE_SHARE) as u64)
     }
 }
 

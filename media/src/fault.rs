@@ -76,6 +76,8 @@ faults! {
     NeverSentAgain,
     /// A packet that is sent again has another timestamp.
     SentAgainChanged,
+    /// Everything is sent at once, whatever the path carries.
+    PathIgnored,
     /// A packet that came again is counted, and not passed on.
     RecoveredKeptBack,
     /// Datagrams of RTCP are not counted as received.

@@ -171,9 +171,14 @@ impl Session {
                 control.handle_timeout(now, &mut parts);
             }
         }
-        if !self.closed {
-            self.sender.look_for_room(now, &mut self.out);
+        if self.closed {
+            return;
         }
+        // Before pictures need to know it.
+        if self.is_untried() {
+            self.sender.path.try_first(now);
+        }
+        self.sender.look_for_room(now, &mut self.out);
     }
 
     /// What there is to send or to say, in order. Drain to `None` after every input and
@@ -223,12 +228,15 @@ impl Session {
         self.out.pop_relayed()
     }
 
-    /// When to call with [`Input::Timeout`]; none before anything happened, and after
-    /// [`close`](Self::close).
+    /// When to call with [`Input::Timeout`]; none before anything happened, unless it is to be
+    /// tried what the path carries, and after [`close`](Self::close).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.closed {
             return None;
+        }
+        if self.is_untried() {
+            return Some(Instant::ZERO);
         }
         let below = self.secure.as_ref().and_then(|secure| secure.poll_timeout());
         let media = earlier(self.receiver.poll_timeout(), self.sender.poll_timeout());
@@ -249,6 +257,12 @@ impl Session {
     fn start(&mut self, now: Instant) {
         let (control, mut parts) = self.split();
         control.start(now, &mut parts);
+    }
+
+    /// Whether the peer is there, and nothing was tried yet of what the path to it carries.
+    fn is_untried(&self) -> bool {
+        let is_there = || self.secure.as_ref().is_none_or(|secure| secure.is_connected());
+        self.sender.path.is_untried() && is_there()
     }
 
     fn receive(&mut self, now: Instant, datagram: Datagram) {

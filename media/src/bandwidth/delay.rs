@@ -137,6 +137,11 @@ impl DelayBased {
         }
     }
 
+    /// A trial has shown that the path carries no more than this.
+    pub(super) fn settle(&mut self, bits: u64) {
+        self.estimate = self.estimate.min(bits as f64);
+    }
+
     /// A packet arrived.
     pub(super) fn arrival(&mut self, arrival: Arrival) {
         let Arrival { sent, arrived, .. } = arrival;

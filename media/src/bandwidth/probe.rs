@@ -1,18 +1,24 @@
-//! When to try whether a path carries more than is known: at the beginning, and whenever
-//! there is more to send than the estimate allows. A trial is some packets of padding, sent
-//! at a multiple of the estimate for a fraction of a second; how fast they arrive says what
-//! is carried ([`super::Estimator::take_result`]).
+//! When to try whether a path carries more than is known: as soon as the peer is there, and
+//! whenever there is more to send than the estimate allows. A trial is some packets of padding,
+//! sent at a multiple of the estimate for a fraction of a second; how fast they arrive says what
+//! is carried ([`super::Estimator::take_result`]). Where the path delays each by something else,
+//! that takes longer to see; where it carries far less, one no faster than the estimate tells how
+//! much, before pictures have to.
 
 use core::time::Duration;
 
 use super::{Config, Estimator};
 use crate::time::Instant;
 
-/// Bytes of a packet of a trial: padding of the greatest length, and its header.
-pub(crate) const PACKET: usize = 280;
+/// Bytes of padding in a packet of a trial, which are fewer where less is tried, so that a narrow
+/// path is not filled by it; and of what is in front.
+const PADDING_MIN: u64 = 40;
+const PADDING_MAX: u64 = 255;
+const HEADER: u64 = 25;
 
-/// How long a trial takes at least, and how many packets.
+/// How long a trial takes, by what those before it could show, and how many packets at least.
 const LENGTH_MIN: Duration = Duration::from_millis(15);
+const LENGTH_MAX: Duration = Duration::from_millis(60);
 const PACKETS_MIN: u64 = 6;
 /// More are not sent, however much is tried.
 const PACKETS_MAX: u64 = 200;
@@ -24,6 +30,9 @@ const UNASKED_MAX: u64 = 8;
 
 /// A trial that showed this share of what it tried is followed by a greater one.
 const PASSED: f64 = 0.7;
+
+/// One that showed this share may have met with nothing but jitter: a longer one follows.
+const UNCERTAIN: f64 = 0.4;
 
 /// Between two trials; twice as long after each that showed nothing.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -52,23 +61,51 @@ enum Stage {
 pub(crate) struct Prober {
     stage: Stage,
     target: u64,
+    /// Bytes of padding in each packet.
+    padding: u64,
+    length: Duration,
     pause: Duration,
     first: u64,
     max: u64,
+    /// Whether it is known that the path carries what it is taken to at the beginning, or is
+    /// being tried.
+    is_settled: bool,
+    settles: bool,
+    /// Whether too little arrived of the last one.
+    is_repeated: bool,
 }
 
 impl Prober {
     pub(crate) const fn new(config: Config) -> Self {
-        let (pause, first) = (PAUSE_MIN, config.start);
-        Self { stage: Stage::Fresh, target: 0, pause, first, max: config.max }
+        Self {
+            stage: Stage::Fresh,
+            target: 0,
+            padding: PADDING_MAX,
+            length: LENGTH_MIN,
+            pause: PAUSE_MIN,
+            first: config.start,
+            max: config.max,
+            is_settled: false,
+            settles: false,
+            is_repeated: false,
+        }
+    }
+
+    /// Whether nothing was tried yet.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        matches!(self.stage, Stage::Fresh)
+    }
+
+    /// Tries for the first time.
+    pub(crate) fn begin_first(&mut self, now: Instant, estimator: &mut Estimator) {
+        self.begin(now, FIRST * self.first, estimator);
     }
 
     /// Something became known: goes on, or begins anew where `wanted` is more than the
     /// estimate.
     pub(crate) fn update(&mut self, now: Instant, wanted: u64, estimator: &mut Estimator) {
         match self.stage {
-            Stage::Fresh => self.begin(now, FIRST * self.first, estimator),
-            Stage::Runs { .. } => {}
+            Stage::Fresh | Stage::Runs { .. } => {}
             Stage::Waits { until } => match estimator.take_result() {
                 Some(result) => self.conclude(now, result, wanted, estimator),
                 None if until <= now => self.rest(now, false),
@@ -86,14 +123,33 @@ impl Prober {
 
     fn begin(&mut self, now: Instant, target: u64, estimator: &mut Estimator) {
         self.target = target.min(self.max).max(1);
-        let bytes = self.target * LENGTH_MIN.as_millis() as u64 / 8_000;
-        let packets = bytes.div_ceil(PACKET as u64).clamp(PACKETS_MIN, PACKETS_MAX);
+        let bytes = self.target * self.length.as_millis() as u64 / 8_000;
+        let packets = bytes.div_ceil(PADDING_MAX + HEADER).clamp(PACKETS_MIN, PACKETS_MAX);
+        self.padding = (bytes / packets).saturating_sub(HEADER).clamp(PADDING_MIN, PADDING_MAX);
         self.stage = Stage::Runs { began: now, sent: 0, packets };
         estimator.begin_trial();
     }
 
     fn conclude(&mut self, now: Instant, result: u64, wanted: u64, estimator: &mut Estimator) {
-        let passed = result as f64 >= self.target as f64 * PASSED;
+        // Loss that has nothing to do with the trial: once more.
+        if result == 0 && !core::mem::replace(&mut self.is_repeated, true) {
+            return self.begin(now, self.target, estimator);
+        }
+        self.is_repeated = false;
+        let share = result as f64 / self.target as f64;
+        let passed = share >= PASSED;
+        if core::mem::take(&mut self.settles) && result > 0 {
+            estimator.settle(result);
+            return self.rest(now, passed);
+        }
+        if !core::mem::replace(&mut self.is_settled, true) && result > 0 && share < UNCERTAIN {
+            self.settles = true;
+            return self.begin(now, self.first, estimator);
+        }
+        if !passed && share >= UNCERTAIN && self.length < LENGTH_MAX {
+            self.length *= 2;
+            return self.begin(now, self.target, estimator);
+        }
         let ceiling = (UNASKED_MAX * self.first).max(2 * wanted).min(self.max);
         let next = (2 * result).min(ceiling);
         if passed && next > result + result / 4 {
@@ -115,23 +171,23 @@ impl Prober {
         }
     }
 
-    /// Whether a packet of a trial is to leave now.
-    pub(crate) fn pull(&mut self, now: Instant, estimator: &mut Estimator) -> bool {
-        let Stage::Runs { began, sent, packets } = self.stage else { return false };
+    /// With how many bytes of padding a packet of a trial is to leave now, if one is.
+    pub(crate) fn pull(&mut self, now: Instant, estimator: &mut Estimator) -> Option<u8> {
+        let Stage::Runs { began, sent, packets } = self.stage else { return None };
         if began + self.after(sent) > now {
-            return false;
+            return None;
         }
         if sent == packets {
             estimator.end_trial();
             self.stage = Stage::Waits { until: now + TOLD_MAX };
-            return false;
+            return None;
         }
         self.stage = Stage::Runs { began, sent: sent + 1, packets };
-        true
+        Some(self.padding as u8)
     }
 
     /// How long so many packets take at the rate that is tried.
     fn after(&self, packets: u64) -> Duration {
-        Duration::from_nanos(packets * PACKET as u64 * 8 * 1_000_000_000 / self.target)
+        Duration::from_nanos(packets * (self.padding + HEADER) * 8 * 1_000_000_000 / self.target)
     }
 }

@@ -18,9 +18,6 @@ use crate::fault::{self, Fault};
 use crate::rtp::{self, Csrcs};
 use crate::time::Instant;
 
-/// The same packet is not sent again within this time, however often it is asked for.
-const RESEND_INTERVAL: Duration = Duration::from_millis(10);
-
 /// A packet that may be asked for again.
 #[derive(Debug)]
 struct Sent {
@@ -224,7 +221,7 @@ impl Outbound {
     ) -> Resent {
         let line = self.line;
         let Some(sent) = self.remembered(number) else { return Resent::NotInCache };
-        if sent.marks.is_none() || now.since(sent.last_sent) < RESEND_INTERVAL {
+        if sent.marks.is_none() || now.since(sent.last_sent) < path.resend_interval() {
             return Resent::TooSoon;
         }
         if fault::is(Fault::NeverSentAgain) {
@@ -248,8 +245,12 @@ impl Outbound {
         let packet = Waiting { header, head, body, whole: None, since: now, before, line };
         if !path.is_paced() || path.pacer.is_free(now) {
             path.leave(now, &packet, out);
-        } else if !path.pacer.push_again(packet) {
-            return Resent::TooSoon;
+        } else {
+            let Some(leaves) = path.pacer.push_again(now, packet) else { return Resent::TooSoon };
+            // Until then no other copy need wait.
+            if let Some(sent) = self.remembered(number) {
+                sent.last_sent = leaves;
+            }
         }
         self.packets_resent += 1;
         self.bytes_resent += payload as u64;

@@ -56,7 +56,9 @@ impl Waiting {
 pub(super) struct Pacer {
     again: VecDeque<Waiting>,
     pictures: VecDeque<Waiting>,
+    /// Of all that waits, and of what is to be sent again.
     bytes: usize,
+    again_bytes: usize,
     /// Bits per second that the path is thought to carry.
     rate: u64,
     /// When all that has left has passed a path that is [`PEAK`] times as fast, and one that
@@ -105,14 +107,15 @@ impl Pacer {
         self.pictures.push_back(waiting);
     }
 
-    /// Takes a packet to be sent again; whether there is room.
-    pub(super) fn push_again(&mut self, waiting: Waiting) -> bool {
-        let room = self.again.len() < AGAIN_MAX;
-        if room {
-            self.bytes += waiting.length();
-            self.again.push_back(waiting);
+    /// Takes a packet to be sent again, if there is room: about when it leaves.
+    pub(super) fn push_again(&mut self, now: Instant, waiting: Waiting) -> Option<Instant> {
+        if self.again.len() >= AGAIN_MAX {
+            return None;
         }
-        room
+        self.bytes += waiting.length();
+        self.again_bytes += waiting.length();
+        self.again.push_back(waiting);
+        Some(self.mean.max(now) + self.takes(self.again_bytes, 1.0))
     }
 
     /// The next packet, if one may leave now.
@@ -120,7 +123,9 @@ impl Pacer {
         if self.next() > now {
             return None;
         }
-        let waiting = self.again.pop_front().or_else(|| self.pictures.pop_front())?;
+        let again = self.again.pop_front();
+        self.again_bytes -= again.as_ref().map_or(0, Waiting::length);
+        let waiting = again.or_else(|| self.pictures.pop_front())?;
         self.bytes -= waiting.length();
         Some(waiting)
     }
@@ -134,7 +139,7 @@ impl Pacer {
     pub(super) fn clear(&mut self) {
         self.again.clear();
         self.pictures.clear();
-        self.bytes = 0;
+        (self.bytes, self.again_bytes) = (0, 0);
     }
 }
 
@@ -190,7 +195,8 @@ mod tests {
         let mut pacer = Pacer::default();
         pacer.set_rate(80_000);
         pacer.push(packet(1_000));
-        assert!(pacer.push_again(packet(500)));
+        let leaves = pacer.push_again(Instant::ZERO, packet(500));
+        assert_eq!(leaves, Some(Instant::from_millis(50)));
         let now = Instant::from_millis(1_000);
         assert_eq!(pacer.pull(now).map(|waiting| waiting.length()), Some(500));
         assert_eq!(pacer.pull(now).map(|waiting| waiting.length()), Some(1_000));

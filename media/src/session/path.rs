@@ -4,6 +4,8 @@
 //! the peer gives neither kind of feedback, its reports give an estimate for the statistics,
 //! and nothing is held back: loss alone does not tell a full path from a bad one.
 
+use core::time::Duration;
+
 use arrayvec::ArrayVec;
 use bytes::{BufMut, BytesMut};
 
@@ -17,6 +19,7 @@ use crate::bandwidth::meter::Meter;
 use crate::bandwidth::probe::Prober;
 use crate::bandwidth::reports::Reported;
 use crate::event::Event;
+use crate::fault::{self, Fault};
 use crate::rtcp::TransportFeedback;
 use crate::rtp::{self, extension};
 use crate::time::{Epoch, Instant, earlier};
@@ -24,7 +27,7 @@ use crate::time::{Epoch, Instant, earlier};
 /// A change of the estimate is told that is greater than this share of it, and not more often
 /// than once in so long.
 const TOLD_SHARE: u64 = 20;
-const TOLD_INTERVAL: core::time::Duration = core::time::Duration::from_millis(200);
+const TOLD_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Everything that is offered counts as fitting with so much of the estimate to spare.
 const MARGIN: f64 = 1.05;
@@ -34,8 +37,12 @@ const MARGIN: f64 = 1.05;
 const HEADROOM: f64 = 1.25;
 const SOUND: u64 = 64_000;
 
-/// Bytes of padding in a packet of a trial, and of the RTP header in front of it.
-const PADDING: u8 = 255;
+/// The same packet is not sent again within this time, however often it is asked for; nor within
+/// this share of the time after which packets are told of, where that is known, lest copies of it
+/// fill a queue in which the first one still is. At most so long: a copy may have been lost too.
+const RESEND_MIN: Duration = Duration::from_millis(10);
+const RESEND_SHARE: f64 = 0.6;
+const RESEND_MAX: Duration = Duration::from_millis(500);
 
 /// What a packet was marked with when it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +154,7 @@ impl Path {
     /// Whether what leaves is kept to the estimate.
     pub(super) fn is_paced(&self) -> bool {
         match self.means {
+            _ if fault::is(Fault::PathIgnored) => false,
             Means::Transport => true,
             // Who agrees to say what it thinks need not do so.
             Means::Receiver => self.reported.has_receiver(),
@@ -159,6 +167,17 @@ impl Path {
         match self.means {
             Means::Transport => self.told.map(|_| self.by_transport()),
             Means::Receiver | Means::Reports => self.reported.estimate(),
+        }
+    }
+
+    /// Between two copies of a packet.
+    pub(super) fn resend_interval(&self) -> Duration {
+        match (self.means, self.told) {
+            (Means::Transport, Some(_)) => {
+                let round_trip = self.estimator.round_trip().mul_f64(RESEND_SHARE);
+                round_trip.clamp(RESEND_MIN, RESEND_MAX)
+            }
+            _ => RESEND_MIN,
         }
     }
 
@@ -189,11 +208,7 @@ impl Path {
     /// What there is room for.
     pub(super) fn room(&mut self, now: Instant) -> Room {
         if !self.is_paced() {
-            return Room {
-                backlog: core::time::Duration::ZERO,
-                fits: true,
-                shown_by_pictures: false,
-            };
+            return Room { backlog: Duration::ZERO, fits: true, shown_by_pictures: false };
         }
         let fits = match self.estimate() {
             Some(estimate) => self.allowed(estimate) >= self.offered.rate(now) as f64 * MARGIN,
@@ -246,6 +261,16 @@ impl Path {
         }
         self.left.add(now, length);
         marks
+    }
+
+    /// Whether it can be tried what the path carries, and was not yet.
+    pub(super) fn is_untried(&self) -> bool {
+        self.pads && self.means == Means::Transport && self.prober.is_fresh()
+    }
+
+    /// Tries what the path carries.
+    pub(super) fn try_first(&mut self, now: Instant) {
+        self.prober.begin_first(now, &mut self.estimator);
     }
 
     /// The peer says when packets arrived.
@@ -313,12 +338,12 @@ impl Path {
         self.pacer.pull(now)
     }
 
-    /// Whether padding is to leave now.
-    pub(super) fn pull_padding(&mut self, now: Instant) -> bool {
+    /// How many bytes of padding are to leave now in a packet, if one is.
+    pub(super) fn pull_padding(&mut self, now: Instant) -> Option<u8> {
         self.prober.pull(now, &mut self.estimator)
     }
 
-    /// A packet of nothing, to see whether it arrives.
+    /// A packet of nothing but padding, as its header says, to see whether it arrives.
     pub(super) fn padding(
         &mut self,
         now: Instant,
@@ -327,7 +352,7 @@ impl Path {
         out: &mut Outbox,
     ) {
         let packet = Waiting {
-            header: rtp::Header { padding: PADDING, ..header },
+            header,
             head: ArrayVec::new(),
             body: bytes::Bytes::new(),
             whole: None,

@@ -66,6 +66,10 @@ impl Secure {
         self.outputs.pop_front()
     }
 
+    pub(super) fn is_connected(&self) -> bool {
+        self.transport.is_connected()
+    }
+
     /// The datagram as it leaves; none while there is nobody to send it to.
     pub(super) fn protect(&mut self, datagram: &Datagram) -> Option<Datagram> {
         let protected = self.transport.protect(&datagram.payload).ok();

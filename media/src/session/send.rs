@@ -395,20 +395,21 @@ impl Sender {
                 stream.left(now, number, packet.since, marks);
             }
         }
-        while self.path.pull_padding(now) {
-            self.send_padding(now, out);
+        while let Some(padding) = self.path.pull_padding(now) {
+            self.send_padding(now, padding, out);
         }
         self.send_tones(now, lines, out);
     }
 
     /// Sends a packet of nothing in a stream that the peer expects such of (RFC 4588's).
-    fn send_padding(&mut self, now: Instant, out: &mut Outbox) {
+    fn send_padding(&mut self, now: Instant, padding: u8, out: &mut Outbox) {
         let stream = self.streams.iter_mut().find(|stream| stream.again.is_some());
         let Some(Outbound { again: Some(again), newest, line, .. }) = stream else { return };
         let Some(&(of, _)) = again.payload_types.first() else { return };
         let timestamp = newest.map_or(0, |(timestamp, _)| timestamp);
         let header = rtp::Header { payload_type: of, timestamp, ..rtp::Header::default() };
         if let Some(header) = again.header(&header) {
+            let header = rtp::Header { padding, ..header };
             self.path.padding(now, header, *line, out);
         }
     }

@@ -32,17 +32,19 @@ struct Link {
     /// When each packet of sound came, and how long it took.
     sound: Vec<(Instant, Duration)>,
     lost: u64,
+    /// Nothing passes.
+    is_down: bool,
 }
 
 impl Link {
     fn new(bits_per_second: u64) -> Self {
         let (free_at, flight, sound) = (Instant::ZERO, VecDeque::new(), Vec::new());
-        Self { bits_per_second, free_at, flight, sound, lost: 0 }
+        Self { bits_per_second, free_at, flight, sound, lost: 0, is_down: false }
     }
 
     fn carry(&mut self, now: Instant, datagram: Datagram) {
         let begins = self.free_at.max(now);
-        if begins.since(now) > QUEUE_MAX {
+        if self.is_down || begins.since(now) > QUEUE_MAX {
             self.lost += 1;
             return;
         }
@@ -129,6 +131,7 @@ struct Call {
     now: Instant,
     frame: u64,
     wants_key: bool,
+    speaks: bool,
     /// When frames came whole: the marker of each.
     frames: Vec<Instant>,
     numbers: Vec<u16>,
@@ -157,6 +160,7 @@ impl Call {
             now: Instant::from_millis(0),
             frame: 0,
             wants_key: true,
+            speaks: true,
             frames: Vec::new(),
             numbers: Vec::new(),
             estimates: Vec::new(),
@@ -170,7 +174,7 @@ impl Call {
             self.now += MS;
             let ms = self.now.as_nanos() / 1_000_000;
             let speaker = self.source.as_mut().map_or(&mut self.sender, |(source, _)| source);
-            if ms.is_multiple_of(20) {
+            if self.speaks && ms.is_multiple_of(20) {
                 let sound = Bytes::from_static(&[7; 80]);
                 speaker.send_encoded_audio(self.now, &sound, 960, false).expect("it is Opus");
             }
@@ -325,6 +329,42 @@ fn a_wide_path_delays_nothing_and_is_found_at_once() {
     println!("{wait} s a packet; estimate {:?}", stats.available_outgoing_bitrate);
     assert!(wait < 0.05, "{wait}");
     assert!(stats.probes_sent > 0);
+}
+
+#[test]
+fn what_a_path_carries_is_known_before_the_first_picture_although_nobody_speaks() {
+    for bits in [64_000, 300_000, 5_000_000] {
+        let mut call = Call::new(bits, Feedback::Transport, true);
+        call.speaks = false;
+        call.run_until(1_000);
+        let estimate = call.sender.stats().available_outgoing_bitrate.expect("feedback came");
+        println!("{bits} bit/s: {estimate}");
+        // More than this is not tried without need.
+        let (least, most) = (0.7 * bits.min(2_400_000) as f64, 1.05 * bits as f64);
+        assert!((least..=most).contains(&estimate), "{bits}: {estimate}");
+    }
+    let mut call = Call::new(5_000_000, Feedback::Transport, true);
+    call.speaks = false;
+    call.run_until(5_000);
+    assert_eq!(call.discarded(), 0);
+}
+
+#[test]
+fn what_is_lost_in_an_outage_is_sent_again_once_however_often_it_is_asked_for() {
+    let mut call = Call::new(2_000_000, Feedback::Transport, true);
+    call.run_until(4_000);
+    let before = call.numbers.len();
+    call.link.is_down = true;
+    call.run_until(4_500);
+    call.link.is_down = false;
+    call.run_until(8_000);
+    let stats = call.sender.stats();
+    let again = stats.outbound.iter().map(|stream| stream.retransmitted_packets_sent).sum::<u64>();
+    println!("{} lost, {again} sent again", call.link.lost);
+    assert!(call.link.lost > 60, "{}", call.link.lost);
+    // Sound is lost as well, and not sent again.
+    assert!((40..=call.link.lost).contains(&again), "{again}");
+    assert!(call.numbers.len() > before + 300);
 }
 
 #[test]
