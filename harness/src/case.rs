@@ -25,6 +25,7 @@ pub mod rule;
 mod sound;
 pub mod video;
 pub mod view;
+pub mod watching;
 
 use crate::drive::Stopwatch;
 use crate::link;
@@ -62,6 +63,7 @@ static ALL: LazyLock<Vec<Case>> = LazyLock::new(|| {
         video::CASES,
         recovery::CASES,
         meeting::CASES,
+        watching::CASES,
         hostile::CASES,
         cost::CASES,
     ]

@@ -43,7 +43,7 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
 }
 
 /// All of them, in the order in which reports show them.
-pub const NETWORKS: [Network; 14] = [
+pub const NETWORKS: [Network; 15] = [
     Network {
         name: "clean",
         description: "arrives as it was recorded: no delay, no loss",
@@ -152,6 +152,16 @@ pub const NETWORKS: [Network; 14] = [
         drift_ppm: 0,
     },
     Network {
+        name: "bottleneck-300k",
+        description: "30 ms, 300 kbit/s (with IP and UDP headers) and a queue of 400 ms",
+        link: Config {
+            delay: ms(30),
+            bottleneck: Some(Bottleneck { bits_per_second: 300_000, queue_max: ms(400) }),
+            ..IDLE
+        },
+        drift_ppm: 0,
+    },
+    Network {
         name: "outage-2s",
         description: "30 ms, nothing passes from second 2 to second 4",
         link: Config {
@@ -187,6 +197,12 @@ pub fn find(name: &str) -> Result<&'static Network, UnknownNetwork> {
 }
 
 impl Network {
+    /// Whether it carries less than a call with pictures usually has.
+    #[must_use]
+    pub fn is_narrow(&self) -> bool {
+        self.link.bottleneck.is_some_and(|bottleneck| bottleneck.bits_per_second < 1_000_000)
+    }
+
     /// Its parameters by name, with their units, for reports. Only those that do something.
     #[must_use]
     pub fn parameters(&self) -> BTreeMap<String, String> {

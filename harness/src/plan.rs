@@ -56,7 +56,7 @@ pub struct Plan {
 /// Which networks a recording is played under.
 #[derive(Clone, Debug)]
 pub enum Networks {
-    /// Those that suit it: see [`suited`].
+    /// Those that say something about it.
     Suited,
     /// Without any network of ours: a capture brings its own.
     Clean,
@@ -64,11 +64,10 @@ pub enum Networks {
     These(Vec<&'static Network>),
 }
 
-/// The networks that say something about a recording. Sound is cheap and meets them all;
-/// pictures skip the ones in which no video call could live; what is hostile or already
-/// damaged is played as it is.
-#[must_use]
-pub fn suited(subject: &Subject) -> Vec<&'static Network> {
+/// Whether a network says something about a recording on a stage. Sound is cheap and meets nearly
+/// all; pictures skip the ones in which no video call could live, unless it is the platform that
+/// makes them fit; what is hostile or already damaged is played as it is.
+fn suits(subject: &Subject, network: &Network, stage: Stage) -> bool {
     let as_it_is = matches!(subject.kind.as_str(), "hostile" | "quirks" | "signaling")
         || subject
             .tags
@@ -76,14 +75,26 @@ pub fn suited(subject: &Subject) -> Vec<&'static Network> {
             .any(|tag| matches!(tag.as_str(), "damaged" | "network" | "reference"));
     let names: &[&str] = if as_it_is {
         &["clean"]
+    } else if stage == Stage::Watch {
+        &[
+            "wifi",
+            "lte",
+            "loss-5",
+            "loss-20",
+            "burst",
+            "bottleneck-64k",
+            "bottleneck-300k",
+            "outage-2s",
+        ]
     } else if subject.has_video() {
         &["clean", "wifi", "lte", "loss-5", "loss-20", "burst", "reorder", "outage-2s"]
     } else if subject.kind == "dtmf" {
         &["clean", "wifi", "loss-5", "burst", "jitter-40", "reorder", "duplicate"]
     } else {
-        return NETWORKS.iter().collect();
+        // Wide enough for any sound that there is.
+        return network.name != "bottleneck-300k";
     };
-    NETWORKS.iter().filter(|network| names.contains(&network.name)).collect()
+    names.contains(&network.name)
 }
 
 impl Plan {
@@ -99,14 +110,18 @@ impl Plan {
         let mut performances: Vec<Planned> = Vec::new();
         for subject in subjects {
             let list = match networks {
-                Networks::Suited => suited(subject),
+                Networks::Suited => NETWORKS.iter().collect(),
                 Networks::Clean => clean(),
                 Networks::These(these) => these.clone(),
             };
             for network in list {
                 let mut stages: Vec<(Stage, Vec<Case>)> = Vec::new();
                 for case in cases {
-                    if !selection.takes(case.id) || !(case.applies)(subject, network) {
+                    let is_told = !matches!(networks, Networks::Suited);
+                    if !(is_told || suits(subject, network, case.stage))
+                        || !selection.takes(case.id)
+                        || !(case.applies)(subject, network)
+                    {
                         continue;
                     }
                     match stages.iter_mut().find(|(stage, _)| *stage == case.stage) {

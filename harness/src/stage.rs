@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::critic::Reviewer;
 use crate::drive::Stopwatch;
 use crate::link;
-use crate::network::Network;
+use crate::network::{NETWORKS, Network};
 use crate::platform::Platform;
 use crate::schedule::Schedule;
 use crate::seed::Seed;
@@ -123,6 +123,10 @@ pub enum Stage {
     /// pictures are forwarded as to any other participant. Where there are pictures, somebody else
     /// comes when half of the recording has been played ([`Cast::guest`]).
     Meeting,
+    /// As [`Meeting`](Self::Meeting), but the network is between the platform and somebody else
+    /// ([`Cast::guest`]), who is there before the person speaks, asks for what is lost and says
+    /// what arrives, as browsers do. The person's own way to the platform is clean.
+    Watch,
     /// The person calls a bot with service-hosted media that plays prompts and waits for
     /// tones.
     Menu,
@@ -139,6 +143,7 @@ impl Stage {
             Self::Relay => "relay",
             Self::Recover => "recover",
             Self::Meeting => "meeting",
+            Self::Watch => "watch",
             Self::Menu => "menu",
             Self::Echo => "echo",
         }
@@ -149,7 +154,7 @@ impl Stage {
         match self {
             Self::Listen | Self::Recover => Decode::Everything,
             Self::Echo | Self::Meeting => Decode::Audio,
-            Self::Relay | Self::Menu => Decode::Nothing,
+            Self::Relay | Self::Watch | Self::Menu => Decode::Nothing,
         }
     }
 
@@ -157,7 +162,7 @@ impl Stage {
     const fn person_decodes(self) -> Decode {
         match self {
             Self::Menu | Self::Echo | Self::Meeting => Decode::Audio,
-            Self::Listen | Self::Relay | Self::Recover => Decode::Nothing,
+            Self::Listen | Self::Relay | Self::Recover | Self::Watch => Decode::Nothing,
         }
     }
 
@@ -165,9 +170,28 @@ impl Stage {
     fn offers(self, subject: &Subject) -> Vec<MediaDescription> {
         match self {
             Self::Recover => offer::sending_again(&subject.media),
-            Self::Listen | Self::Relay | Self::Meeting | Self::Menu | Self::Echo => {
+            Self::Listen | Self::Relay | Self::Meeting | Self::Watch | Self::Menu | Self::Echo => {
                 subject.media.clone()
             }
+        }
+    }
+
+    /// Whether it is played in a meeting that the bot holds.
+    const fn is_meeting(self) -> bool {
+        matches!(self, Self::Meeting | Self::Watch)
+    }
+
+    /// Whether somebody else comes.
+    fn has_guest(self, subject: &Subject) -> bool {
+        self == Self::Watch || (self == Self::Meeting && subject.has_video())
+    }
+
+    /// When a person comes into a meeting, or rings.
+    fn comes(self) -> Duration {
+        match self {
+            Self::Meeting => COMES,
+            Self::Watch => COMES + BREATH,
+            _ => Duration::from_millis(10),
         }
     }
 }
@@ -181,7 +205,7 @@ pub struct Cast {
     pub bot: ActorId,
     /// The person with the phone that plays the recording.
     pub user: ActorId,
-    /// Who comes late into a meeting, in simulated worlds: sees and hears, and says nothing.
+    /// Who else comes into a meeting, in simulated worlds: sees and hears, and says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<ActorId>,
 }
@@ -261,7 +285,7 @@ pub fn perform(
     match stage {
         Stage::Listen => world.measure(cast.bot),
         Stage::Relay => world.measure(cast.platform),
-        Stage::Recover | Stage::Meeting | Stage::Menu | Stage::Echo => {}
+        Stage::Recover | Stage::Meeting | Stage::Watch | Stage::Menu | Stage::Echo => {}
     }
     let patience = PATIENCE + subject.duration() * 2;
     let stop = world.run(Instant::ZERO + patience);
@@ -276,9 +300,10 @@ pub fn perform(
 pub(crate) fn prepare(trace: &mut Trace, cast: Cast, subject: &Subject, stage: Stage) {
     // A packet crosses twice, and leads to something that is said or heard.
     trace.reserve(3 * subject.schedule.departures().len());
-    // Whoever only passes sound on or plays prompts is not listened to; a guest is for what is seen.
+    // Whoever only passes sound on or plays prompts is not listened to; who comes late does for
+    // what is seen.
     trace.ignore_sound_of(cast.platform);
-    if let Some(guest) = cast.guest {
+    if let (Some(guest), Stage::Meeting) = (cast.guest, stage) {
         trace.ignore_sound_of(guest);
     }
     if stage == Stage::Relay {
@@ -309,15 +334,23 @@ fn set(
     let bot = world.place("bot", troupe.bot, Clock::TRUE)?;
     world.give_host(bot, BOT_HOST)?;
     world.give_address(bot, venue.bot)?;
-    let user = world.place("user", Box::new(troupe.user), Clock::drifting(network.drift_ppm))?;
+    // Who is far away, and who is beside the platform.
+    let clean = &NETWORKS[0];
+    let (persons, guests) = match stage {
+        Stage::Watch => (clean, network),
+        _ => (network, clean),
+    };
+    let user = world.place("user", Box::new(troupe.user), Clock::drifting(persons.drift_ppm))?;
     world.give_address(user, venue.person)?;
-    world.connect(user, platform, network.link)?;
-    world.connect(platform, user, network.link)?;
-    let guest = if stage == Stage::Meeting && subject.has_video() {
-        let config = guest(subject, platform, &venue);
+    world.connect(user, platform, persons.link)?;
+    world.connect(platform, user, persons.link)?;
+    let guest = if stage.has_guest(subject) {
+        let config = guest(subject, stage, platform, &venue);
         let guest = User::new(config, epoch(), seed.derive("guest").get());
-        let id = world.place("guest", Box::new(guest), Clock::TRUE)?;
+        let id = world.place("guest", Box::new(guest), Clock::drifting(guests.drift_ppm))?;
         world.give_address(id, GUEST_AT)?;
+        world.connect(id, platform, guests.link)?;
+        world.connect(platform, id, guests.link)?;
         Some(id)
     } else {
         None
@@ -378,16 +411,15 @@ fn bot(
     };
     let bot = Bot::new(config, epoch(), seed.derive("bot").get())?;
     // The same lines as the phone's, without claiming its sources.
-    let lines = stage.offers(subject).into_iter().map(|mut line| {
-        (line.ssrc, line.retransmission_ssrc) = (None, None);
-        line
-    });
+    let lines = stage.offers(subject).into_iter().map(without_sources);
     let media = Description::new(venue.bot, lines.collect());
     Ok(match stage {
         Stage::Listen | Stage::Relay | Stage::Recover => {
             Box::new(Living::new(bot, Listener { media }))
         }
-        Stage::Meeting => Box::new(Living::new(bot, Convener::new(UserId::new(PERSON), media))),
+        Stage::Meeting | Stage::Watch => {
+            Box::new(Living::new(bot, Convener::new(UserId::new(PERSON), media)))
+        }
         Stage::Echo => Box::new(Living::new(bot, Echo::new(media))),
         Stage::Menu => Box::new(Living::new(bot, Menu::new(&format!("https://{BOT_HOST}")))),
     })
@@ -398,27 +430,46 @@ const COMES: Duration = Duration::from_millis(300);
 /// A person draws breath.
 const BREATH: Duration = Duration::from_millis(500);
 
-/// When the guest comes.
+/// When the guest comes into [`Stage::Meeting`].
 pub(crate) fn guest_comes(subject: &Subject) -> Instant {
     Instant::ZERO + COMES + BREATH + subject.duration() / 2
 }
 
-/// Who comes in the middle of the recording, and leaves once its last packet has been sent.
-fn guest(subject: &Subject, platform: ActorId, venue: &Venue) -> user::Config {
-    let lines = subject.media.iter().cloned().map(|mut line| {
-        (line.ssrc, line.retransmission_ssrc) = (None, None);
-        line
-    });
+/// What who watches over a network offers.
+pub(crate) fn watching(subject: &Subject) -> Vec<MediaDescription> {
+    let lines = offer::sending_again(&subject.media).into_iter();
+    lines.map(MediaDescription::with_transport_feedback).map(without_sources).collect()
+}
+
+/// A line of somebody who sends nothing that is known beforehand.
+fn without_sources(line: MediaDescription) -> MediaDescription {
+    MediaDescription { ssrc: None, retransmission_ssrc: None, ..line }
+}
+
+/// Who comes in the middle of the recording, or before it; and leaves once its last packet has
+/// been sent.
+fn guest(subject: &Subject, stage: Stage, platform: ActorId, venue: &Venue) -> user::Config {
+    let (lines, comes, stays) = match stage {
+        Stage::Watch => {
+            // The person comes, draws breath, and speaks.
+            let stays = BREATH + BREATH + subject.duration();
+            (watching(subject), COMES, stays)
+        }
+        _ => {
+            let lines = subject.media.iter().cloned().map(without_sources).collect();
+            (lines, guest_comes(subject).since(Instant::ZERO), subject.duration() / 2)
+        }
+    };
     user::Config {
         user: UserId::new(GUEST),
         app: AppId::new(APP),
         joins: true,
         platform,
-        offer: Description::new(GUEST_AT, lines.collect()),
+        offer: Description::new(GUEST_AT, lines),
         schedule: Schedule::default(),
-        ring_after: guest_comes(subject).since(Instant::ZERO),
+        ring_after: comes,
         speak_after: Duration::ZERO,
-        linger: subject.duration() / 2 + venue.linger / 2,
+        linger: stays + venue.linger / 2,
         decode: Decode::Audio,
         sends_again: false,
     }
@@ -431,8 +482,8 @@ fn person(subject: &Subject, stage: Stage, platform: ActorId, venue: &Venue) -> 
         platform,
         offer: Description::new(venue.person, stage.offers(subject)),
         schedule: subject.schedule.clone(),
-        joins: stage == Stage::Meeting,
-        ring_after: if stage == Stage::Meeting { COMES } else { Duration::from_millis(10) },
+        joins: stage.is_meeting(),
+        ring_after: stage.comes(),
         speak_after: BREATH,
         linger: venue.linger,
         decode: stage.person_decodes(),

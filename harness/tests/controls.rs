@@ -66,6 +66,15 @@ const fn calls(fault: Signaling, recording: &'static str, rule: &'static str) ->
     Control { fault: Fault::Signaling(fault), recording, network: "clean", rule }
 }
 
+const fn watched(
+    fault: Signaling,
+    recording: &'static str,
+    network: &'static str,
+    rule: &'static str,
+) -> Control {
+    Control { fault: Fault::Signaling(fault), recording, network, rule }
+}
+
 const OPUS: &str = "audio/opus-20ms-24k-swb-ru";
 const WRAP: &str = "audio/opus-wrap-en";
 const PCMU: &str = "audio/pcmu-silence";
@@ -81,6 +90,7 @@ const LOST_ENDS: &str = "dtmf/lost-ends";
 const INBAND: &str = "dtmf/inband-over-opus";
 const SMALL: &str = "video/h264-180p-single-nal";
 const AGGREGATES: &str = "video/h264-180p-stap-a";
+const WIDE: &str = "video/h264-cb-360p-fua";
 const FRAGMENTS: &str = "video/h264-ipv6";
 
 const CONTROLS: &[Control] = &[
@@ -136,6 +146,17 @@ const CONTROLS: &[Control] = &[
     calls(Signaling::PicturesLeftOut, SMALL, "meeting/coming-late/all-from-then-on"),
     calls(Signaling::PictureWithoutKeyFrame, SMALL, "meeting/coming-late/key-frame-first"),
     calls(Signaling::KeyFrameNotAskedFor, SMALL, "meeting/coming-late/asked-for"),
+    watched(Signaling::PictureCutShort, SMALL, "wifi", "watching/seeing/as-sent"),
+    watched(
+        Signaling::PicturesLeftOut,
+        SMALL,
+        "wifi",
+        "watching/seeing/nothing-after-a-reference-left-out",
+    ),
+    control(Media::NeverSentAgain, SMALL, "loss-5", "watching/sent-again/answered"),
+    control(Media::SentAgainChanged, SMALL, "loss-5", "watching/sent-again/unchanged"),
+    control(Media::PathIgnored, WIDE, "bottleneck-300k", "watching/narrow-path/short-queue"),
+    control(Media::PathIgnored, WIDE, "bottleneck-300k", "watching/narrow-path/little-lost"),
     control(Media::DatagramNotCounted, OPUS, "clean", "rtp/conservation/every-datagram-was-seen"),
     control(Media::DropNotSaid, "hostile/truncated-headers", "clean", "hostile/says-why/each-said"),
     control(Media::LatePacketPlayed, LONG, "late", "audio/late-packets-not-played/given-up"),

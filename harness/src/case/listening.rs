@@ -138,7 +138,8 @@ fn delay(evidence: &Evidence<'_>) -> Judgement {
     let cast = evidence.cast;
     let crossed = arrivals::between(evidence.trace, cast.user, cast.platform);
     let fastest = crossed.iter().map(|one| one.at.signed_nanos_since(one.sent)).min().unwrap_or(0);
-    let is_strangled = ["bottleneck-64k", "outage-2s"].contains(&evidence.network.name)
+    let is_strangled = evidence.network.is_narrow()
+        || evidence.network.name == "outage-2s"
         || !is_undamaged(evidence.subject);
     each_sound(evidence, |sound, judgement| {
         let Some(plain) = sound.plain(evidence.subject) else { return };

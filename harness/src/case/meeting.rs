@@ -5,8 +5,8 @@
 use callrig_media::description::Codec;
 use callrig_media::event::Event;
 use callrig_media::time::Instant;
-use callrig_reports::Metric;
 use callrig_reports::metric::registry as metrics;
+use callrig_reports::{Finding, Metric};
 use hdrhistogram::Histogram as Hdr;
 
 use super::rule::{Rule, requirements};
@@ -19,10 +19,10 @@ use crate::measure::direct::channel;
 use crate::measure::heard::{self, Playback};
 use crate::measure::latency::{Capture, Freezes};
 use crate::measure::mouth_to_ear::Spoken;
-use crate::measure::payloads::Carried;
+use crate::measure::payloads::{self, Carried};
 use crate::measure::reports::{self, Packet};
 use crate::measure::speech::{self, SegmentalSnr};
-use crate::measure::{payloads, units};
+use crate::measure::units::{self, Unit};
 use crate::network::Network;
 use crate::said::Said;
 use crate::stage::{Stage, guest_comes};
@@ -121,28 +121,28 @@ const SEGMENTS_APART: usize = 5;
 
 /// Where people can talk at all.
 fn is_lively(network: &Network) -> bool {
-    !["bottleneck-64k", "outage-2s"].contains(&network.name)
+    !network.is_narrow() && network.name != "outage-2s"
 }
 
 /// Nothing was lost before, and nothing starts afresh in it.
-fn is_plain(evidence: &Evidence<'_>) -> bool {
+pub(super) fn is_plain(evidence: &Evidence<'_>) -> bool {
     is_undamaged(evidence.subject) && evidence.subject.kind != "quirks"
 }
 
 /// What the one source of sound of a recording said; none if there are several, or changes.
-fn spoken(evidence: &Evidence<'_>, rate: u32) -> Option<Spoken> {
+pub(super) fn spoken(evidence: &Evidence<'_>, rate: u32) -> Option<Spoken> {
     let cast = evidence.cast;
     let sent = payloads::sent(evidence.trace, cast.user, cast.platform);
     Spoken::of(sent, |payload_type| view::codec(evidence.subject, payload_type), rate)
 }
 
 /// What somebody was played longest.
-fn played<'a>(evidence: &Evidence<'a>, who: ActorId) -> Option<Playback<'a>> {
+pub(super) fn played<'a>(evidence: &Evidence<'a>, who: ActorId) -> Option<Playback<'a>> {
     heard::by(evidence.trace, who).into_iter().max_by_key(|playback| playback.frames.len())
 }
 
 /// What was heard from a moment on, in one channel.
-fn heard_from(playback: &Playback<'_>, from: Instant) -> Vec<i16> {
+pub(super) fn heard_from(playback: &Playback<'_>, from: Instant) -> Vec<i16> {
     let rate = i128::from(playback.track.rate);
     let mut samples: Vec<i16> = Vec::new();
     for (at, heard) in &playback.frames {
@@ -248,46 +248,78 @@ fn seeing(evidence: &Evidence<'_>) -> Judgement {
     let units = units_of(evidence.subject, ssrc);
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
     let capture = Capture::of(&sent, ssrc, 90_000);
-    let mut delays = Hdr::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("sound bounds");
-    let (mut next, mut near) = (0, 0);
-    let mut times: Vec<Instant> = Vec::new();
-    let mut shown: Vec<usize> = Vec::new();
-    for (at, said) in evidence.trace.said_by(cast.bot) {
-        let Said::Media(_, event) = said else { continue };
-        let Event::Frame(frame) = &**event else { continue };
-        times.push(at);
-        let Some(place) =
-            (next..units.len()).find(|&place| units::is_as_sent(&units, place, &frame.data))
-        else {
-            let line = format!("frame {} at {:.3} ms", times.len(), at.as_nanos() as f64 / 1e6);
-            let found = format!("{} bytes that were not sent, or before", frame.data.len());
-            judgement
-                .findings
-                .push(AS_SENT.broken("a frame that was sent", found).with_evidence([line]));
-            continue;
-        };
-        next = place + 1;
-        shown.push(place);
-        if let Some((captured, extended)) = capture.frame(units[place].0, near) {
-            near = extended;
-            delays.saturating_record(at.since(captured).as_nanos() as u64);
-        }
-    }
+    let shown = Shown::to(evidence, cast.bot, &units);
+    judgement.findings.extend(shown.strange(&AS_SENT));
     let first = units.iter().position(|(_, unit)| unit.is_key_frame && unit.is_whole);
     if view::is_clean(evidence) && is_plain(evidence) {
         let due =
             first.map_or(0, |first| units[first..].iter().filter(|unit| unit.1.is_whole).count());
-        if shown.len() < due {
-            judgement
-                .findings
-                .push(ALL.broken(format!("{due} frames"), format!("{} frames", shown.len())));
+        let seen = shown.places().count();
+        if seen < due {
+            let (due, seen) = (format!("{due} frames"), format!("{seen} frames"));
+            judgement.findings.push(ALL.broken(due, seen));
         }
     }
-    let share = (!units.is_empty()).then(|| shown.len() as f64 / units.len() as f64);
-    let freezes = Freezes::of(&times);
-    let quantile =
-        |at: f64| (!delays.is_empty()).then(|| delays.value_at_quantile(at) as f64 / 1e9);
-    judgement.metrics.extend(
+    let metrics = shown.metrics(&units, &capture);
+    judgement.metrics.extend(metrics.map(|metric| metric.labelled("in a meeting")));
+    judgement
+}
+
+/// The frames that somebody in a meeting was shown of one camera, recognised by their bytes:
+/// times and numbers are others than those that were sent.
+pub(super) struct Shown {
+    /// When, how many bytes, and which of the access units that were sent; none if it is not one
+    /// of those after the one before it.
+    frames: Vec<(Instant, usize, Option<usize>)>,
+}
+
+impl Shown {
+    pub(super) fn to(evidence: &Evidence<'_>, who: ActorId, units: &[(u32, Unit)]) -> Self {
+        let (mut frames, mut next) = (Vec::new(), 0);
+        for (at, said) in evidence.trace.said_by(who) {
+            let Said::Media(_, event) = said else { continue };
+            let Event::Frame(frame) = &**event else { continue };
+            let place =
+                (next..units.len()).find(|&place| units::is_as_sent(units, place, &frame.data));
+            next = place.map_or(next, |place| place + 1);
+            frames.push((at, frame.data.len(), place));
+        }
+        Self { frames }
+    }
+
+    /// Which units those are, ascending.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        self.frames.iter().filter_map(|(_, _, place)| *place)
+    }
+
+    /// Frames that were not sent, or before others that had been shown, as breaches of `rule`.
+    pub(super) fn strange(&self, rule: &Rule) -> Vec<Finding> {
+        let numbered = (1..).zip(&self.frames).filter(|(_, (.., place))| place.is_none());
+        let broken = numbered.map(|(number, (at, bytes, _))| {
+            let line = format!("frame {number} at {:.3} ms", milliseconds(*at));
+            let found = format!("{bytes} bytes that were not sent, or before");
+            rule.broken("a frame that was sent", found).with_evidence([line])
+        });
+        broken.collect()
+    }
+
+    /// How much was seen, how late, and how often it froze.
+    pub(super) fn metrics(&self, units: &[(u32, Unit)], capture: &Capture) -> [Metric; 5] {
+        let mut delays = Hdr::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("sound bounds");
+        let mut near = 0;
+        for (at, _, place) in &self.frames {
+            let stamp = place.map(|place| units[place].0);
+            if let Some((captured, extended)) = stamp.and_then(|stamp| capture.frame(stamp, near)) {
+                near = extended;
+                delays.saturating_record(at.since(captured).as_nanos() as u64);
+            }
+        }
+        let seen = self.places().count();
+        let share = (!units.is_empty()).then(|| seen as f64 / units.len() as f64);
+        let times: Vec<Instant> = self.frames.iter().map(|(at, ..)| *at).collect();
+        let freezes = Freezes::of(&times);
+        let quantile =
+            |at: f64| (!delays.is_empty()).then(|| delays.value_at_quantile(at) as f64 / 1e9);
         [
             Metric::new(&metrics::FRAMES_RENDERED_RATIO, share),
             Metric::new(&metrics::FREEZE_COUNT, freezes.stands.len()),
@@ -295,9 +327,18 @@ fn seeing(evidence: &Evidence<'_>) -> Judgement {
             Metric::new(&metrics::GLASS_TO_GLASS_P50, quantile(0.5)),
             Metric::new(&metrics::GLASS_TO_GLASS_P95, quantile(0.95)),
         ]
-        .map(|metric| metric.labelled("in a meeting")),
-    );
-    judgement
+    }
+}
+
+/// When each of some access units began to be sent.
+pub(super) fn began(units: &[(u32, Unit)], capture: &Capture) -> Vec<Option<Instant>> {
+    let mut near = 0;
+    let began = units.iter().map(|(timestamp, _)| {
+        let (at, extended) = capture.frame(*timestamp, near)?;
+        near = extended;
+        Some(at)
+    });
+    began.collect()
 }
 
 fn coming_late(evidence: &Evidence<'_>) -> Judgement {
@@ -312,32 +353,12 @@ fn coming_late(evidence: &Evidence<'_>) -> Judgement {
     let units = units_of(evidence.subject, ssrc);
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
     let capture = Capture::of(&sent, ssrc, 90_000);
-    let frames = evidence.trace.said_by(guest).filter_map(|(_, said)| match said {
-        Said::Media(_, event) => match &**event {
-            Event::Frame(frame) => Some(frame),
-            _ => None,
-        },
-        _ => None,
-    });
-    let mut places: Vec<usize> = Vec::new();
-    for frame in frames {
-        let from = places.last().map_or(0, |last| last + 1);
-        let mut later = from..units.len();
-        // What does not follow on is for the case of those who were there.
-        places.extend(later.find(|&place| units::is_as_sent(&units, place, &frame.data)));
-    }
+    // What does not follow on is for the case of those who were there.
+    let places: Vec<usize> = Shown::to(evidence, guest, &units).places().collect();
     key_frame_first(evidence, guest, &mut judgement);
     asked_for(evidence, (ssrc, &sent), came, &mut judgement);
     // From when on frames are due: the first key frame that begins late enough.
-    let mut near = 0;
-    let began: Vec<Option<Instant>> = units
-        .iter()
-        .map(|(timestamp, _)| {
-            let (at, extended) = capture.frame(*timestamp, near)?;
-            near = extended;
-            Some(at)
-        })
-        .collect();
+    let began = began(&units, &capture);
     let is_due = |place: usize| {
         let late = began[place].is_some_and(|at| at.signed_nanos_since(came) > SOON_NANOS);
         late && units[place].1.is_key_frame && units[place].1.is_whole

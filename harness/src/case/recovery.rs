@@ -108,56 +108,88 @@ pub fn sources(subject: &Subject) -> Vec<Source> {
 fn sent_again(evidence: &Evidence<'_>) -> Judgement {
     let cast = evidence.cast;
     let mut judgement = Judgement::default();
-    let (mut lost, mut recovered, mut again, mut came) = (0u64, 0u64, 0u64, 0u64);
-    let mut delays = Hdr::<u64>::new_with_bounds(1, 60_000_000_000, 3).expect("sound bounds");
+    let mut tally = Tally::default();
     let told = reports::sent(evidence.trace, cast.platform, cast.user);
     let heard = reports::arrived(evidence.trace, cast.platform, cast.user);
     let passed = arrivals::between(evidence.trace, cast.platform, cast.bot);
     for source in sources(evidence.subject) {
         let sendings = Sendings::of(evidence.trace, (cast.user, cast.platform), &source);
-        for (_, sent, back) in sendings.lost() {
-            lost += 1;
-            if let Some(back) = back {
-                recovered += 1;
-                delays.saturating_record(back.since(sent).as_nanos() as u64);
-            }
-        }
-        let (sent, arrived) = sendings.again();
-        (again, came) = (again + sent, came + arrived);
+        tally.take(&sendings);
         let here = passed.iter().filter(|packet| packet.ssrc == source.ssrc);
         let here: BTreeSet<u16> = here.map(|packet| packet.sequence_number).collect();
-        judgement.findings.extend(changed(&sendings));
+        judgement.findings.extend(changed(&sendings, &UNCHANGED));
         judgement.findings.extend(kept_back(&sendings, &here));
         judgement.findings.extend(not_asked_for(&sendings, &asked(&told, &source, &sendings)));
-        judgement.findings.extend(not_answered(&sendings, &asked(&heard, &source, &sendings)));
+        judgement.findings.extend(not_answered(
+            &sendings,
+            &asked(&heard, &source, &sendings),
+            JUST_SENT,
+            &ANSWERED,
+        ));
     }
-    let share = (lost > 0).then(|| recovered as f64 / lost as f64);
-    let quantile =
-        |at: f64| (!delays.is_empty()).then(|| delays.value_at_quantile(at) as f64 / 1e9);
-    judgement.metrics.extend([
-        Metric::new(&metrics::PACKETS_LOST_ON_THE_WAY, lost),
-        Metric::new(&metrics::RETRANSMITTED_PACKETS_SENT, again),
-        Metric::new(&metrics::RETRANSMITTED_PACKETS_RECEIVED, came),
-        Metric::new(&metrics::PACKETS_RECOVERED, recovered),
-        Metric::new(&metrics::RECOVERED_RATIO, share),
-        Metric::new(&metrics::RECOVERY_DELAY_P50, quantile(0.5)),
-        Metric::new(&metrics::RECOVERY_DELAY_P95, quantile(0.95)),
-        Metric::new(&metrics::NACK_COUNT, messages(&told)),
-    ]);
-    if !delays.is_empty() {
-        let histogram = Histogram::of("recoveryDelay", Unit::Seconds, 1e-9, &delays);
+    judgement.metrics.extend(tally.metrics());
+    judgement.metrics.push(Metric::new(&metrics::NACK_COUNT, messages(&told)));
+    if !tally.delays.is_empty() {
+        let histogram = Histogram::of("recoveryDelay", Unit::Seconds, 1e-9, &tally.delays);
         judgement.histograms.push(histogram);
     }
     judgement
 }
 
-fn messages(compounds: &[Compound]) -> u64 {
+/// What became of what was lost.
+pub(super) struct Tally {
+    lost: u64,
+    recovered: u64,
+    again: u64,
+    came: u64,
+    delays: Hdr<u64>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        let delays = Hdr::new_with_bounds(1, 60_000_000_000, 3).expect("sound bounds");
+        Self { lost: 0, recovered: 0, again: 0, came: 0, delays }
+    }
+}
+
+impl Tally {
+    pub(super) fn take(&mut self, sendings: &Sendings) {
+        for (_, sent, back) in sendings.lost() {
+            self.lost += 1;
+            if let Some(back) = back {
+                self.recovered += 1;
+                self.delays.saturating_record(back.since(sent).as_nanos() as u64);
+            }
+        }
+        let (sent, arrived) = sendings.again();
+        self.again += sent;
+        self.came += arrived;
+    }
+
+    pub(super) fn metrics(&self) -> [Metric; 7] {
+        let share = (self.lost > 0).then(|| self.recovered as f64 / self.lost as f64);
+        let delays = &self.delays;
+        let quantile =
+            |at: f64| (!delays.is_empty()).then(|| delays.value_at_quantile(at) as f64 / 1e9);
+        [
+            Metric::new(&metrics::PACKETS_LOST_ON_THE_WAY, self.lost),
+            Metric::new(&metrics::RETRANSMITTED_PACKETS_SENT, self.again),
+            Metric::new(&metrics::RETRANSMITTED_PACKETS_RECEIVED, self.came),
+            Metric::new(&metrics::PACKETS_RECOVERED, self.recovered),
+            Metric::new(&metrics::RECOVERED_RATIO, share),
+            Metric::new(&metrics::RECOVERY_DELAY_P50, quantile(0.5)),
+            Metric::new(&metrics::RECOVERY_DELAY_P95, quantile(0.95)),
+        ]
+    }
+}
+
+pub(super) fn messages(compounds: &[Compound]) -> u64 {
     let packets = compounds.iter().flat_map(|compound| &compound.packets);
     packets.filter(|packet| matches!(packet, Packet::Nack { .. })).count() as u64
 }
 
 /// When each packet of a source was asked for.
-fn asked(
+pub(super) fn asked(
     compounds: &[Compound],
     source: &Source,
     sendings: &Sendings,
@@ -178,10 +210,11 @@ fn asked(
     asked
 }
 
-fn changed(sendings: &Sendings) -> Option<Finding> {
+/// A packet that was sent again as another one than it was, as a breach of `rule`.
+pub(super) fn changed(sendings: &Sendings, rule: &Rule) -> Option<Finding> {
     if sendings.strangers > 0 {
         let found = format!("{} that never were", sendings.strangers);
-        return Some(UNCHANGED.broken("only packets that were sent before", found));
+        return Some(rule.broken("only packets that were sent before", found));
     }
     let other = sendings.packets.iter().find_map(|(number, copies)| {
         let (first, later) = copies.split_first()?;
@@ -197,7 +230,7 @@ fn changed(sendings: &Sendings) -> Option<Finding> {
         true => format!("{}, or other bytes", words(copy)),
         false => words(copy),
     };
-    Some(UNCHANGED.broken(words(first), found).with_evidence([line]))
+    Some(rule.broken(words(first), found).with_evidence([line]))
 }
 
 fn kept_back(sendings: &Sendings, passed: &BTreeSet<u16>) -> Option<Finding> {
@@ -246,7 +279,14 @@ fn not_asked_for(sendings: &Sendings, asked: &BTreeMap<i64, Vec<Instant>>) -> Op
     Some(ASKED.broken("every missing packet is asked for", found).with_evidence([line]))
 }
 
-fn not_answered(sendings: &Sendings, asked: &BTreeMap<i64, Vec<Instant>>) -> Option<Finding> {
+/// A packet that was asked for, and was sent neither then nor so short a time before, as a breach
+/// of `rule`.
+pub(super) fn not_answered(
+    sendings: &Sendings,
+    asked: &BTreeMap<i64, Vec<Instant>>,
+    just_sent: Duration,
+    rule: &Rule,
+) -> Option<Finding> {
     for (number, times) in asked {
         let Some(copies) = sendings.packets.get(number) else { continue };
         for at in times {
@@ -254,11 +294,9 @@ fn not_answered(sendings: &Sendings, asked: &BTreeMap<i64, Vec<Instant>>) -> Opt
                 continue;
             }
             let near = |sent: Instant| at.signed_nanos_since(sent).unsigned_abs();
-            if !copies.iter().any(|copy| near(copy.sent) <= JUST_SENT.as_nanos() as u64) {
+            if !copies.iter().any(|copy| near(copy.sent) <= just_sent.as_nanos() as u64) {
                 let line = format!("packet {number}, asked for at {:.3} ms", milliseconds(*at));
-                return Some(
-                    ANSWERED.broken("it is sent again", "it is not").with_evidence([line]),
-                );
+                return Some(rule.broken("it is sent again", "it is not").with_evidence([line]));
             }
         }
     }

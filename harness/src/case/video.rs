@@ -232,7 +232,7 @@ fn after_lost_reference(evidence: &Evidence<'_>, ssrc: u32) -> Option<Finding> {
 }
 
 /// Whether a picture of this access unit may be referred to (ITU-T H.264 section 7.4.1).
-fn is_reference(access_unit: &[u8]) -> bool {
+pub(super) fn is_reference(access_unit: &[u8]) -> bool {
     nal::units(access_unit).any(|unit| {
         let header = nal::Header::from_byte(unit[0]);
         header.unit_type().is_picture() && header.reference() != 0

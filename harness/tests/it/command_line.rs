@@ -265,7 +265,7 @@ fn help_and_version_are_answers() {
 fn lists_are_json_where_asked() {
     let listed = callrig(folder().path(), &["list", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&listed.out).expect("JSON");
-    assert!(value["networks"].as_array().is_some_and(|networks| networks.len() == 14));
+    assert!(value["networks"].as_array().is_some_and(|networks| networks.len() == 15));
     assert!(value["cases"][0]["title"].is_string());
     let listed = callrig(folder().path(), &["list", "--json", "--requirements"]);
     let value: serde_json::Value = serde_json::from_str(&listed.out).expect("JSON");
