@@ -121,19 +121,14 @@ fn applies(subject: &Subject, network: &Network) -> bool {
     subject.has_video() && view::is_regular(subject) && !is_damaged && network.name != "clean"
 }
 
-/// Who watches; in worlds that have nobody there is nothing to judge.
-fn viewer(evidence: &Evidence<'_>) -> Result<ActorId, Judgement> {
-    evidence.cast.guest.ok_or_else(|| Judgement {
-        unsupported: Some("nobody watches from far away in this world".to_owned()),
-        ..Judgement::default()
-    })
+/// In worlds that have nobody who watches there is nothing to judge.
+fn nobody() -> Judgement {
+    let unsupported = Some("nobody watches from far away in this world".to_owned());
+    Judgement { unsupported, ..Judgement::default() }
 }
 
 fn seeing(evidence: &Evidence<'_>) -> Judgement {
-    let viewer = match viewer(evidence) {
-        Ok(viewer) => viewer,
-        Err(unsupported) => return unsupported,
-    };
+    let Some(viewer) = evidence.cast.guest else { return nobody() };
     let mut judgement = Judgement::default();
     // One camera: which of several is shown is the viewer's choice.
     let [ssrc] = video_sources(evidence.subject)[..] else { return judgement };
@@ -207,10 +202,7 @@ fn sources(evidence: &Evidence<'_>, sent: &[Arrived]) -> Vec<Source> {
 }
 
 fn sent_again(evidence: &Evidence<'_>) -> Judgement {
-    let viewer = match viewer(evidence) {
-        Ok(viewer) => viewer,
-        Err(unsupported) => return unsupported,
-    };
+    let Some(viewer) = evidence.cast.guest else { return nobody() };
     let mut judgement = Judgement::default();
     let mut tally = Tally::default();
     let platform = evidence.cast.platform;
@@ -272,10 +264,7 @@ fn passed(evidence: &Evidence<'_>, viewer: ActorId) -> Vec<Passed> {
 }
 
 fn narrow_path(evidence: &Evidence<'_>) -> Judgement {
-    let viewer = match viewer(evidence) {
-        Ok(viewer) => viewer,
-        Err(unsupported) => return unsupported,
-    };
+    let Some(viewer) = evidence.cast.guest else { return nobody() };
     let mut judgement = Judgement::default();
     let sent = arrivals::sent(evidence.trace, evidence.cast.platform, viewer);
     let codec = |packet: &&Arrived| view::codec(evidence.subject, packet.payload_type);
@@ -320,10 +309,7 @@ fn narrow_path(evidence: &Evidence<'_>) -> Judgement {
 }
 
 fn hearing(evidence: &Evidence<'_>) -> Judgement {
-    let viewer = match viewer(evidence) {
-        Ok(viewer) => viewer,
-        Err(unsupported) => return unsupported,
-    };
+    let Some(viewer) = evidence.cast.guest else { return nobody() };
     let mut judgement = Judgement::default();
     let Some(mix) = meeting::played(evidence, viewer) else { return judgement };
     let rate = mix.track.rate;
