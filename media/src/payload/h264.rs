@@ -9,8 +9,8 @@ use crate::video::nal::{self, Header};
 
 mod depacketizer;
 
-pub(crate) use depacketizer::first_unit;
 pub use depacketizer::{DepacketizeError, Depacketizer, UNITS_MAX, Unit};
+pub(crate) use depacketizer::{first_unit, units};
 
 /// Type of an aggregation packet (RFC 6184 section 5.7.1).
 const STAP_A: u8 = 24;

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use arrayvec::ArrayVec;
 
-use crate::payload::h264::first_unit;
+use crate::payload::h264;
 use crate::time::Instant;
 use crate::video::nal::{self, Header, UnitType};
 
@@ -51,18 +51,20 @@ impl Weight {
         Self::of(headers.map(|byte| Header::from_byte(*byte)))
     }
 
-    /// Of a packet, as far as it alone can tell.
+    /// Of a picture, as far as its first packet alone can tell.
     pub(super) fn of_payload(payload: &[u8]) -> Self {
-        match first_unit(payload) {
-            Some((header, _)) => Self::of(core::iter::once(header)),
+        let units = || h264::units(payload);
+        let is_disposable = match units().next() {
+            // A delimiter, or information for somebody, does not tell what follows it.
+            Some(_) if !units().any(|header| header.unit_type().is_picture()) => false,
+            Some(_) => return Self::of(units()),
             // The rest of something: its first byte says whether anybody refers to it.
-            None if payload
-                .first()
-                .is_some_and(|byte| Header::from_byte(*byte).reference() == 0) =>
-            {
-                Self::Disposable
-            }
-            None => Self::Needed,
+            None => payload.first().is_some_and(|byte| Header::from_byte(*byte).reference() == 0),
+        };
+        match Self::of(units()) {
+            Self::Key => Self::Key,
+            _ if is_disposable => Self::Disposable,
+            _ => Self::Needed,
         }
     }
 
@@ -309,6 +311,30 @@ mod tests {
             0 => [0x65, 0],
             1 => [0x41, 0],
             _ => [0x01, 0],
+        }
+    }
+
+    #[test]
+    fn a_delimiter_ahead_does_not_make_a_picture_one_that_nobody_refers_to() {
+        let stap = |units: &[&[u8]]| {
+            let unit = |unit: &&[u8]| [&[0, unit.len() as u8][..], unit].concat();
+            [vec![0x78], units.iter().flat_map(unit).collect()].concat()
+        };
+        let (delimiter, needed, alone, key) =
+            ([0x09, 0xf0], [0x41, 0x9a], [0x01, 0x9a], [0x65, 0x88]);
+        for (payload, weight) in [
+            (delimiter.to_vec(), Weight::Needed),
+            (vec![0x06, 0x05], Weight::Needed),
+            (stap(&[&delimiter, &needed]), Weight::Needed),
+            (stap(&[&delimiter, &alone]), Weight::Disposable),
+            (stap(&[&delimiter, &[0x67, 1], &[0x68, 1], &key]), Weight::Key),
+            (stap(&[&[0x06, 1], &key]), Weight::Key),
+            (vec![0x68, 1], Weight::Needed),
+            (vec![0x1c, 0x41, 7], Weight::Disposable),
+            (vec![0x5c, 0x41, 7], Weight::Needed),
+            (Vec::new(), Weight::Needed),
+        ] {
+            assert_eq!(Weight::of_payload(&payload), weight, "{payload:02x?}");
         }
     }
 

@@ -246,6 +246,19 @@ pub(crate) fn first_unit(payload: &[u8]) -> Option<(Header, &[u8])> {
     }
 }
 
+/// The headers of all NAL units that begin in a payload, as far as it can be read.
+pub(crate) fn units(payload: &[u8]) -> impl Iterator<Item = Header> + '_ {
+    let is_aggregate = payload.first().is_some_and(|first| first & 0x1F == STAP_A);
+    let alone = first_unit(payload).filter(|_| !is_aggregate).map(|(header, _)| header);
+    let mut rest = if is_aggregate { &payload[1..] } else { &[] };
+    let aggregated = core::iter::from_fn(move || {
+        let (unit, behind) = next_aggregated(rest).ok()?;
+        rest = behind;
+        Some(Header::from_byte(unit[0]))
+    });
+    alone.into_iter().chain(aggregated)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
