@@ -120,7 +120,8 @@ pub(crate) fn answer(
         media = media.into_iter().map(MediaDescription::with_transport_feedback).collect();
     }
     if offer.wants_retransmission() {
-        media = media.into_iter().map(MediaDescription::with_retransmission).collect();
+        let lines = media.into_iter().map(MediaDescription::with_retransmission).zip(0..);
+        media = lines.map(|(line, index)| at.sending_again(line, index)).collect();
     }
     let answer = at.describe(media).answer(offer);
     let sound = |line: &&MediaDescription| line.kind == MediaKind::Audio && !line.rejected;
@@ -219,9 +220,10 @@ fn session_config(
         Purpose::Relay => {
             config.relay = true;
             config.decode = Decode::Nothing;
-            // The sources announced to the peer are the other side's, not ours.
+            // The sources announced to the peer are the other side's, not ours; what is lost of
+            // them is sent again in streams of ours.
             for line in &mut config.local.media {
-                line.ssrc = None;
+                line.ssrc = line.ssrc.filter(|_| line.retransmission_ssrc.is_some());
             }
         }
         Purpose::Terminate => {

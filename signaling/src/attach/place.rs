@@ -70,10 +70,16 @@ impl Place {
         if self.secure.is_some() || to.wants_retransmission() {
             for (line, index) in media.iter_mut().zip(0..) {
                 line.ssrc = Some(self.ssrc.wrapping_add(index));
-                line.retransmission_ssrc = Some(self.ssrc.wrapping_add(0x8000 + index));
             }
         }
         media
+    }
+
+    /// The same with a number of ours for what is sent again of its source, ours or somebody
+    /// else's, if that is announced.
+    pub(crate) fn sending_again(&self, line: MediaDescription, index: u32) -> MediaDescription {
+        let again = line.ssrc.map(|_| self.ssrc.wrapping_add(0x8000 + index));
+        MediaDescription { retransmission_ssrc: again, ..line }
     }
 
     /// A description of somebody there who could do `media`.
