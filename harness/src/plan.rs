@@ -75,7 +75,7 @@ fn suits(subject: &Subject, network: &Network, stage: Stage) -> bool {
             .any(|tag| matches!(tag.as_str(), "damaged" | "network" | "reference"));
     let names: &[&str] = if as_it_is {
         &["clean"]
-    } else if stage == Stage::Watch {
+    } else if matches!(stage, Stage::Watch | Stage::Deliver) {
         &[
             "wifi",
             "lte",

@@ -127,6 +127,9 @@ pub enum Stage {
     /// ([`Cast::guest`]), who is there before the person speaks, asks for what is lost and says
     /// what arrives, as browsers do. The person's own way to the platform is clean.
     Watch,
+    /// As [`Listen`](Self::Listen), but the network is between the platform and the bot, which asks
+    /// for what is lost and says what arrives; pictures are not decoded.
+    Deliver,
     /// The person calls a bot with service-hosted media that plays prompts and waits for
     /// tones.
     Menu,
@@ -144,6 +147,7 @@ impl Stage {
             Self::Recover => "recover",
             Self::Meeting => "meeting",
             Self::Watch => "watch",
+            Self::Deliver => "deliver",
             Self::Menu => "menu",
             Self::Echo => "echo",
         }
@@ -153,7 +157,7 @@ impl Stage {
     const fn bot_decodes(self) -> Decode {
         match self {
             Self::Listen | Self::Recover => Decode::Everything,
-            Self::Echo | Self::Meeting => Decode::Audio,
+            Self::Echo | Self::Meeting | Self::Deliver => Decode::Audio,
             Self::Relay | Self::Watch | Self::Menu => Decode::Nothing,
         }
     }
@@ -162,7 +166,9 @@ impl Stage {
     const fn person_decodes(self) -> Decode {
         match self {
             Self::Menu | Self::Echo | Self::Meeting => Decode::Audio,
-            Self::Listen | Self::Relay | Self::Recover | Self::Watch => Decode::Nothing,
+            Self::Listen | Self::Relay | Self::Recover | Self::Watch | Self::Deliver => {
+                Decode::Nothing
+            }
         }
     }
 
@@ -170,9 +176,13 @@ impl Stage {
     fn offers(self, subject: &Subject) -> Vec<MediaDescription> {
         match self {
             Self::Recover => offer::sending_again(&subject.media),
-            Self::Listen | Self::Relay | Self::Meeting | Self::Watch | Self::Menu | Self::Echo => {
-                subject.media.clone()
-            }
+            Self::Listen
+            | Self::Relay
+            | Self::Meeting
+            | Self::Watch
+            | Self::Deliver
+            | Self::Menu
+            | Self::Echo => subject.media.clone(),
         }
     }
 
@@ -285,7 +295,12 @@ pub fn perform(
     match stage {
         Stage::Listen => world.measure(cast.bot),
         Stage::Relay => world.measure(cast.platform),
-        Stage::Recover | Stage::Meeting | Stage::Watch | Stage::Menu | Stage::Echo => {}
+        Stage::Recover
+        | Stage::Meeting
+        | Stage::Watch
+        | Stage::Deliver
+        | Stage::Menu
+        | Stage::Echo => {}
     }
     let patience = PATIENCE + subject.duration() * 2;
     let stop = world.run(Instant::ZERO + patience);
@@ -331,15 +346,20 @@ fn set(
     for port in venue.ports.clone() {
         world.give_address(platform, SocketAddr::from((venue.platform, port)))?;
     }
-    let bot = world.place("bot", troupe.bot, Clock::TRUE)?;
-    world.give_host(bot, BOT_HOST)?;
-    world.give_address(bot, venue.bot)?;
     // Who is far away, and who is beside the platform.
     let clean = &NETWORKS[0];
-    let (persons, guests) = match stage {
-        Stage::Watch => (clean, network),
-        _ => (network, clean),
+    let (persons, bots, guests) = match stage {
+        Stage::Watch => (clean, clean, network),
+        Stage::Deliver => (clean, network, clean),
+        _ => (network, clean, clean),
     };
+    let bot = world.place("bot", troupe.bot, Clock::drifting(bots.drift_ppm))?;
+    world.give_host(bot, BOT_HOST)?;
+    world.give_address(bot, venue.bot)?;
+    if stage == Stage::Deliver {
+        world.connect(bot, platform, bots.link)?;
+        world.connect(platform, bot, bots.link)?;
+    }
     let user = world.place("user", Box::new(troupe.user), Clock::drifting(persons.drift_ppm))?;
     world.give_address(user, venue.person)?;
     world.connect(user, platform, persons.link)?;
@@ -411,10 +431,13 @@ fn bot(
     };
     let bot = Bot::new(config, epoch(), seed.derive("bot").get())?;
     // The same lines as the phone's, without claiming its sources.
-    let lines = stage.offers(subject).into_iter().map(without_sources);
-    let media = Description::new(venue.bot, lines.collect());
+    let lines = match stage {
+        Stage::Deliver => watching(subject),
+        _ => stage.offers(subject).into_iter().map(without_sources).collect(),
+    };
+    let media = Description::new(venue.bot, lines);
     Ok(match stage {
-        Stage::Listen | Stage::Relay | Stage::Recover => {
+        Stage::Listen | Stage::Relay | Stage::Recover | Stage::Deliver => {
             Box::new(Living::new(bot, Listener { media }))
         }
         Stage::Meeting | Stage::Watch => {

@@ -22,7 +22,7 @@ use crate::measure::mouth_to_ear::Spoken;
 use crate::measure::payloads::{self, Carried};
 use crate::measure::reports::{self, Packet};
 use crate::measure::speech::{self, SegmentalSnr};
-use crate::measure::units::{self, Unit};
+use crate::measure::units::{self, IsIt, Unit};
 use crate::network::Network;
 use crate::said::Said;
 use crate::stage::{Stage, guest_comes};
@@ -248,7 +248,7 @@ fn seeing(evidence: &Evidence<'_>) -> Judgement {
     let units = units_of(evidence.subject, ssrc);
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
     let capture = Capture::of(&sent, ssrc, 90_000);
-    let shown = Shown::to(evidence, cast.bot, &units);
+    let shown = Shown::to(evidence, cast.bot, &units, units::is_as_sent);
     judgement.findings.extend(shown.strange(&AS_SENT));
     let first = units.iter().position(|(_, unit)| unit.is_key_frame && unit.is_whole);
     if view::is_clean(evidence) && is_plain(evidence) {
@@ -274,13 +274,17 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn to(evidence: &Evidence<'_>, who: ActorId, units: &[(u32, Unit)]) -> Self {
+    pub(super) fn to(
+        evidence: &Evidence<'_>,
+        who: ActorId,
+        units: &[(u32, Unit)],
+        is_it: IsIt,
+    ) -> Self {
         let (mut frames, mut next) = (Vec::new(), 0);
         for (at, said) in evidence.trace.said_by(who) {
             let Said::Media(_, event) = said else { continue };
             let Event::Frame(frame) = &**event else { continue };
-            let place =
-                (next..units.len()).find(|&place| units::is_as_sent(units, place, &frame.data));
+            let place = (next..units.len()).find(|&place| is_it(units, place, &frame.data));
             next = place.map_or(next, |place| place + 1);
             frames.push((at, frame.data.len(), place));
         }
@@ -354,7 +358,8 @@ fn coming_late(evidence: &Evidence<'_>) -> Judgement {
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
     let capture = Capture::of(&sent, ssrc, 90_000);
     // What does not follow on is for the case of those who were there.
-    let places: Vec<usize> = Shown::to(evidence, guest, &units).places().collect();
+    let places: Vec<usize> =
+        Shown::to(evidence, guest, &units, units::is_as_sent).places().collect();
     key_frame_first(evidence, guest, &mut judgement);
     asked_for(evidence, (ssrc, &sent), came, &mut judgement);
     // From when on frames are due: the first key frame that begins late enough.

@@ -1,6 +1,6 @@
-//! What somebody in a meeting sees and hears who is far away: the platform keeps what it forwards
-//! and sends it again, and of pictures that the path does not carry it sends fewer, whole ones that
-//! can be decoded, so that what is sent does not wait.
+//! What somebody sees and hears who is far away, in a meeting or in a call whose media is relayed:
+//! the platform keeps what it forwards and sends it again, and of pictures that the path does not
+//! carry it sends fewer, whole ones that can be decoded, so that what is sent does not wait.
 
 use core::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::measure::arrivals::{self, Arrived};
 use crate::measure::latency::Capture;
 use crate::measure::recovery::{Sendings, Source};
 use crate::measure::reports;
-use crate::measure::units::Unit;
+use crate::measure::units::{self, Unit};
 use crate::network::Network;
 use crate::stage::{self, Stage};
 use crate::subject::Subject;
@@ -35,7 +35,7 @@ pub const CASES: &[Case] = &[
         requirements: || requirements(&[AS_SENT, DECODABLE, AGAIN]),
         stage: Stage::Watch,
         applies,
-        judge: seeing,
+        judge: |evidence| in_meeting(evidence, seeing),
     },
     Case {
         id: "watching/sent-again",
@@ -43,7 +43,7 @@ pub const CASES: &[Case] = &[
         requirements: || requirements(&[UNCHANGED, ANSWERED]),
         stage: Stage::Watch,
         applies,
-        judge: sent_again,
+        judge: |evidence| in_meeting(evidence, sent_again),
     },
     Case {
         id: "watching/narrow-path",
@@ -51,7 +51,7 @@ pub const CASES: &[Case] = &[
         requirements: || requirements(&[SHORT_QUEUE, LITTLE_LOST]),
         stage: Stage::Watch,
         applies: |subject, network| applies(subject, network) && network.is_narrow(),
-        judge: narrow_path,
+        judge: |evidence| in_meeting(evidence, narrow_path),
     },
     Case {
         id: "watching/hearing",
@@ -59,14 +59,38 @@ pub const CASES: &[Case] = &[
         requirements: || requirements(&[SOON]),
         stage: Stage::Watch,
         applies: |subject, network| applies(subject, network) && subject.has_audio(),
-        judge: hearing,
+        judge: |evidence| in_meeting(evidence, hearing),
+    },
+    Case {
+        id: "watching/call-seeing",
+        title: "over a network, what is seen in a call is what was shown, and can be decoded",
+        requirements: || requirements(&[AS_SENT, DECODABLE, AGAIN]),
+        stage: Stage::Deliver,
+        applies,
+        judge: |evidence| in_call(evidence, seeing),
+    },
+    Case {
+        id: "watching/call-sent-again",
+        title: "what is lost on the way to the other side of a call is sent again as it was",
+        requirements: || requirements(&[UNCHANGED, ANSWERED]),
+        stage: Stage::Deliver,
+        applies,
+        judge: |evidence| in_call(evidence, sent_again),
+    },
+    Case {
+        id: "watching/call-narrow-path",
+        title: "where a path carries less than is shown in a call, less is sent, and little waits or is lost",
+        requirements: || requirements(&[SHORT_QUEUE, LITTLE_LOST]),
+        stage: Stage::Deliver,
+        applies: |subject, network| applies(subject, network) && network.is_narrow(),
+        judge: |evidence| in_call(evidence, narrow_path),
     },
 ];
 
 const AS_SENT: Rule = Rule::must(
     "watching/seeing/as-sent",
     "RFC 7667 section 3.7; this project",
-    "Over any network a frame that is seen in a meeting is one that was shown, to the last byte, and in that order.",
+    "Over any network a frame that is seen is one that was shown, to the last byte, and in that order; a key frame perhaps without what is ahead of it and shows nothing.",
 );
 const DECODABLE: Rule = Rule::must(
     "watching/seeing/nothing-after-a-reference-left-out",
@@ -81,7 +105,7 @@ const AGAIN: Rule = Rule::should(
 const UNCHANGED: Rule = Rule::must(
     "watching/sent-again/unchanged",
     "RFC 4588 section 4; RFC 4585 section 6.2.1",
-    "A packet that is sent again to somebody in a meeting has the number, timestamp, marker and payload that it had.",
+    "A packet that is sent again to whoever watches has the number, timestamp, marker and payload that it had.",
 );
 const ANSWERED: Rule = Rule::should(
     "watching/sent-again/answered",
@@ -113,7 +137,6 @@ const DELAY_MAX_S: f64 = 0.4;
 const RECOVERED: Duration = Duration::from_secs(1);
 /// When packets are told of, after they came.
 const TOLD_WITHIN: Duration = Duration::from_millis(100);
-const LABEL: &str = "far away";
 
 /// Where anything can happen on the way, to pictures of which nothing was lost before.
 fn applies(subject: &Subject, network: &Network) -> bool {
@@ -121,14 +144,28 @@ fn applies(subject: &Subject, network: &Network) -> bool {
     subject.has_video() && view::is_regular(subject) && !is_damaged && network.name != "clean"
 }
 
-/// In worlds that have nobody who watches there is nothing to judge.
-fn nobody() -> Judgement {
-    let unsupported = Some("nobody watches from far away in this world".to_owned());
-    Judgement { unsupported, ..Judgement::default() }
+/// Who watches, and what is said of what was measured.
+#[derive(Clone, Copy)]
+struct Viewer {
+    who: ActorId,
+    label: &'static str,
 }
 
-fn seeing(evidence: &Evidence<'_>) -> Judgement {
-    let Some(viewer) = evidence.cast.guest else { return nobody() };
+fn in_meeting(evidence: &Evidence<'_>, judge: fn(&Evidence<'_>, Viewer) -> Judgement) -> Judgement {
+    match evidence.cast.guest {
+        Some(who) => judge(evidence, Viewer { who, label: "far away" }),
+        None => Judgement {
+            unsupported: Some("nobody watches from far away in this world".to_owned()),
+            ..Judgement::default()
+        },
+    }
+}
+
+fn in_call(evidence: &Evidence<'_>, judge: fn(&Evidence<'_>, Viewer) -> Judgement) -> Judgement {
+    judge(evidence, Viewer { who: evidence.cast.bot, label: "far away in a call" })
+}
+
+fn seeing(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
     let mut judgement = Judgement::default();
     // One camera: which of several is shown is the viewer's choice.
     let [ssrc] = video_sources(evidence.subject)[..] else { return judgement };
@@ -136,7 +173,7 @@ fn seeing(evidence: &Evidence<'_>) -> Judgement {
     let units = units_of(evidence.subject, ssrc);
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
     let capture = Capture::of(&sent, ssrc, 90_000);
-    let shown = Shown::to(evidence, viewer, &units);
+    let shown = Shown::to(evidence, viewer.who, &units, units::is_as_passed_on);
     judgement.findings.extend(shown.strange(&AS_SENT));
     let places: Vec<usize> = shown.places().collect();
     if let Some((lost, place)) = after_a_gap(&units, &places) {
@@ -161,7 +198,7 @@ fn seeing(evidence: &Evidence<'_>) -> Judgement {
         }
     }
     let metrics = shown.metrics(&units, &capture);
-    judgement.metrics.extend(metrics.map(|metric| metric.labelled(LABEL)));
+    judgement.metrics.extend(metrics.map(|metric| metric.labelled(viewer.label)));
     judgement
 }
 
@@ -201,15 +238,14 @@ fn sources(evidence: &Evidence<'_>, sent: &[Arrived]) -> Vec<Source> {
     pairs.iter().filter_map(source).collect()
 }
 
-fn sent_again(evidence: &Evidence<'_>) -> Judgement {
-    let Some(viewer) = evidence.cast.guest else { return nobody() };
+fn sent_again(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
     let mut judgement = Judgement::default();
     let mut tally = Tally::default();
     let platform = evidence.cast.platform;
-    let heard = reports::arrived(evidence.trace, viewer, platform);
-    let sent = arrivals::sent(evidence.trace, platform, viewer);
+    let heard = reports::arrived(evidence.trace, viewer.who, platform);
+    let sent = arrivals::sent(evidence.trace, platform, viewer.who);
     for source in sources(evidence, &sent) {
-        let sendings = Sendings::of(evidence.trace, (platform, viewer), &source);
+        let sendings = Sendings::of(evidence.trace, (platform, viewer.who), &source);
         tally.take(&sendings);
         judgement.findings.extend(recovery::changed(&sendings, &UNCHANGED));
         if answers_at_once(evidence.network) {
@@ -222,7 +258,7 @@ fn sent_again(evidence: &Evidence<'_>) -> Judgement {
     }
     let asked = Metric::new(&metrics::NACK_COUNT, recovery::messages(&heard));
     let metrics = tally.metrics().into_iter().chain([asked]);
-    judgement.metrics.extend(metrics.map(|metric| metric.labelled(LABEL)));
+    judgement.metrics.extend(metrics.map(|metric| metric.labelled(viewer.label)));
     judgement
 }
 
@@ -263,16 +299,15 @@ fn passed(evidence: &Evidence<'_>, viewer: ActorId) -> Vec<Passed> {
     passed.collect()
 }
 
-fn narrow_path(evidence: &Evidence<'_>) -> Judgement {
-    let Some(viewer) = evidence.cast.guest else { return nobody() };
+fn narrow_path(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
     let mut judgement = Judgement::default();
-    let sent = arrivals::sent(evidence.trace, evidence.cast.platform, viewer);
+    let sent = arrivals::sent(evidence.trace, evidence.cast.platform, viewer.who);
     let codec = |packet: &&Arrived| view::codec(evidence.subject, packet.payload_type);
     let mut pictures = sent.iter().filter(|packet| codec(packet).is_some_and(Codec::is_video));
     let Some(first) = pictures.next() else { return judgement };
     let last = pictures.next_back().unwrap_or(first);
     let learnt = first.sent + LEARNING;
-    let mut passed = passed(evidence, viewer);
+    let mut passed = passed(evidence, viewer.who);
     passed.retain(|one| (learnt..=last.sent).contains(&one.sent));
     if passed.is_empty() {
         return judgement;
@@ -303,15 +338,14 @@ fn narrow_path(evidence: &Evidence<'_>) -> Judgement {
             Metric::new(&metrics::LOSS_RATIO, share),
             Metric::new(&metrics::BITRATE, (span > 0.0).then(|| bits / span)),
         ]
-        .map(|metric| metric.labelled(LABEL)),
+        .map(|metric| metric.labelled(viewer.label)),
     );
     judgement
 }
 
-fn hearing(evidence: &Evidence<'_>) -> Judgement {
-    let Some(viewer) = evidence.cast.guest else { return nobody() };
+fn hearing(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
     let mut judgement = Judgement::default();
-    let Some(mix) = meeting::played(evidence, viewer) else { return judgement };
+    let Some(mix) = meeting::played(evidence, viewer.who) else { return judgement };
     let rate = mix.track.rate;
     let Some(spoken) = meeting::spoken(evidence, rate) else { return judgement };
     let heard = meeting::heard_from(&mix, spoken.began);
@@ -327,7 +361,7 @@ fn hearing(evidence: &Evidence<'_>) -> Judgement {
             ),
         );
     }
-    judgement.metrics.push(Metric::new(&metrics::MOUTH_TO_EAR_P50, delay).labelled(LABEL));
+    judgement.metrics.push(Metric::new(&metrics::MOUTH_TO_EAR_P50, delay).labelled(viewer.label));
     judgement
 }
 

@@ -33,8 +33,12 @@ pub struct Sent<'a> {
     pub payload: &'a [u8],
 }
 
+/// Whether a frame that was handed out is the unit at this place.
+pub type IsIt = fn(&[(u32, Unit)], usize, &[u8]) -> bool;
+
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
 const IDR: u8 = 5;
+const SEI: u8 = 6;
 const DELIMITER: u8 = 9;
 
 /// The units of one stream by RTP timestamp, from its packets in any order; copies count
@@ -73,6 +77,18 @@ pub fn is_as_sent(units: &[(u32, Unit)], place: usize, frame: &[u8]) -> bool {
     let mut due = nal::units(&unit.data).peekable();
     nal::units(frame).all(|part| due.next_if_eq(&part).is_some() || was_sent(part))
         && due.next().is_none()
+}
+
+/// The same of a frame that was passed on where not all are: what is ahead of a key frame and shows
+/// nothing (delimiters, supplemental information) may have been left out with the frame before.
+#[must_use]
+pub fn is_as_passed_on(units: &[(u32, Unit)], place: usize, frame: &[u8]) -> bool {
+    let unit = &units[place].1;
+    let is_ahead = |unit: &&[u8]| [DELIMITER, SEI].contains(&(unit[0] & 0x1f));
+    is_as_sent(units, place, frame)
+        || unit.is_whole
+            && unit.is_key_frame
+            && nal::units(&unit.data).skip_while(is_ahead).eq(nal::units(frame))
 }
 
 fn unit(packets: &[(i64, &Sent<'_>)], all: &BTreeMap<i64, &Sent<'_>>) -> Unit {
@@ -190,6 +206,9 @@ mod tests {
         }
         assert!(!is_as_sent(&units[1..], 0, &[set, key].concat()), "it was never sent");
         assert!(!is_as_sent(&units, 2, &[set, slice].concat()), "no key frame");
+        let delimited = [whole(&[&[0, 0, 0, 1, 9, 0xf0][..], &key].concat(), true)];
+        assert!(is_as_passed_on(&delimited, 0, &key) && !is_as_sent(&delimited, 0, &key));
+        assert!(!is_as_passed_on(&delimited, 0, &slice));
     }
 
     #[test]
