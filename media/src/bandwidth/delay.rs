@@ -36,8 +36,10 @@ const FOLLOWS_DOWN: f64 = 0.039;
 /// Too much counts only when it lasts.
 const OVERUSE_MIN: f64 = 10.0;
 
-/// A queue that stands for this long, in ms, is too much although it does not grow.
-const STANDING_MAX: f64 = 250.0;
+/// A queue that stands for this long, in ms, is too much although it does not grow: so many bursts
+/// in a row met it.
+const STANDING_MAX: f64 = 150.0;
+const STANDING_BURSTS: u32 = 3;
 
 /// How fast clocks may drift apart.
 const DRIFT: f64 = 500e-6;
@@ -83,6 +85,8 @@ pub(super) struct DelayBased {
     /// lies between is a queue that stands, which no trend shows.
     standing: f64,
     least: f64,
+    /// How many bursts in a row have met a queue that is too long.
+    stands_for: u32,
     threshold: f64,
     over_for: f64,
     slope_before: f64,
@@ -108,6 +112,7 @@ impl DelayBased {
             bursts: 0,
             standing: 0.0,
             least: 0.0,
+            stands_for: 0,
             threshold: THRESHOLD,
             over_for: 0.0,
             slope_before: 0.0,
@@ -201,7 +206,9 @@ impl DelayBased {
             self.over_for = 0.0;
             self.usage = if trend < -self.threshold { Usage::Under } else { Usage::Normal };
         }
-        if self.standing - self.least > STANDING_MAX {
+        let stands = self.standing - self.least > STANDING_MAX;
+        self.stands_for = if stands { self.stands_for + 1 } else { 0 };
+        if self.stands_for >= STANDING_BURSTS {
             self.usage = Usage::Over;
         }
         self.slope_before = slope;
