@@ -83,7 +83,7 @@ const REMEMBERED: i64 = 500;
 const RECENT: i64 = 200;
 
 /// Where anything can be lost, and nothing was before.
-fn applies(subject: &Subject, network: &Network) -> bool {
+pub(super) fn applies(subject: &Subject, network: &Network) -> bool {
     let is_damaged = subject.tags.iter().any(|tag| tag == "damaged");
     subject.has_video() && view::is_regular(subject) && !is_damaged && network.name != "clean"
 }

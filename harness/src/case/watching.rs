@@ -25,7 +25,6 @@ use crate::measure::reports;
 use crate::measure::units::{self, Unit};
 use crate::network::Network;
 use crate::stage::{self, Stage};
-use crate::subject::Subject;
 
 /// All cases of this file.
 pub const CASES: &[Case] = &[
@@ -34,7 +33,7 @@ pub const CASES: &[Case] = &[
         title: "over a network, what is seen in a meeting is what was shown, and can be decoded",
         requirements: || requirements(&[AS_SENT, DECODABLE, AGAIN]),
         stage: Stage::Watch,
-        applies,
+        applies: recovery::applies,
         judge: |evidence| in_meeting(evidence, seeing),
     },
     Case {
@@ -42,7 +41,7 @@ pub const CASES: &[Case] = &[
         title: "what is lost on the way to somebody in a meeting is sent again as it was",
         requirements: || requirements(&[UNCHANGED, ANSWERED]),
         stage: Stage::Watch,
-        applies,
+        applies: recovery::applies,
         judge: |evidence| in_meeting(evidence, sent_again),
     },
     Case {
@@ -50,7 +49,7 @@ pub const CASES: &[Case] = &[
         title: "where a path carries less than is shown, less is sent, and little of it waits or is lost",
         requirements: || requirements(&[SHORT_QUEUE, LITTLE_LOST]),
         stage: Stage::Watch,
-        applies: |subject, network| applies(subject, network) && network.is_narrow(),
+        applies: |subject, network| recovery::applies(subject, network) && network.is_narrow(),
         judge: |evidence| in_meeting(evidence, narrow_path),
     },
     Case {
@@ -58,7 +57,7 @@ pub const CASES: &[Case] = &[
         title: "what is said beside pictures is heard over a network soon",
         requirements: || requirements(&[SOON]),
         stage: Stage::Watch,
-        applies: |subject, network| applies(subject, network) && subject.has_audio(),
+        applies: |subject, network| recovery::applies(subject, network) && subject.has_audio(),
         judge: |evidence| in_meeting(evidence, hearing),
     },
     Case {
@@ -66,7 +65,7 @@ pub const CASES: &[Case] = &[
         title: "over a network, what is seen in a call is what was shown, and can be decoded",
         requirements: || requirements(&[AS_SENT, DECODABLE, AGAIN]),
         stage: Stage::Deliver,
-        applies,
+        applies: recovery::applies,
         judge: |evidence| in_call(evidence, seeing),
     },
     Case {
@@ -74,7 +73,7 @@ pub const CASES: &[Case] = &[
         title: "what is lost on the way to the other side of a call is sent again as it was",
         requirements: || requirements(&[UNCHANGED, ANSWERED]),
         stage: Stage::Deliver,
-        applies,
+        applies: recovery::applies,
         judge: |evidence| in_call(evidence, sent_again),
     },
     Case {
@@ -82,7 +81,7 @@ pub const CASES: &[Case] = &[
         title: "where a path carries less than is shown in a call, less is sent, and little waits or is lost",
         requirements: || requirements(&[SHORT_QUEUE, LITTLE_LOST]),
         stage: Stage::Deliver,
-        applies: |subject, network| applies(subject, network) && network.is_narrow(),
+        applies: |subject, network| recovery::applies(subject, network) && network.is_narrow(),
         judge: |evidence| in_call(evidence, narrow_path),
     },
 ];
@@ -137,12 +136,6 @@ const DELAY_MAX_S: f64 = 0.4;
 const RECOVERED: Duration = Duration::from_secs(1);
 /// When packets are told of, after they came.
 const TOLD_WITHIN: Duration = Duration::from_millis(100);
-
-/// Where anything can happen on the way, to pictures of which nothing was lost before.
-fn applies(subject: &Subject, network: &Network) -> bool {
-    let is_damaged = subject.tags.iter().any(|tag| tag == "damaged");
-    subject.has_video() && view::is_regular(subject) && !is_damaged && network.name != "clean"
-}
 
 /// Who watches, and what is said of what was measured.
 #[derive(Clone, Copy)]
