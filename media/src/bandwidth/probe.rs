@@ -41,6 +41,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(16);
 /// After a queue was seen, for so long nothing is tried.
 const CALM: Duration = Duration::from_secs(1);
 
+/// How long the first trials take at most.
+const LEARNING_MAX: Duration = Duration::from_secs(1);
+
 /// When the last packet of a trial is told of, or is not any more.
 const TOLD_MAX: Duration = Duration::from_secs(1);
 
@@ -73,6 +76,8 @@ pub(crate) struct Prober {
     settles: bool,
     /// Whether too little arrived of the last one.
     is_repeated: bool,
+    /// Until when the first trials go on, at most.
+    learns_until: Option<Instant>,
 }
 
 impl Prober {
@@ -88,6 +93,7 @@ impl Prober {
             is_settled: false,
             settles: false,
             is_repeated: false,
+            learns_until: None,
         }
     }
 
@@ -96,8 +102,14 @@ impl Prober {
         matches!(self.stage, Stage::Fresh)
     }
 
+    /// Whether the first trials go on, so that the estimate says nothing yet.
+    pub(crate) fn is_learning(&self, now: Instant) -> bool {
+        self.learns_until.is_some_and(|until| now < until)
+    }
+
     /// Tries for the first time.
     pub(crate) fn begin_first(&mut self, now: Instant, estimator: &mut Estimator) {
+        self.learns_until = Some(now + LEARNING_MAX);
         self.begin(now, FIRST * self.first, estimator);
     }
 
@@ -161,6 +173,7 @@ impl Prober {
     fn rest(&mut self, now: Instant, passed: bool) {
         self.pause = if passed { PAUSE_MIN } else { (self.pause * 2).min(PAUSE_MAX) };
         self.stage = Stage::Rests { until: now + self.pause };
+        self.learns_until = None;
     }
 
     /// When the next packet of a trial is to leave, or when it is too late to hear of them.

@@ -208,14 +208,20 @@ impl Path {
     /// What there is room for.
     pub(super) fn room(&mut self, now: Instant) -> Room {
         if !self.is_paced() {
-            return Room { backlog: Duration::ZERO, fits: true, shown_by_pictures: false };
+            return Room {
+                backlog: Duration::ZERO,
+                fits: true,
+                shown_by_pictures: false,
+                is_guess: false,
+            };
         }
         let fits = match self.estimate() {
             Some(estimate) => self.allowed(estimate) >= self.offered.rate(now) as f64 * MARGIN,
             None => true,
         };
         let shown_by_pictures = self.means == Means::Transport && !self.pads;
-        Room { backlog: self.pacer.backlog(now), fits, shown_by_pictures }
+        let is_guess = self.prober.is_learning(now);
+        Room { backlog: self.pacer.backlog(now), fits, shown_by_pictures, is_guess }
     }
 
     /// How much may leave, with this estimate.

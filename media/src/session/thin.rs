@@ -22,6 +22,9 @@ const KEY_FRAME_MAX: Duration = Duration::from_millis(250);
 /// With so much on its way, everything up to the next key frame is left out.
 const BACKLOG_MAX: Duration = Duration::from_millis(1_000);
 
+/// So much while what it takes is a guess: mostly the path carries several times as much.
+const GUESSED_MAX: Duration = Duration::from_millis(3_000);
+
 /// Where pictures are what shows how much the path carries, they go until so much is on its way.
 const TRIAL_MAX: Duration = Duration::from_millis(300);
 
@@ -92,6 +95,8 @@ pub(super) struct Room {
     /// Whether pictures alone can show that there is more: the peer tells when packets arrive,
     /// but there is no stream in which padding could be sent.
     pub(super) shown_by_pictures: bool,
+    /// Whether that is a guess, because the path is being tried for the first time.
+    pub(super) is_guess: bool,
 }
 
 /// Decides for one stream.
@@ -118,6 +123,7 @@ impl Thinner {
             Weight::Key => room.backlog <= KEY_FRAME_MAX,
             _ if self.held => false,
             Weight::Disposable => room.backlog <= DISPOSABLE_MAX,
+            Weight::Needed if room.is_guess => room.backlog <= GUESSED_MAX,
             Weight::Needed if room.fits || !room.shown_by_pictures => room.backlog <= BACKLOG_MAX,
             Weight::Needed => room.backlog <= TRIAL_MAX,
         };
@@ -261,7 +267,8 @@ mod tests {
 
     use super::*;
 
-    const ROOM: Room = Room { backlog: Duration::ZERO, fits: true, shown_by_pictures: false };
+    const ROOM: Room =
+        Room { backlog: Duration::ZERO, fits: true, shown_by_pictures: false, is_guess: false };
     const FULL: Room = Room { backlog: Duration::from_secs(2), fits: false, ..ROOM };
 
     #[test]
