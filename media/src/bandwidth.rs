@@ -279,7 +279,7 @@ struct Trial {
 
 impl Trial {
     /// Less than this share of it arrived: nothing can be said.
-    const SHARE_MIN: f64 = 0.8;
+    const SHARE_MIN: f64 = 0.6;
     const PACKETS_MIN: u32 = 4;
     /// Bytes of IP and UDP in front of each packet. Those of a trial are short: without them it
     /// would show too little for packets that are long, which have this share for themselves.

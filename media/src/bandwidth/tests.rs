@@ -142,12 +142,39 @@ fn jitter_and_a_little_loss_are_no_bottleneck() {
 }
 
 #[test]
-fn heavy_loss_alone_brings_it_down() {
+fn loss_that_does_not_lessen_when_less_is_sent_is_the_paths_own() {
+    for loss in [0.12, 0.2, 0.3] {
+        let mut estimator = Estimator::new(Config { start: 1_000_000, ..Config::default() });
+        let mut path = Path::new(20_000_000);
+        path.loss = loss;
+        let (mean, _) = run(&mut estimator, &mut path, 30, u64::MAX);
+        println!("{loss} lost: {mean}");
+        assert!(mean > 700_000, "{loss}: {mean}");
+    }
+}
+
+#[test]
+fn loss_by_too_much_brings_it_down_though_no_queue_shows_it() {
+    for (capacity, own) in [(100_000_u64, 0.0), (300_000, 0.0), (300_000, 0.05), (1_000_000, 0.1)] {
+        let mut estimator = Estimator::new(Config { start: 3 * capacity, ..Config::default() });
+        let mut path = Path::new(capacity);
+        // As somebody who polices a rate does it.
+        path.queue_max = Duration::from_millis(10);
+        path.loss = own;
+        let (mean, _) = run(&mut estimator, &mut path, 30, u64::MAX);
+        println!("{capacity} bit/s, {own} lost besides: {mean}");
+        assert!(mean < capacity * 16 / 10, "{capacity}, {own}: {mean}");
+        assert!(mean > capacity / 3, "{capacity}, {own}: {mean}");
+    }
+}
+
+#[test]
+fn where_much_more_than_a_third_is_lost_less_is_sent() {
     let mut estimator = Estimator::new(Config { start: 1_000_000, ..Config::default() });
     let mut path = Path::new(20_000_000);
-    path.loss = 0.2;
+    path.loss = 0.6;
     let (mean, _) = run(&mut estimator, &mut path, 20, u64::MAX);
-    assert!(mean < 300_000, "{mean}");
+    assert!(mean < 200_000, "{mean}");
 }
 
 #[test]
