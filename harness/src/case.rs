@@ -127,6 +127,12 @@ impl Judgement {
         Self { error: Some(reason.into()), ..Self::default() }
     }
 
+    /// The peer, or the world, has nothing to judge.
+    #[must_use]
+    pub fn unsupported(reason: impl Into<String>) -> Self {
+        Self { unsupported: Some(reason.into()), ..Self::default() }
+    }
+
     /// The result of `case` that it amounts to.
     #[must_use]
     pub fn into_result(self, case: &Case, subject: &Subject, network: &Network) -> CaseResult {

@@ -42,14 +42,17 @@ fn suggestion(nearest: &Option<&'static str>) -> String {
     nearest.map(|name| format!(" (did you mean \"{name}\"?)")).unwrap_or_default()
 }
 
+/// No network at all.
+pub const CLEAN: Network = Network {
+    name: "clean",
+    description: "arrives as it was recorded: no delay, no loss",
+    link: IDLE,
+    drift_ppm: 0,
+};
+
 /// All of them, in the order in which reports show them.
 pub const NETWORKS: [Network; 15] = [
-    Network {
-        name: "clean",
-        description: "arrives as it was recorded: no delay, no loss",
-        link: IDLE,
-        drift_ppm: 0,
-    },
+    CLEAN,
     Network {
         name: "lan",
         description: "1 ms \u{b1} 0.3 ms, in order",

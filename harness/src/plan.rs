@@ -106,18 +106,17 @@ impl Plan {
         cases: &[Case],
         selection: &Selection,
     ) -> Self {
-        let clean = || network::find("clean").into_iter().collect::<Vec<_>>();
+        let is_told = !matches!(networks, Networks::Suited);
         let mut performances: Vec<Planned> = Vec::new();
         for subject in subjects {
             let list = match networks {
                 Networks::Suited => NETWORKS.iter().collect(),
-                Networks::Clean => clean(),
+                Networks::Clean => vec![&network::CLEAN],
                 Networks::These(these) => these.clone(),
             };
             for network in list {
                 let mut stages: Vec<(Stage, Vec<Case>)> = Vec::new();
                 for case in cases {
-                    let is_told = !matches!(networks, Networks::Suited);
                     if !(is_told || suits(subject, network, case.stage))
                         || !selection.takes(case.id)
                         || !(case.applies)(subject, network)

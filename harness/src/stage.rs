@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::critic::Reviewer;
 use crate::drive::Stopwatch;
 use crate::link;
-use crate::network::{NETWORKS, Network};
+use crate::network::{self, Network};
 use crate::platform::Platform;
 use crate::schedule::Schedule;
 use crate::seed::Seed;
@@ -347,7 +347,7 @@ fn set(
         world.give_address(platform, SocketAddr::from((venue.platform, port)))?;
     }
     // Who is far away, and who is beside the platform.
-    let clean = &NETWORKS[0];
+    let clean = &network::CLEAN;
     let (persons, bots, guests) = match stage {
         Stage::Watch => (clean, clean, network),
         Stage::Deliver => (clean, network, clean),

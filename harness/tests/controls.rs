@@ -63,7 +63,7 @@ const fn control(
 }
 
 const fn calls(fault: Signaling, recording: &'static str, rule: &'static str) -> Control {
-    Control { fault: Fault::Signaling(fault), recording, network: "clean", rule }
+    watched(fault, recording, "clean", rule)
 }
 
 const fn watched(

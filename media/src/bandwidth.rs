@@ -234,8 +234,7 @@ impl Estimator {
         }
         let forgotten = self.sent.drain(..=place).take(place);
         let of_trial = |sent: &Sent| sent.trial == self.trial.number && sent.trial != 0;
-        let lost = forgotten.filter(of_trial).count();
-        (0..lost).for_each(|_| self.trial.told(None));
+        self.trial.told += forgotten.filter(of_trial).count() as u32;
         Some(found)
     }
 

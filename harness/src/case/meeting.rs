@@ -349,8 +349,7 @@ fn coming_late(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     let cast = evidence.cast;
     let Some(guest) = cast.guest else {
-        let unsupported = Some("nobody comes late in this world".to_owned());
-        return Judgement { unsupported, ..judgement };
+        return Judgement::unsupported("nobody comes late in this world");
     };
     let [ssrc] = video_sources(evidence.subject)[..] else { return judgement };
     let came = guest_comes(evidence.subject);

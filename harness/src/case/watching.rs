@@ -147,10 +147,7 @@ struct Viewer {
 fn in_meeting(evidence: &Evidence<'_>, judge: fn(&Evidence<'_>, Viewer) -> Judgement) -> Judgement {
     match evidence.cast.guest {
         Some(who) => judge(evidence, Viewer { who, label: "far away" }),
-        None => Judgement {
-            unsupported: Some("nobody watches from far away in this world".to_owned()),
-            ..Judgement::default()
-        },
+        None => Judgement::unsupported("nobody watches from far away in this world"),
     }
 }
 

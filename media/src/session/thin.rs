@@ -56,18 +56,9 @@ impl Weight {
 
     /// Of a picture, as far as its first packet alone can tell.
     pub(super) fn of_payload(payload: &[u8]) -> Self {
-        let units = || h264::units(payload);
-        let is_disposable = match units().next() {
-            // A delimiter, or information for somebody, does not tell what follows it.
-            Some(_) if !units().any(|header| header.unit_type().is_picture()) => false,
-            Some(_) => return Self::of(units()),
-            // The rest of something: its first byte says whether anybody refers to it.
-            None => payload.first().is_some_and(|byte| Header::from_byte(*byte).reference() == 0),
-        };
-        match Self::of(units()) {
-            Self::Key => Self::Key,
-            _ if is_disposable => Self::Disposable,
-            _ => Self::Needed,
+        match Self::of(h264::units(payload)) {
+            Self::Disposable if !tells_that_nobody_refers_to_it(payload) => Self::Needed,
+            weight => weight,
         }
     }
 
@@ -82,6 +73,17 @@ impl Weight {
             }
         }
         weight
+    }
+}
+
+/// Whether a packet in which no unit is referred to says so of its picture.
+fn tells_that_nobody_refers_to_it(payload: &[u8]) -> bool {
+    let mut units = h264::units(payload).peekable();
+    match units.peek() {
+        // A delimiter, or information for somebody, does not tell what follows it.
+        Some(_) => units.any(|header| header.unit_type().is_picture()),
+        // The rest of something: its first byte does.
+        None => payload.first().is_some_and(|byte| Header::from_byte(*byte).reference() == 0),
     }
 }
 
