@@ -122,6 +122,7 @@ impl Queue {
     }
 
     /// Takes a packet that [`reaches`](Self::reaches) and is not here yet.
+    #[inline]
     pub(super) fn push(&mut self, packet: Waiting) {
         debug_assert!(self.reaches(packet.sequence) && !self.occupied.contains(packet.sequence));
         let sequence = packet.sequence;
@@ -152,6 +153,7 @@ impl Queue {
     }
 
     /// The first packet.
+    #[inline]
     pub(super) fn front(&self) -> Option<&Waiting> {
         if self.count == 0 {
             return None;
@@ -160,6 +162,7 @@ impl Queue {
     }
 
     /// From the beginning of the first packet to the end of the last one pushed, in ticks.
+    #[inline]
     pub(super) fn span(&self) -> i64 {
         self.front().map_or(0, |front| self.end - front.media)
     }
@@ -239,6 +242,7 @@ pub(super) struct Runs {
 impl Runs {
     /// The place of this number among all, and the numbers just before it that nobody
     /// will send, if it begins a new run.
+    #[inline]
     pub(super) fn place(&mut self, sequence: u64) -> (u64, core::ops::Range<u64>) {
         let highest = *self.highest.get_or_insert(sequence);
         if sequence > highest && sequence - highest >= RESTART {
@@ -279,6 +283,7 @@ impl Seen {
 
     /// Notes that this one came; whether it had come before. What is too old to be known
     /// had not.
+    #[inline]
     pub(super) fn insert(&mut self, sequence: u64) -> bool {
         if sequence >= self.end {
             let passed = (sequence - self.end).min(SEEN);

@@ -62,6 +62,7 @@ pub(super) struct Timeline {
 impl Timeline {
     /// Where a packet that arrives now belongs, `reference` being the transit of the
     /// fastest recent one.
+    #[inline]
     pub(super) fn place(
         &mut self,
         now: Instant,
@@ -112,6 +113,7 @@ const fn transit(now: Instant, media: i64) -> i64 {
     now.as_nanos().cast_signed() - nanos(media)
 }
 
+#[inline]
 fn is_plausible(transit: i64, reference: i64) -> bool {
     (-EARLY_MAX..=LATE_MAX).contains(&(transit - reference))
 }
