@@ -13,6 +13,7 @@ pub mod payloads;
 pub mod picture;
 pub mod reception;
 pub mod recovery;
+pub mod redundancy;
 pub mod reports;
 pub mod speech;
 pub mod tones;

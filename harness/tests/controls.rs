@@ -157,6 +157,8 @@ const CONTROLS: &[Control] = &[
     control(Media::SentAgainChanged, SMALL, "loss-5", "watching/sent-again/unchanged"),
     control(Media::PathIgnored, WIDE, "bottleneck-300k", "watching/narrow-path/short-queue"),
     control(Media::PathIgnored, WIDE, "bottleneck-300k", "watching/narrow-path/little-lost"),
+    control(Media::SoundStampedTwiceAsFast, LONG, "lte", "watching/hearing/one-stream"),
+    control(Media::LossUnheeded, OPUS, "loss-20", "watching/hearing/protected-from-loss"),
     control(Media::DatagramNotCounted, OPUS, "clean", "rtp/conservation/every-datagram-was-seen"),
     control(Media::DropNotSaid, "hostile/truncated-headers", "clean", "hostile/says-why/each-said"),
     control(Media::LatePacketPlayed, LONG, "late", "audio/late-packets-not-played/given-up"),

@@ -67,6 +67,17 @@ struct Arrival {
     bytes: u32,
 }
 
+/// What became of some packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// How many they are.
+    pub packets: u32,
+    /// How many of them were lost.
+    pub lost: u32,
+    /// How many of those were the last before one that arrived, which could have carried them too.
+    pub recoverable: u32,
+}
+
 /// Bits per second of the same packets: as they were sent, and as they came.
 #[derive(Clone, Copy, Debug)]
 struct Rates {
@@ -89,6 +100,8 @@ pub struct Estimator {
     loss: LossBased,
     round_trip: Duration,
     trial: Trial,
+    /// Whether the last packet that was told of was lost.
+    missed: bool,
     /// Kept for its memory.
     known: Vec<Arrival>,
 }
@@ -106,6 +119,7 @@ impl Estimator {
             loss: LossBased::new(config.start),
             round_trip: Duration::from_millis(200),
             trial: Trial::default(),
+            missed: false,
             known: Vec::new(),
         }
     }
@@ -152,12 +166,12 @@ impl Estimator {
         self.sent.push_back(Sent { number, at: now, bytes: bytes as u32, trial });
     }
 
-    /// What the peer says of packets.
-    pub fn feedback(&mut self, now: Instant, feedback: &TransportFeedback) {
+    /// What the peer says of packets: what became of those that it tells of for the first time.
+    pub fn feedback(&mut self, now: Instant, feedback: &TransportFeedback) -> Told {
         let reference = self.unwrap_reference(feedback.reference_time);
         let mut clock = reference * REFERENCE;
         let mut arrivals = feedback.arrived.iter().peekable();
-        let (mut lost, mut told) = (0_u32, 0_u32);
+        let mut told = Told::default();
         let mut known = core::mem::take(&mut self.known);
         known.clear();
         for index in 0..feedback.packet_count {
@@ -166,20 +180,23 @@ impl Estimator {
             let Some(sent) = self.take(feedback.base_sequence.wrapping_add(index)) else {
                 continue;
             };
-            told += 1;
+            told.packets += 1;
             let arrival = Arrival { sent: sent.at, arrived: clock, bytes: sent.bytes };
             if sent.trial == self.trial.number && sent.trial != 0 {
                 self.trial.told(arrived.map(|_| arrival));
             }
             match arrived {
                 Some(_) => known.push(arrival),
-                None => lost += 1,
+                None => told.lost += 1,
             }
+            told.recoverable += u32::from(self.missed && arrived.is_some());
+            self.missed = arrived.is_none();
         }
-        if told > 0 {
-            self.learn(now, &mut known, lost, told);
+        if told.packets > 0 {
+            self.learn(now, &mut known, told.lost, told.packets);
         }
         self.known = known;
+        told
     }
 
     /// So much became known of so many packets.

@@ -78,6 +78,10 @@ faults! {
     SentAgainChanged,
     /// Everything is sent at once, whatever the path carries.
     PathIgnored,
+    /// Sound is never protected, whatever the peer loses.
+    LossUnheeded,
+    /// The timestamps of our sound run twice as fast as it does.
+    SoundStampedTwiceAsFast,
     /// A packet that came again is counted, and not passed on.
     RecoveredKeptBack,
     /// Datagrams of RTCP are not counted as received.

@@ -10,6 +10,7 @@ mod broadcast;
 mod config;
 mod control;
 mod lines;
+mod losses;
 mod nack;
 mod outbound;
 mod outbox;

@@ -215,14 +215,8 @@ fn alike(
             ),
         );
     }
-    // A negative delay is an encoder's look-ahead that nobody waited for.
-    let (said_from, heard_from) = (lag.min(0).unsigned_abs(), lag.max(0).unsigned_abs());
-    let (said, heard) = (&said[said_from.min(said.len())..], &heard[heard_from.min(heard.len())..]);
-    let mut snr = SegmentalSnr::default();
-    let segment = (rate * speech::SEGMENT_MS / 1_000) as usize;
-    for (index, part) in heard.chunks_exact(segment).enumerate().step_by(SEGMENTS_APART) {
-        snr.push(said, index * segment, part, rate);
-    }
+    let snr = likeness(said, heard, (lag, rate));
+    let (said, heard) = laid_on_top(said, heard, lag);
     let common = said.len().min(heard.len());
     let level = decibels(energy(&heard[..common]) / energy(&said[..common]).max(1.0));
     let is_clean = view::is_clean(evidence) && is_plain(evidence);
@@ -238,6 +232,24 @@ fn alike(
         ]
         .map(|metric| metric.labelled("in a meeting")),
     );
+}
+
+/// Both from the same moment of what was said on.
+fn laid_on_top<'a>(said: &'a [i16], heard: &'a [i16], lag: isize) -> (&'a [i16], &'a [i16]) {
+    // A negative delay is an encoder's look-ahead that nobody waited for.
+    let (said_from, heard_from) = (lag.min(0).unsigned_abs(), lag.max(0).unsigned_abs());
+    (&said[said_from.min(said.len())..], &heard[heard_from.min(heard.len())..])
+}
+
+/// How like what was said it is what is heard so many samples later.
+pub(super) fn likeness(said: &[i16], heard: &[i16], (lag, rate): (isize, u32)) -> SegmentalSnr {
+    let (said, heard) = laid_on_top(said, heard, lag);
+    let mut snr = SegmentalSnr::default();
+    let segment = (rate * speech::SEGMENT_MS / 1_000) as usize;
+    for (index, part) in heard.chunks_exact(segment).enumerate().step_by(SEGMENTS_APART) {
+        snr.push(said, index * segment, part, rate);
+    }
+    snr
 }
 
 fn seeing(evidence: &Evidence<'_>) -> Judgement {

@@ -26,7 +26,9 @@ use crate::measure::units::{self, Unit};
 use crate::network::Network;
 use crate::stage::{self, Stage};
 
-/// All cases of this file.
+mod hearing;
+
+/// All cases of this file, and of those below it.
 pub const CASES: &[Case] = &[
     Case {
         id: "watching/seeing",
@@ -54,11 +56,13 @@ pub const CASES: &[Case] = &[
     },
     Case {
         id: "watching/hearing",
-        title: "what is said beside pictures is heard over a network soon",
-        requirements: || requirements(&[SOON]),
+        title: "what is said in a meeting is heard over a network soon, in one stream",
+        requirements: || requirements(hearing::RULES),
         stage: Stage::Watch,
-        applies: |subject, network| recovery::applies(subject, network) && subject.has_audio(),
-        judge: |evidence| in_meeting(evidence, hearing),
+        applies: |subject, network| {
+            subject.has_audio() && view::is_regular(subject) && network.name != "clean"
+        },
+        judge: |evidence| in_meeting(evidence, hearing::judge),
     },
     Case {
         id: "watching/call-seeing",
@@ -121,17 +125,11 @@ const LITTLE_LOST: Rule = Rule::should(
     "RFC 8836 section 2; this project",
     "From three seconds after the first picture on, at most 5 % of the packets find the queue before a narrow path full.",
 );
-const SOON: Rule = Rule::should(
-    "watching/hearing/at-most-400-ms",
-    "ITU-T G.114",
-    "Beside pictures, too, sound is heard at most 400 ms after it was spoken, the link's own delay apart.",
-);
 
 /// How much a path is, has to be learnt.
 const LEARNING: Duration = Duration::from_secs(3);
 const QUEUE_MAX: Duration = Duration::from_millis(250);
 const LOST_MAX: f64 = 0.05;
-const DELAY_MAX_S: f64 = 0.4;
 /// So long after an outage a key frame is due.
 const RECOVERED: Duration = Duration::from_secs(1);
 /// When packets are told of, after they came.
@@ -330,28 +328,6 @@ fn narrow_path(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
         ]
         .map(|metric| metric.labelled(viewer.label)),
     );
-    judgement
-}
-
-fn hearing(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
-    let mut judgement = Judgement::default();
-    let Some(mix) = meeting::played(evidence, viewer.who) else { return judgement };
-    let rate = mix.track.rate;
-    let Some(spoken) = meeting::spoken(evidence, rate) else { return judgement };
-    let heard = meeting::heard_from(&mix, spoken.began);
-    // There is too little of it to be recognised, or the network took it.
-    let Some(lag) = spoken.lag(&heard, rate) else { return judgement };
-    let delay = lag as f64 / f64::from(rate);
-    let link = evidence.network.link.delay + evidence.network.link.jitter.spread;
-    if delay - link.as_secs_f64() > DELAY_MAX_S {
-        judgement.findings.push(
-            SOON.broken(
-                format!("at most {DELAY_MAX_S} s above the link's"),
-                format!("{delay:.3} s"),
-            ),
-        );
-    }
-    judgement.metrics.push(Metric::new(&metrics::MOUTH_TO_EAR_P50, delay).labelled(viewer.label));
     judgement
 }
 

@@ -1,6 +1,8 @@
 //! How long it takes from somebody's saying something to its being heard: what was sent is decoded
 //! directly, what was heard is laid on top of it, and both lie on one clock.
 
+use core::time::Duration;
+
 use callrig_media::description::Codec;
 use callrig_media::time::Instant;
 
@@ -47,6 +49,16 @@ impl Spoken {
         let decoded = Decoded::of(packets, kind, rate)?;
         let samples = channel(&decoded.with_holes(), decoded.channels);
         Some(Self { samples, began: capture.sample(first.timestamp, 0)?.0 })
+    }
+
+    /// Leaves out what was said before a moment.
+    pub fn forget(&mut self, before: Instant, rate: u32) {
+        let nanos = u128::from(before.signed_nanos_since(self.began).max(0).unsigned_abs());
+        let count = (nanos * u128::from(rate)).div_ceil(1_000_000_000) as usize;
+        let count = count.min(self.samples.len());
+        self.samples.drain(..count);
+        self.began =
+            self.began + Duration::from_nanos(count as u64 * 1_000_000_000 / u64::from(rate));
     }
 
     /// How many samples after they were said these are heard, whose first one was due when the

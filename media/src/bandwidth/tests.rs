@@ -201,6 +201,25 @@ fn what_is_not_wanted_is_not_claimed() {
 fn feedback_about_what_was_never_sent_changes_nothing() {
     let mut estimator = Estimator::new(Config::default());
     let told = TransportFeedback { packet_count: u16::MAX, ..TransportFeedback::default() };
-    estimator.feedback(Instant::from_millis(5), &told);
+    assert_eq!(estimator.feedback(Instant::from_millis(5), &told), Told::default());
     assert_eq!(estimator.estimate(), Config::default().start);
+}
+
+#[test]
+fn of_what_is_lost_in_a_row_the_next_one_can_carry_the_last() {
+    let mut estimator = Estimator::new(Config::default());
+    for number in 0..10 {
+        estimator.sent(Instant::from_millis(1), number, 100);
+    }
+    // 0 and 4 arrive; then, told of with the next feedback, 8 and 9.
+    let of = |base_sequence: u16, packet_count: u16, came: &[u16]| TransportFeedback {
+        base_sequence,
+        packet_count,
+        arrived: came.iter().map(|&index| Arrived { index, delta: 1 }).collect(),
+        ..TransportFeedback::default()
+    };
+    let told = estimator.feedback(Instant::from_millis(50), &of(0, 6, &[0, 4]));
+    assert_eq!(told, Told { packets: 6, lost: 4, recoverable: 1 });
+    let told = estimator.feedback(Instant::from_millis(90), &of(6, 4, &[2, 3]));
+    assert_eq!(told, Told { packets: 4, lost: 2, recoverable: 1 });
 }

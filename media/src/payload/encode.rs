@@ -21,6 +21,10 @@ pub(crate) enum EncodeError {
     Library(String),
 }
 
+/// Per cent of packets that a peer who loses any is taken to lose: one figure for all, so that
+/// they share what is encoded.
+const EXPECTED_LOSS: u8 = 10;
+
 /// Whether two peers can be sent the same; their numbers for it may differ.
 pub(crate) fn is_alike(one: &Payload, other: &Payload) -> bool {
     one.codec.is_compatible(other.codec)
@@ -77,6 +81,14 @@ impl Encoder {
             .transpose()
             .map_err(|error| failed(error.to_string()))?;
         Ok(Self::G711(Box::new(G711 { law, resampler, samples: Vec::new() })))
+    }
+
+    /// Whether what follows is to be protected from loss, where the codec knows how and the peer
+    /// makes use of it.
+    pub(crate) fn protect(&mut self, from_loss: bool) {
+        if let Self::Opus(encoder) = self {
+            encoder.expect_loss(if from_loss { EXPECTED_LOSS } else { 0 });
+        }
     }
 
     /// The payload; none when the codec would rather send nothing.

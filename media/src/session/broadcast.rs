@@ -1,5 +1,6 @@
 //! Sound for many at once: whoever likes the same codec best, with the same parameters, gets
-//! the same payload, which is encoded when the first of them asks. The encoder goes on from
+//! the same payload, which is encoded when the first of them asks; those who lose packets get one
+//! that is protected from that. The encoder goes on from
 //! one 20 ms to the next, whoever listens.
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ const SHAPES_MAX: usize = 16;
 #[derive(Debug)]
 struct Shape {
     payload: Payload,
+    protected: bool,
     encoder: Encoder,
     /// Of the current sound; the inner `None` is a silence that need not be sent.
     encoded: Option<Option<Bytes>>,
@@ -66,17 +68,25 @@ impl Broadcast {
         self.encodings
     }
 
-    /// The current 20 ms as this payload has it.
-    pub(super) fn encoded(&mut self, payload: &Payload) -> Result<Option<Bytes>, SendError> {
-        let alike = |shape: &Shape| is_alike(&shape.payload, payload);
+    /// The current 20 ms as this payload has it, protected from loss or not.
+    pub(super) fn encoded(
+        &mut self,
+        payload: &Payload,
+        protected: bool,
+    ) -> Result<Option<Bytes>, SendError> {
+        let protected = protected && payload.in_band_fec;
+        let alike =
+            |shape: &Shape| shape.protected == protected && is_alike(&shape.payload, payload);
         let index = match self.shapes.iter().position(alike) {
             Some(index) => index,
             None => {
                 if self.shapes.len() >= SHAPES_MAX {
                     self.shapes.pop();
                 }
-                let encoder = Encoder::new(payload, self.rate)?;
-                self.shapes.push(Shape { payload: payload.clone(), encoder, encoded: None });
+                let mut encoder = Encoder::new(payload, self.rate)?;
+                encoder.protect(protected);
+                let payload = payload.clone();
+                self.shapes.push(Shape { payload, protected, encoder, encoded: None });
                 self.shapes.len() - 1
             }
         };
@@ -103,12 +113,14 @@ mod tests {
         let pcmu = Payload::new(0, Codec::Pcmu);
         for turn in 1..=3_u64 {
             broadcast.set(&[1_000; 320]);
-            let first = broadcast.encoded(&opus(111)).expect("Opus encodes");
-            let second = broadcast.encoded(&opus(96)).expect("Opus encodes");
+            let first = broadcast.encoded(&opus(111), false).expect("Opus encodes");
+            let second = broadcast.encoded(&opus(96), false).expect("Opus encodes");
             assert_eq!(first, second);
             assert!(first.is_some());
-            let other = broadcast.encoded(&pcmu).expect("G.711 encodes").expect("it always sends");
-            assert_eq!(other.len(), 160);
+            let other = broadcast.encoded(&pcmu, false).expect("G.711 encodes");
+            assert_eq!(other.expect("it always sends").len(), 160);
+            let same = broadcast.encoded(&pcmu, true).expect("G.711 encodes");
+            assert_eq!(same.map(|bytes| bytes.len()), Some(160), "it cannot be protected");
             assert_eq!(broadcast.encodings(), 2 * turn);
         }
     }

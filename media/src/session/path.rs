@@ -11,6 +11,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::Config;
 use super::lines::{Line, Lines};
+use super::losses::Losses;
 use super::outbox::Outbox;
 use super::pacer::{Pacer, Waiting};
 use super::thin::Room;
@@ -115,6 +116,7 @@ pub(super) struct Path {
     aim: u64,
     /// What the estimate was when it was told last, and when.
     told: Option<(u64, Instant)>,
+    losses: Losses,
     /// Whether there is a stream in which padding can be sent.
     pub(super) pads: bool,
     pub(super) probes: u64,
@@ -137,6 +139,7 @@ impl Path {
             left: Meter::default(),
             aim: 0,
             told: None,
+            losses: Losses::default(),
             pads: false,
             probes: 0,
         }
@@ -168,6 +171,11 @@ impl Path {
             Means::Transport => self.told.map(|_| self.by_transport()),
             Means::Receiver | Means::Reports => self.reported.estimate(),
         }
+    }
+
+    /// Whether sound is to be protected from loss.
+    pub(super) fn is_lossy(&self) -> bool {
+        self.losses.is_lossy() && !fault::is(Fault::LossUnheeded)
     }
 
     /// Between two copies of a packet.
@@ -289,7 +297,8 @@ impl Path {
         if self.means != Means::Transport {
             return;
         }
-        self.estimator.feedback(now, feedback);
+        let told = self.estimator.feedback(now, feedback);
+        self.losses.count(now, told);
         if self.pads {
             let wanted = self.offered.rate(now).max(self.aim);
             self.prober.update(now, wanted, &mut self.estimator);
@@ -305,8 +314,12 @@ impl Path {
 
     /// The peer says what it misses.
     pub(super) fn lost(&mut self, now: Instant, share: f64, out: &mut Outbox) {
+        if self.means == Means::Transport {
+            return;
+        }
+        self.losses.report(now, share);
         let left = self.left.rate(now);
-        if self.means != Means::Transport && left > 0 {
+        if left > 0 {
             self.reported.lost(share, left);
             self.tell(now, out);
         }

@@ -21,6 +21,7 @@ use crate::description::{Codec, MediaKind, Payload};
 use crate::dtmf::Tone;
 use crate::dtmf::send::Report;
 use crate::event::Event;
+use crate::fault::{self, Fault};
 use crate::payload::encode::Encoder;
 use crate::payload::h264::{Fragment, PacketizationMode, Packetizer};
 use crate::prompt::Wav;
@@ -55,6 +56,9 @@ impl Sound {
     /// Moves our clock on by what is being sent; its timestamp, and whether a pause ended.
     fn advance_clock(&mut self, now: Instant, ticks: u32) -> (u32, bool) {
         let rate = u64::from(self.payload.codec.clock_rate());
+        if fault::is(Fault::SoundStampedTwiceAsFast) {
+            self.clock = self.clock.wrapping_add(ticks);
+        }
         let pause = match self.expected {
             None => true,
             Some(expected) if now.since(expected) >= PAUSE => {
@@ -221,13 +225,14 @@ impl Sender {
         if samples.len() != wanted {
             return Err(SendError::FrameSize { samples: samples.len(), wanted });
         }
-        let rate = self.output_rate;
+        let (rate, is_lossy) = (self.output_rate, self.path.is_lossy());
         let sound = self.sounds.first_mut().ok_or(SendError::NotNegotiated)?;
         let Sound { encoder, payload, .. } = sound;
         let encoder = match encoder {
             Some(encoder) => encoder,
             None => encoder.insert(Encoder::new(payload, rate)?),
         };
+        encoder.protect(is_lossy && payload.in_band_fec);
         let body = encoder.encode(samples, &mut out.arena)?;
         self.send_encoded(now, 0, body, Level::of(samples), lines, out)
     }
@@ -242,7 +247,10 @@ impl Sender {
         out: &mut Outbox,
     ) -> Result<(), SendError> {
         let sound = self.sounds.first_mut().ok_or(SendError::NotNegotiated)?;
-        let Some(frame) = prompt.encoded(index, &sound.payload)? else {
+        // What is encoded once is for those who lose nothing.
+        let own = self.path.is_lossy() && sound.payload.in_band_fec;
+        let frame = if own { None } else { prompt.encoded(index, &sound.payload)? };
+        let Some(frame) = frame else {
             return self.send_audio(now, &prompt.frame(index), lines, out);
         };
         // Its next own sound goes on from what the peer's decoder cannot know of: it begins anew.
@@ -268,7 +276,7 @@ impl Sender {
             }
         };
         let sound = self.sounds.get(place).ok_or(SendError::NotNegotiated)?;
-        let body = broadcast.encoded(&sound.payload)?;
+        let body = broadcast.encoded(&sound.payload, self.path.is_lossy())?;
         self.send_encoded(now, place, body, broadcast.level(), lines, out)
     }
 
