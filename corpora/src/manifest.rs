@@ -75,6 +75,10 @@ pub struct FlowEntry {
     pub codec: Codec,
     /// Of the RTP timestamps, in Hz.
     pub clock_rate: u32,
+    /// Which layer of its line it is, as its packets say (`RtpStreamId`, RFC 8852), where one line
+    /// has the same pictures in several streams.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
     /// What is true of this SSRC alone (all its payload types together).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<Truth>,
@@ -243,6 +247,14 @@ impl Entry {
             if flow.payload_type > 127 {
                 return Err(format!("payload_type {} is above 127", flow.payload_type));
             }
+            let is_name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+            if let Some(layer) = &flow.layer
+                && !((1..=16).contains(&layer.len()) && layer.chars().all(is_name))
+            {
+                return Err(format!(
+                    "the layer {layer:?} must be 1 to 16 letters, digits, '-' and '_'"
+                ));
+            }
             if flow.clock_rate == 0 {
                 return Err(format!("clock_rate of SSRC {:#010x} is 0", flow.ssrc));
             }
@@ -302,6 +314,14 @@ mod tests {
             assert!(refusal(&outside).contains("plain path"), "{path}");
         }
         assert!(refusal(&EXAMPLE.replace("= 111", "= 128")).contains("above 127"));
+        let layer = |name: &str| {
+            let rate = "clock_rate = 48000";
+            EXAMPLE.replacen(rate, &format!("{rate}\nlayer = {name:?}"), 1)
+        };
+        assert!(Manifest::parse(Path::new("m.toml"), &layer("f-1")).is_ok());
+        for name in ["", "f 1", "seventeen-letters"] {
+            assert!(refusal(&layer(name)).contains("1 to 16"), "{name}");
+        }
         assert!(refusal(&EXAMPLE.replace("version = 1", "version = 2")).contains("reads 1"));
     }
 

@@ -83,6 +83,7 @@ const STEREO: &str = "audio/opus-20ms-64k-stereo-music";
 const LONG: &str = "audio/pcmu-20ms-en";
 /// Cut into packets here: no sender is more even.
 const EVEN: &str = "audio/speech-en";
+const LAYERS: &str = "video/h264-three-layers";
 const LONGEST: &str = "dtmf/long-presses";
 const KEYS: &str = "dtmf/events-alone";
 const REPEATED_ENDS: &str = "dtmf/short-presses";
@@ -157,6 +158,20 @@ const CONTROLS: &[Control] = &[
     control(Media::SentAgainChanged, SMALL, "loss-5", "watching/sent-again/unchanged"),
     control(Media::PathIgnored, WIDE, "bottleneck-300k", "watching/narrow-path/short-queue"),
     control(Media::PathIgnored, WIDE, "bottleneck-300k", "watching/narrow-path/little-lost"),
+    watched(Signaling::PictureCutShort, LAYERS, "wifi", "watching/layers/as-sent"),
+    watched(Signaling::PictureWithoutKeyFrame, LAYERS, "lte", "watching/layers/key-frame-first"),
+    watched(
+        Signaling::SmallestLayerChosen,
+        LAYERS,
+        "lte",
+        "watching/layers/largest-on-a-wide-path",
+    ),
+    watched(
+        Signaling::LayerTooLargeChosen,
+        LAYERS,
+        "bottleneck-300k",
+        "watching/layers/one-that-fits",
+    ),
     control(Media::SoundStampedTwiceAsFast, LONG, "lte", "watching/hearing/one-stream"),
     control(Media::LossUnheeded, OPUS, "loss-20", "watching/hearing/protected-from-loss"),
     control(Media::DatagramNotCounted, OPUS, "clean", "rtp/conservation/every-datagram-was-seen"),

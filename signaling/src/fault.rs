@@ -53,6 +53,10 @@ faults! {
     PicturesLeftOut,
     /// Who turns to somebody in a conference sees them at once, not from a key frame on.
     PictureWithoutKeyFrame,
+    /// Of several layers the smallest is always chosen.
+    SmallestLayerChosen,
+    /// Layers are chosen whatever the path carries.
+    LayerTooLargeChosen,
     /// Nobody in a conference is asked for a key frame.
     KeyFrameNotAskedFor,
     /// Every tone of a call has the number 1.

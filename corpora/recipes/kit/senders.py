@@ -13,6 +13,10 @@ import re
 from kit import bitstreams, sources
 
 
+# Under which number packets name their layer.
+LAYER_ID = 4
+
+
 @functools.cache
 def version(program):
     """What a program calls itself."""
@@ -98,7 +102,8 @@ def gst_g711(work, stream, target):
 
 
 def gst_h264(work, stream, target):
-    """h264parse and rtph264pay on a bitstream encoded before. Keys: video (see bitstreams), pay = {property: value}."""
+    """h264parse and rtph264pay on a bitstream encoded before. Keys: video (see bitstreams), pay = {property: value}, layer
+    (what each packet says of the layer that it belongs to, in header extension LAYER_ID)."""
     options = " ".join(f"{key}={value}" for key, value in stream.get("pay", {}).items())
     parts = stream["video"].get("parts", [stream["video"]])
     files = [bitstreams.encode(work, part)[0] for part in parts]
@@ -112,8 +117,20 @@ def gst_h264(work, stream, target):
         # Each part from its own file, since only a container has times: the parser gives none to bare bytes, whatever their
         # frame rate, and the payloader would then stamp all of them alike and send them at once.
         chain = "concat name=parts " + " ".join(f"filesrc location={file} ! {parse} ! parts." for file in files) + " parts."
-    chain += f" ! rtph264pay {numbers(stream)} {options}"
-    return gst(with_rtcp(stream, target, chain)), f"{origin_of_video(stream['video'])}; sent by GStreamer {version('gst')}"
+    chain += f" ! rtph264pay name=pay {numbers(stream)} {options}"
+    words = f"{origin_of_video(stream['video'])}; sent by GStreamer {version('gst')}"
+    if "layer" not in stream:
+        return gst(with_rtcp(stream, target, chain)), words
+    config = {"pipeline": with_rtcp(stream, target, chain), "element": "pay", "layer": stream["layer"], "id": LAYER_ID}
+    return program(work, f"layer-{stream['ssrc']}", "layer.py", config), words
+
+
+def program(work, name, script, config):
+    """A command of a GStreamer program in this folder, with its configuration."""
+    path = os.path.join(work, f"{name}.json")
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(config, out)
+    return ["/usr/bin/python3", os.path.join(os.path.dirname(__file__), script), path]
 
 
 def origin_of_video(video):
@@ -181,10 +198,8 @@ def gst_keys(work, stream, target):
         words = f"{said}; keys by {words}"
     else:
         text = f"{events} ! {caps} ! {udp(stream, target)} sync=false"
-    path = os.path.join(work, f"press-{stream['bind'][1]}.json")
-    with open(path, "w", encoding="utf-8") as out:
-        json.dump({"pipeline": text, "presses": stream["presses"], "seconds": stream["seconds"], "element": "keys"}, out)
-    return ["/usr/bin/python3", os.path.join(os.path.dirname(__file__), "press.py"), path], words
+    config = {"pipeline": text, "presses": stream["presses"], "seconds": stream["seconds"], "element": "keys"}
+    return program(work, f"press-{stream['bind'][1]}", "press.py", config), words
 
 
 SENDERS = {"gst-opus": gst_opus, "gst-g711": gst_g711, "gst-h264": gst_h264, "gst-keys": gst_keys,

@@ -191,6 +191,7 @@ fn entry_for(
                         payload_type,
                         codec,
                         clock_rate,
+                        layer: None,
                         truth: None,
                     });
                 }

@@ -27,6 +27,7 @@ use crate::network::Network;
 use crate::stage::{self, Stage};
 
 mod hearing;
+mod layers;
 
 /// All cases of this file, and of those below it.
 pub const CASES: &[Case] = &[
@@ -63,6 +64,14 @@ pub const CASES: &[Case] = &[
             subject.has_audio() && view::is_regular(subject) && network.name != "clean"
         },
         judge: |evidence| in_meeting(evidence, hearing::judge),
+    },
+    Case {
+        id: "watching/layers",
+        title: "of a camera that shows the same in several sizes, the largest that the path carries is seen",
+        requirements: || requirements(layers::RULES),
+        stage: Stage::Watch,
+        applies: |subject, _| layers::has_layers(subject),
+        judge: |evidence| in_meeting(evidence, layers::judge),
     },
     Case {
         id: "watching/call-seeing",

@@ -57,8 +57,7 @@ impl Spoken {
         let count = (nanos * u128::from(rate)).div_ceil(1_000_000_000) as usize;
         let count = count.min(self.samples.len());
         self.samples.drain(..count);
-        self.began =
-            self.began + Duration::from_nanos(count as u64 * 1_000_000_000 / u64::from(rate));
+        self.began += Duration::from_nanos(count as u64 * 1_000_000_000 / u64::from(rate));
     }
 
     /// How many samples after they were said these are heard, whose first one was due when the

@@ -6,7 +6,7 @@ use callrig_corpora::flow::Flow;
 use callrig_corpora::manifest::Entry;
 use callrig_corpora::recording::Recording;
 use callrig_media::description::{
-    Codec, Extension, ExtensionId, MediaDescription, MediaKind, Payload,
+    Codec, Extension, ExtensionId, MediaDescription, MediaKind, Payload, Simulcast,
 };
 
 use crate::schedule::Numbering;
@@ -36,7 +36,8 @@ pub fn of(recording: &Recording, phone: &Phone, entry: Option<&Entry>) -> Vec<Me
                     sound.push(Payload::new(number, codec));
                 }
             } else {
-                picture(&mut pictures, flow, Payload::new(number, codec));
+                let layer = layer(recording, flow, entry);
+                picture(&mut pictures, flow, layer, Payload::new(number, codec));
             }
         }
     }
@@ -145,13 +146,28 @@ struct Line {
     payload_type: u8,
     ssrc: u32,
     last: core::time::Duration,
+    /// Under which number its packets say which layer they are of.
+    layers: Option<u8>,
 }
 
-/// Puts pictures on a line: that of the flow, or of one that ended before it began under
-/// the same payload type (a sender that changed its SSRC), or on a new one.
-fn picture(lines: &mut Vec<(Line, MediaDescription)>, flow: &Flow, payload: Payload) {
+/// Puts pictures on a line: that of the flow, or of other layers of it, or of one that ended
+/// before it began under the same payload type (a sender that changed its SSRC), or on a new one.
+fn picture(
+    lines: &mut Vec<(Line, MediaDescription)>,
+    flow: &Flow,
+    layer: Option<(u8, String)>,
+    payload: Payload,
+) {
     let payload_type = payload.payload_type;
+    let layers = layer.as_ref().map(|(id, _)| *id);
     for (line, description) in lines.iter_mut() {
+        let is_here = line.route == flow.route && line.payload_type == payload_type;
+        if let Some((_, name)) = layer.as_ref().filter(|_| is_here && line.layers == layers) {
+            description.ssrc = None;
+            let layers = description.simulcast.iter_mut().map(|simulcast| &mut simulcast.layers);
+            layers.for_each(|names| names.push(name.clone()));
+            return;
+        }
         if line.ssrc == flow.ssrc && line.route == flow.route {
             if description.payload(payload_type).is_none() {
                 description.payloads.push(payload);
@@ -166,9 +182,23 @@ fn picture(lines: &mut Vec<(Line, MediaDescription)>, flow: &Flow, payload: Payl
             return;
         }
     }
-    let line = Line { route: flow.route, payload_type, ssrc: flow.ssrc, last: flow.last };
-    let description = MediaDescription::video("").with_ssrc(flow.ssrc);
-    lines.push((line, description.with_payloads(vec![payload])));
+    let (route, ssrc, last) = (flow.route, flow.ssrc, flow.last);
+    let mut description = MediaDescription::video("").with_ssrc(ssrc).with_payloads(vec![payload]);
+    if let Some((id, name)) = layer {
+        description.extensions.push(ExtensionId { id, extension: Extension::StreamId });
+        description.simulcast = Some(Simulcast { sends: true, layers: vec![name] });
+    }
+    lines.push((Line { route, payload_type, ssrc, last, layers }, description));
+}
+
+/// The layer that a flow is stated to be, and under which number its packets say so.
+fn layer(recording: &Recording, flow: &Flow, entry: Option<&Entry>) -> Option<(u8, String)> {
+    let stated = entry?.flows.iter().find(|known| known.ssrc == flow.ssrc)?;
+    let name = stated.layer.as_ref()?;
+    let first = recording.arrivals.iter().find(|arrival| arrival.flow == Some(flow.id))?;
+    let packet = callrig_media::rtp::Packet::parse(first.payload.clone()).ok()?;
+    let says = packet.header.extensions.iter().find(|(_, said)| *said == name.as_bytes())?;
+    Some((says.0, name.clone()))
 }
 
 /// What a payload type of a flow stands for, if that can be played.

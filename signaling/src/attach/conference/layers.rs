@@ -134,7 +134,9 @@ pub(super) fn choose(
         let is_kept = seen.is_some_and(|seen| *place <= seen);
         let margin = if is_kept { MARGIN_KEPT } else { MARGIN_UP };
         let may = is_kept || seen.is_none() || !limits.stays;
-        may && of.bits > 0 && of.bits as f64 * margin <= bits as f64
+        // What is seen is not too much as long as nobody knows how much it is.
+        let is_known = of.bits > 0 || seen == Some(*place);
+        may && is_known && of.bits as f64 * margin <= bits as f64
     };
     let place = list.iter().enumerate().rev().find(fits).map_or(0, |(place, _)| place);
     let narrow = seen.is_some_and(|seen| place < seen);
@@ -197,6 +199,10 @@ mod tests {
         let stays = Limits { stays: true, ..of(5_000_000) };
         assert_eq!(chosen(&list, stays, Some(2)), Some(2));
         assert_eq!(chosen(&list, stays, None), Some(3));
+        let mut unknown = layers();
+        unknown.iter_mut().for_each(|layer| layer.bits = 0);
+        assert_eq!(chosen(&unknown, of(5_000_000), None), Some(1));
+        assert_eq!(chosen(&unknown, of(5_000_000), Some(2)), Some(2), "it is not too much yet");
         let choice = choose(&list, MediaKind::Video, of(500_000), None);
         assert_eq!(choice, Some(Choice { ssrc: 1, aim: 1_500_000, narrow: false }));
         let choice = choose(&list, MediaKind::Video, of(500_000), Some(3));

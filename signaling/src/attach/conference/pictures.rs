@@ -202,7 +202,9 @@ impl View {
     fn choose(&mut self, now: Instant, streams: &[Stream], bits: Option<u64>) -> u64 {
         let Some(leg) = self.shows() else { return 0 };
         let stays = self.narrowed.is_some_and(|at| now.since(at) < STAYS_FOR);
-        let limits = Limits { lines: self.lines_max, bits, stays };
+        let bits = bits.filter(|_| !fault::is(Fault::LayerTooLargeChosen));
+        let lines = if fault::is(Fault::SmallestLayerChosen) { Some(0) } else { self.lines_max };
+        let limits = Limits { lines, bits, stays };
         let current = self.source.filter(|source| source.leg == leg).map(|source| source.ssrc);
         let choice = layers::choose(streams, PICTURES[self.kind], limits, current);
         let Some(choice) = choice else { return 0 };
@@ -223,7 +225,12 @@ impl View {
         if begins {
             (self.source, self.wanted) = (Some(source), None);
         }
-        if self.source != Some(source) || (self.narrow && self.wanted.is_some()) {
+        if self.source != Some(source) {
+            return None;
+        }
+        if self.narrow && self.wanted.is_some() {
+            // What comes after this one refers to it: it is not seen again before a key frame.
+            self.source = None;
             return None;
         }
         if let (true, Some((last, at))) = (begins, self.last) {
@@ -554,6 +561,36 @@ mod tests {
             view.source = view.shows().map(|leg| Source { leg, ssrc: 1 });
         }
         views.iter().map(View::shows).collect()
+    }
+
+    fn frame(key_frame: bool) -> Frame {
+        let at = Instant::from_millis(1);
+        Frame {
+            ssrc: 1,
+            timestamp: 0,
+            data: Bytes::new(),
+            key_frame,
+            first_sequence: 0,
+            last_sequence: 0,
+            arrived_first: at,
+            arrived_last: at,
+            resolution: None,
+        }
+    }
+
+    #[test]
+    fn what_was_held_back_for_a_narrow_path_is_seen_again_from_a_key_frame_on() {
+        let now = Instant::from_millis(1);
+        let [small, large] = [1, 2].map(|ssrc| Source { leg: leg(1), ssrc });
+        let mut view = View { source: Some(large), ..View::new(1, 0) };
+        assert!(view.take(now, large, &frame(false)).is_some());
+        (view.wanted, view.narrow) = (Some(small), true);
+        assert_eq!(view.take(now, large, &frame(false)), None);
+        // The path carries it after all.
+        (view.wanted, view.narrow) = (Some(large), false);
+        assert_eq!(view.take(now, large, &frame(false)), None, "it refers to what was not seen");
+        assert!(view.take(now, large, &frame(true)).is_some_and(|(_, begins)| begins));
+        assert!(view.take(now, large, &frame(false)).is_some());
     }
 
     #[test]
