@@ -157,7 +157,8 @@ impl Estimator {
         self.delay.decreased().is_none_or(|at| now.since(at) >= time)
     }
 
-    /// A packet of so many bytes leaves under this number.
+    /// A packet that takes so many bytes of the path, with what is in front of it, leaves under
+    /// this number.
     pub fn sent(&mut self, now: Instant, number: u16, bytes: usize) {
         if self.sent.len() >= SENT_MAX {
             self.sent.pop_front();
@@ -297,10 +298,6 @@ impl Trial {
     /// Less than this share of it arrived: nothing can be said.
     const SHARE_MIN: f64 = 0.6;
     const PACKETS_MIN: u32 = 4;
-    /// Bytes of IP and UDP in front of each packet. Those of a trial are short: without them it
-    /// would show too little for packets that are long, which have this share for themselves.
-    const BELOW: u64 = 28;
-    const ABOVE_SHARE: f64 = 0.97;
 
     fn send(&mut self) -> u32 {
         self.sent += 1;
@@ -311,7 +308,7 @@ impl Trial {
         self.told += 1;
         let Some(Arrival { sent, arrived, bytes }) = arrival else { return };
         self.arrived += 1;
-        let bytes = u64::from(bytes) + Self::BELOW;
+        let bytes = u64::from(bytes);
         self.bytes += bytes;
         if self.came_at.is_none_or(|(first, _)| arrived < first) {
             self.first_bytes = bytes;
@@ -338,8 +335,7 @@ impl Trial {
         if self.arrived < Self::PACKETS_MIN || span == 0 {
             return Some(0);
         }
-        let rate = (self.bytes - self.first_bytes) * 8 * 1_000_000_000 / span;
-        Some((rate as f64 * Self::ABOVE_SHARE) as u64)
+        Some((self.bytes - self.first_bytes) * 8 * 1_000_000_000 / span)
     }
 }
 

@@ -14,11 +14,11 @@ use crate::time::Instant;
 /// path is not filled by it; and of what is in front.
 const PADDING_MIN: u64 = 40;
 const PADDING_MAX: u64 = 255;
-const HEADER: u64 = 25;
+const HEADER: u64 = 53;
 
 /// How long a trial takes, by what those before it could show, and how many packets at least.
 const LENGTH_MIN: Duration = Duration::from_millis(15);
-const LENGTH_MAX: Duration = Duration::from_millis(60);
+const LENGTH_MAX: Duration = Duration::from_millis(240);
 const PACKETS_MIN: u64 = 6;
 /// More are not sent, however much is tried.
 const PACKETS_MAX: u64 = 200;
@@ -31,8 +31,10 @@ const UNASKED_MAX: u64 = 8;
 /// A trial that showed this share of what it tried is followed by a greater one.
 const PASSED: f64 = 0.7;
 
-/// One that showed this share may have met with nothing but jitter: a longer one follows.
+/// One that showed this share may have met with nothing but jitter: one of twice the length
+/// follows, and another one where that showed so much more, as it does of jitter alone.
 const UNCERTAIN: f64 = 0.4;
+const RISES: f64 = 1.2;
 
 /// Between two trials; twice as long after each that showed nothing.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
@@ -74,6 +76,8 @@ pub(crate) struct Prober {
     /// being tried.
     is_settled: bool,
     settles: bool,
+    /// What a trial of the same rate and half the length has shown.
+    shown: Option<u64>,
     /// Whether too little arrived of the last one.
     is_repeated: bool,
     /// Until when the first trials go on, at most.
@@ -92,6 +96,7 @@ impl Prober {
             max: config.max,
             is_settled: false,
             settles: false,
+            shown: None,
             is_repeated: false,
             learns_until: None,
         }
@@ -150,17 +155,22 @@ impl Prober {
         self.is_repeated = false;
         let share = result as f64 / self.target as f64;
         let passed = share >= PASSED;
-        if core::mem::take(&mut self.settles) && result > 0 {
-            estimator.settle(result);
-            return self.rest(now, passed);
-        }
         if !core::mem::replace(&mut self.is_settled, true) && result > 0 && share < UNCERTAIN {
-            self.settles = true;
+            (self.settles, self.shown) = (true, None);
             return self.begin(now, self.first, estimator);
         }
-        if !passed && share >= UNCERTAIN && self.length < LENGTH_MAX {
+        if self.settles && !passed && result > 0 {
+            estimator.settle(result);
+        }
+        let may_be_jitter = !passed && result > 0 && (self.settles || share >= UNCERTAIN);
+        if may_be_jitter && self.length < LENGTH_MAX && self.rises(result) {
+            self.shown = Some(result);
             self.length *= 2;
             return self.begin(now, self.target, estimator);
+        }
+        self.shown = None;
+        if core::mem::take(&mut self.settles) && !passed && result > 0 {
+            return self.rest(now, passed);
         }
         let ceiling = (UNASKED_MAX * self.first).max(2 * wanted).min(self.max);
         let next = (2 * result).min(ceiling);
@@ -168,6 +178,11 @@ impl Prober {
             return self.begin(now, next, estimator);
         }
         self.rest(now, passed);
+    }
+
+    /// Whether a trial has shown more than one of half its length, or is the first of its rate.
+    fn rises(&self, result: u64) -> bool {
+        self.shown.is_none_or(|shown| result as f64 >= shown as f64 * RISES)
     }
 
     fn rest(&mut self, now: Instant, passed: bool) {

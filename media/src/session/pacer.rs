@@ -28,6 +28,10 @@ const WAITING_MAX: usize = 2_048;
 /// How many packets may wait to be sent again; beyond, they are not.
 const AGAIN_MAX: usize = 256;
 
+/// Bytes of IP and UDP in front of each packet, which a path has to carry as well: of 64 kbit/s
+/// those of sound alone take a sixth.
+pub(super) const BELOW: usize = 28;
+
 /// A packet that has not left.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
@@ -48,6 +52,11 @@ impl Waiting {
     pub(super) fn length(&self) -> usize {
         let payload = self.head.len() + self.body.len();
         self.header.length() + payload + usize::from(self.header.padding)
+    }
+
+    /// What it takes of the path.
+    pub(super) fn taken(&self) -> usize {
+        self.length() + BELOW
     }
 }
 
@@ -81,7 +90,7 @@ impl Pacer {
         Duration::from_secs_f64(bytes as f64 * 8.0 / (self.rate.max(1) as f64 * speed))
     }
 
-    /// Something of this length leaves.
+    /// Something leaves that takes so many bytes of the path.
     pub(super) fn left(&mut self, now: Instant, bytes: usize) {
         self.peak = self.peak.max(now) + self.takes(bytes, PEAK);
         self.mean = self.mean.max(now) + self.takes(bytes, 1.0);
@@ -103,7 +112,7 @@ impl Pacer {
     }
 
     pub(super) fn push(&mut self, waiting: Waiting) {
-        self.bytes += waiting.length();
+        self.bytes += waiting.taken();
         self.pictures.push_back(waiting);
     }
 
@@ -112,8 +121,8 @@ impl Pacer {
         if self.again.len() >= AGAIN_MAX {
             return None;
         }
-        self.bytes += waiting.length();
-        self.again_bytes += waiting.length();
+        self.bytes += waiting.taken();
+        self.again_bytes += waiting.taken();
         self.again.push_back(waiting);
         Some(self.mean.max(now) + self.takes(self.again_bytes, 1.0))
     }
@@ -124,9 +133,9 @@ impl Pacer {
             return None;
         }
         let again = self.again.pop_front();
-        self.again_bytes -= again.as_ref().map_or(0, Waiting::length);
+        self.again_bytes -= again.as_ref().map_or(0, Waiting::taken);
         let waiting = again.or_else(|| self.pictures.pop_front())?;
-        self.bytes -= waiting.length();
+        self.bytes -= waiting.taken();
         Some(waiting)
     }
 
@@ -147,11 +156,11 @@ impl Pacer {
 mod tests {
     use super::*;
 
-    fn packet(body: usize) -> Waiting {
+    fn packet(taken: usize) -> Waiting {
         Waiting {
             header: rtp::Header::default(),
             head: ArrayVec::new(),
-            body: Bytes::from(vec![0; body - 12]),
+            body: Bytes::from(vec![0; taken - 12 - BELOW]),
             whole: None,
             since: Instant::ZERO,
             before: None,
@@ -165,7 +174,7 @@ mod tests {
         while let Some(due) = pacer.poll_timeout() {
             now = now.max(due);
             while let Some(packet) = pacer.pull(now) {
-                pacer.left(now, packet.length());
+                pacer.left(now, packet.taken());
                 left.push(now.as_nanos() / 1_000_000);
             }
         }
@@ -198,8 +207,8 @@ mod tests {
         let leaves = pacer.push_again(Instant::ZERO, packet(500));
         assert_eq!(leaves, Some(Instant::from_millis(50)));
         let now = Instant::from_millis(1_000);
-        assert_eq!(pacer.pull(now).map(|waiting| waiting.length()), Some(500));
-        assert_eq!(pacer.pull(now).map(|waiting| waiting.length()), Some(1_000));
+        assert_eq!(pacer.pull(now).map(|waiting| waiting.taken()), Some(500));
+        assert_eq!(pacer.pull(now).map(|waiting| waiting.taken()), Some(1_000));
         assert_eq!((pacer.bytes, pacer.poll_timeout()), (0, None));
     }
 }

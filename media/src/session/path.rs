@@ -2,7 +2,9 @@
 //! ([`crate::bandwidth`]), and what leaves when. Packets are marked when they leave: with a
 //! number over the whole transport, or the time, whichever the peer's feedback needs. Where
 //! the peer gives neither kind of feedback, its reports give an estimate for the statistics,
-//! and nothing is held back: loss alone does not tell a full path from a bad one.
+//! and nothing is held back: loss alone does not tell a full path from a bad one. What a path
+//! carries counts the headers of IP and UDP; what is said of it outside does not, as in
+//! webrtc-stats.
 
 use core::time::Duration;
 
@@ -13,7 +15,7 @@ use super::Config;
 use super::lines::{Line, Lines};
 use super::losses::Losses;
 use super::outbox::Outbox;
-use super::pacer::{Pacer, Waiting};
+use super::pacer::{BELOW, Pacer, Waiting};
 use super::thin::Room;
 use crate::bandwidth::Estimator;
 use crate::bandwidth::meter::Meter;
@@ -112,6 +114,9 @@ pub(super) struct Path {
     /// What was to be sent, whether or not it was let in; what has left.
     offered: Meter,
     left: Meter,
+    /// The headers below of what has left, and their bits per second when that was looked at last.
+    below: Meter,
+    below_rate: u64,
     /// Bits per second that would be sent if the path carried them.
     aim: u64,
     /// What the estimate was when it was told last, and when.
@@ -137,6 +142,8 @@ impl Path {
             pacer,
             offered: Meter::default(),
             left: Meter::default(),
+            below: Meter::default(),
+            below_rate: 0,
             aim: 0,
             told: None,
             losses: Losses::default(),
@@ -165,11 +172,24 @@ impl Path {
         }
     }
 
-    /// Bits per second that the path carries, once anything is known.
+    /// Bits per second that the path carries, once anything is known; without the headers below.
     pub(super) fn estimate(&self) -> Option<u64> {
+        self.carries().map(|bits| self.net(bits))
+    }
+
+    /// The same with them, where those are known to count.
+    fn carries(&self) -> Option<u64> {
         match self.means {
             Means::Transport => self.told.map(|_| self.by_transport()),
             Means::Receiver | Means::Reports => self.reported.estimate(),
+        }
+    }
+
+    /// What is left of an estimate for packets.
+    fn net(&self, bits: u64) -> u64 {
+        match self.means {
+            Means::Transport => bits.saturating_sub(self.below_rate).max(bits / 2),
+            Means::Receiver | Means::Reports => bits,
         }
     }
 
@@ -203,7 +223,7 @@ impl Path {
     /// Bits per second to choose by what is sent: none where the estimate grows only with what
     /// is sent, for whoever chose less by it would never learn that there is room for more.
     pub(super) fn available(&self) -> Option<u64> {
-        (self.means == Means::Transport && self.pads).then(|| self.by_transport())
+        (self.means == Means::Transport && self.pads).then(|| self.net(self.by_transport()))
     }
 
     /// Whoever tells when packets arrive may say what it thinks as well: that is a limit.
@@ -223,7 +243,7 @@ impl Path {
                 is_guess: false,
             };
         }
-        let fits = match self.estimate() {
+        let fits = match self.carries() {
             Some(estimate) => self.allowed(estimate) >= self.offered.rate(now) as f64 * MARGIN,
             None => true,
         };
@@ -240,7 +260,7 @@ impl Path {
         }
     }
 
-    /// So much is to be sent, if there is room.
+    /// So much of the path is to be taken, if there is room.
     pub(super) fn offer(&mut self, now: Instant, bytes: usize) {
         if self.means != Means::Reports {
             self.offered.add(now, bytes);
@@ -266,14 +286,16 @@ impl Path {
                 out.send(length, |bytes| write(packet, &elements, bytes))
             }
         };
+        let taken = length + BELOW;
         if extensions.number.is_some() && packet.before.is_none() {
-            self.estimator.sent(now, self.next_number, length);
+            self.estimator.sent(now, self.next_number, taken);
             self.next_number = self.next_number.wrapping_add(1);
         }
         if self.is_paced() {
-            self.pacer.left(now, length);
+            self.pacer.left(now, taken);
         }
         self.left.add(now, length);
+        self.below.add(now, BELOW);
         marks
     }
 
@@ -339,6 +361,8 @@ impl Path {
             },
         };
         self.pacer.set_rate(self.allowed(estimate) as u64);
+        self.below_rate = self.below.rate(now);
+        let estimate = self.net(estimate);
         let is_news = self.told.is_none_or(|(before, at)| {
             before.abs_diff(estimate) > before / TOLD_SHARE && now.since(at) >= TOLD_INTERVAL
         });

@@ -11,6 +11,7 @@ use super::broadcast::Broadcast;
 use super::lines::{Line, Lines};
 use super::outbound::{Again, Contents, Outbound, Resent};
 use super::outbox::Outbox;
+use super::pacer::BELOW;
 use super::path::Path;
 use super::showing::Showing;
 use super::thin::Weight;
@@ -528,7 +529,7 @@ impl Sender {
         if !self.path.is_paced() {
             return true;
         }
-        self.path.offer(now, bytes);
+        self.path.offer(now, bytes + packets * (FIXED_HEADER_LENGTH + BELOW));
         let room = self.path.room(now);
         let thinner = &mut self.streams[media].thinner;
         if !thinner.admit(weight(), room) {
@@ -594,7 +595,7 @@ impl Sender {
         let length = packet.length();
         let rtp::Packet { mut header, payload } = packet;
         if stream.kind != MediaKind::Audio && path.is_paced() {
-            path.offer(now, length);
+            path.offer(now, length + BELOW);
             let timestamp = header.timestamp;
             let room = path.room(now);
             let Some(number) =

@@ -8,7 +8,7 @@ use callrig_reports::{Finding, Metric};
 
 use super::super::meeting;
 use super::super::rule::Rule;
-use super::super::sound::milliseconds;
+use super::super::sound::{is_undamaged, milliseconds};
 use super::super::{Evidence, Judgement, view};
 use super::{RECOVERED, Viewer};
 use crate::actor::ActorId;
@@ -76,7 +76,9 @@ pub(super) fn judge(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
     };
     let seconds = |lag: isize| lag as f64 / f64::from(rate);
     let own = (link.delay + link.jitter.spread).as_secs_f64();
-    let is_late = |lag: isize| is_carried(evidence, viewer.who) && seconds(lag) - own > DELAY_MAX_S;
+    // What had been damaged before has delays of its own.
+    let is_due = is_undamaged(evidence.subject) && is_carried(evidence, viewer.who);
+    let is_late = |lag: isize| is_due && seconds(lag) - own > DELAY_MAX_S;
     let expected = || format!("at most {DELAY_MAX_S} s above the link's");
     let found = |lag: isize| format!("{:.3} s", seconds(lag));
     // Otherwise there is too little of it to be recognised, or the network took it.
