@@ -3,7 +3,7 @@
 //! sent at a multiple of the estimate for a fraction of a second; how fast they arrive says what
 //! is carried ([`super::Estimator::take_result`]). Where the path delays each by something else,
 //! that takes longer to see; where it carries far less, one no faster than the estimate tells how
-//! much, before pictures have to.
+//! much, before pictures have to: at once, and better where a longer one shows more.
 
 use core::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{Config, Estimator};
 use crate::time::Instant;
 
 /// Bytes of padding in a packet of a trial, which are fewer where less is tried, so that a narrow
-/// path is not filled by it; and of what is in front.
+/// path is not filled by it; and of what is in front, IP and UDP included.
 const PADDING_MIN: u64 = 40;
 const PADDING_MAX: u64 = 255;
 const HEADER: u64 = 53;
@@ -159,6 +159,7 @@ impl Prober {
             (self.settles, self.shown) = (true, None);
             return self.begin(now, self.first, estimator);
         }
+        // At once, lest pictures fill a path while it is looked at once more.
         if self.settles && !passed && result > 0 {
             estimator.settle(result);
         }
@@ -168,10 +169,7 @@ impl Prober {
             self.length *= 2;
             return self.begin(now, self.target, estimator);
         }
-        self.shown = None;
-        if core::mem::take(&mut self.settles) && !passed && result > 0 {
-            return self.rest(now, passed);
-        }
+        (self.settles, self.shown) = (false, None);
         let ceiling = (UNASKED_MAX * self.first).max(2 * wanted).min(self.max);
         let next = (2 * result).min(ceiling);
         if passed && next > result + result / 4 {
