@@ -150,6 +150,8 @@ faults! {
     PlanesSwapped,
     /// Speakers hear themselves in the mix.
     OneselfHeard,
+    /// Where many speak, those are heard who are not loud.
+    SoftestHeard,
 }
 
 #[cfg(feature = "faults")]

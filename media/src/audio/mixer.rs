@@ -1,7 +1,8 @@
 //! Many speak, everybody hears the others: [`Mixer`] adds up the loudest few and gives
 //! each of them the sum without their own voice (N−1), and all who do not speak one and
 //! the same sum, which need be encoded only once. Sums are exact; only what is handed out
-//! is clipped to 16 bits.
+//! is clipped to 16 bits. Who joins the loudest fades in, and who drops out of them fades out: a
+//! voice that is cut off in the middle clicks.
 
 use super::level;
 use crate::fault::{self, Fault};
@@ -16,6 +17,9 @@ const LOYALTY: f64 = 2.0;
 /// How much of the loudness before counts with each new frame, so that a pause between
 /// words does not cost the floor.
 const MEMORY: f64 = 0.9;
+
+/// Voices fade within this part of a frame: a quarter, which is 5 ms of 20.
+const FADE: usize = 4;
 
 /// How to mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +70,8 @@ pub struct Mixer {
     frames: Vec<i16>,
     /// Indices of participants who were heard, loudest first.
     order: Vec<usize>,
+    /// Indices of participants who have just lost their place among them.
+    leaving: Vec<usize>,
     sum: Vec<i32>,
     shared: Vec<i16>,
     /// The mixes without one speaker, one frame after the other.
@@ -84,6 +90,7 @@ impl Mixer {
             participants: Vec::new(),
             frames: Vec::new(),
             order: Vec::new(),
+            leaving: Vec::new(),
             sum: vec![0; config.frame],
             shared: vec![0; config.frame],
             own: Vec::new(),
@@ -133,7 +140,7 @@ impl Mixer {
         self.choose();
         self.sum.fill(0);
         self.own.clear();
-        for &index in &self.order {
+        for &index in self.order.iter().chain(&self.leaving) {
             let frame = frame_of(&self.frames, self.config.frame, &self.participants[index]);
             for (sum, sample) in self.sum.iter_mut().zip(frame) {
                 *sum += i32::from(*sample);
@@ -142,7 +149,7 @@ impl Mixer {
         for (shared, sum) in self.shared.iter_mut().zip(&self.sum) {
             *shared = clip(*sum);
         }
-        for (own, &index) in self.order.iter().enumerate() {
+        for (own, &index) in self.order.iter().chain(&self.leaving).enumerate() {
             let frame = frame_of(&self.frames, self.config.frame, &self.participants[index]);
             let rest = self.sum.iter().zip(frame).map(|(sum, own)| match own {
                 _ if fault::is(Fault::OneselfHeard) => clip(*sum),
@@ -187,12 +194,32 @@ impl Mixer {
         };
         // By key where equally loud, so that the same input gives the same output.
         self.order.sort_unstable_by(|&a, &b| rank(b).total_cmp(&rank(a)).then(a.cmp(&b)));
-        self.order.truncate(self.config.speakers_max);
-        for who in participants.iter_mut() {
-            who.speaks = false;
+        if fault::is(Fault::SoftestHeard) {
+            self.order.reverse();
         }
+        self.order.truncate(self.config.speakers_max);
         for &index in &self.order {
-            participants[index].speaks = true;
+            let who = &mut participants[index];
+            if !core::mem::replace(&mut who.speaks, true) {
+                let frame = frame_of_mut(&mut self.frames, self.config.frame, who);
+                fade(&mut frame[..self.config.frame / FADE]);
+            }
+        }
+        self.leaving.clear();
+        for (index, who) in participants.iter_mut().enumerate() {
+            if !who.speaks || self.order.contains(&index) {
+                continue;
+            }
+            who.speaks = false;
+            if who.frame.is_some() {
+                let frame = frame_of_mut(&mut self.frames, self.config.frame, who);
+                let (end, silence) = frame.split_at_mut(self.config.frame / FADE);
+                end.reverse();
+                fade(end);
+                end.reverse();
+                silence.fill(0);
+                self.leaving.push(index);
+            }
         }
     }
 
@@ -234,13 +261,30 @@ impl Mixer {
         let index = self.participants.binary_search_by_key(&key, |who| who.key).ok()?;
         let who = &self.participants[index];
         let start = who.own * self.config.frame;
-        if who.speaks { self.own.get(start..start + self.config.frame) } else { None }
+        if who.speaks || self.leaving.contains(&index) {
+            self.own.get(start..start + self.config.frame)
+        } else {
+            None
+        }
     }
 }
 
 fn frame_of<'a>(frames: &'a [i16], length: usize, who: &Participant) -> &'a [i16] {
     let start = who.frame.expect("only who was heard is chosen") * length;
     &frames[start..start + length]
+}
+
+fn frame_of_mut<'a>(frames: &'a mut [i16], length: usize, who: &Participant) -> &'a mut [i16] {
+    let start = who.frame.expect("only who was heard is chosen, or leaves") * length;
+    &mut frames[start..start + length]
+}
+
+/// From nothing to as loud as it is.
+fn fade(samples: &mut [i16]) {
+    let length = samples.len() as i32;
+    for (place, sample) in (0..length).zip(samples) {
+        *sample = (i32::from(*sample) * place / length) as i16;
+    }
 }
 
 fn clip(sum: i32) -> i16 {
@@ -295,6 +339,31 @@ mod tests {
         mixer.push(2, &[2_000, 2_000]).expect("fits");
         mixer.mix();
         assert_eq!(mixer.speakers().collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn who_takes_the_floor_fades_in_and_who_loses_it_fades_out_and_hears_nothing_of_it() {
+        let mut mixer = Mixer::new(Config { frame: 400, speakers_max: 1 });
+        let mut mix = |one: i16, two: i16| {
+            mixer.push(1, &[one; 400]).expect("fits");
+            mixer.push(2, &[two; 400]).expect("fits");
+            mixer.mix();
+            let own = [1, 2].map(|key| mixer.without(key).map(<[i16]>::to_vec));
+            (mixer.shared().to_vec(), own)
+        };
+        mix(1_000, 100);
+        assert_eq!(mix(1_000, 100).0, [1_000; 400], "nothing changes, nothing fades");
+        let (both, [one, two]) = mix(100, 2_000);
+        let steps = both.windows(2).map(|pair| (pair[1] - pair[0]).abs());
+        assert_eq!(steps.max(), Some(20), "the louder fades in within 100 samples");
+        assert_eq!((both[0], both[99], both[100]), (99, 1_980, 2_000));
+        assert_eq!(one.map(|own| own[50]), Some(1_000), "without its own end");
+        assert_eq!(two.map(|own| (own[0], own[100])), Some((99, 0)));
+        assert_eq!(mix(100, 2_000).0, [2_000; 400]);
+        // Who falls silent has nothing that could fade.
+        mixer.push(1, &[50; 400]).expect("fits");
+        mixer.mix();
+        assert_eq!((mixer.shared()[0], mixer.shared()[100]), (0, 50));
     }
 
     #[test]
