@@ -66,6 +66,16 @@ pub const CASES: &[Case] = &[
         judge: |evidence| in_meeting(evidence, hearing::judge),
     },
     Case {
+        id: "watching/call-hearing",
+        title: "what is said in a call is heard over a network soon",
+        requirements: || requirements(hearing::IN_CALL),
+        stage: Stage::Deliver,
+        applies: |subject, network| {
+            subject.has_audio() && view::is_regular(subject) && network.name != "clean"
+        },
+        judge: |evidence| in_call(evidence, hearing::heard),
+    },
+    Case {
         id: "watching/layers",
         title: "of a camera that shows the same in several sizes, the largest that the path carries is seen",
         requirements: || requirements(layers::RULES),

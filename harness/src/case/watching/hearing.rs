@@ -22,6 +22,8 @@ use crate::stage;
 
 /// All rules of this file.
 pub(super) const RULES: &[Rule] = &[ONE_STREAM, SOON, HEARD_AGAIN, PROTECTED];
+/// Those that a call is judged by: its sound is relayed as it comes.
+pub(super) const IN_CALL: &[Rule] = &[SOON, HEARD_AGAIN];
 
 const ONE_STREAM: Rule = Rule::must(
     "watching/hearing/one-stream",
@@ -62,6 +64,15 @@ pub(super) fn judge(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
         judgement.findings.extend(astray(evidence, who));
     }
     judgement.findings.extend(unprotected(evidence, viewer.who));
+    let Judgement { findings, metrics, .. } = heard(evidence, viewer);
+    judgement.findings.extend(findings);
+    judgement.metrics.extend(metrics);
+    judgement
+}
+
+/// When and how well it is heard.
+pub(super) fn heard(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
+    let mut judgement = Judgement::default();
     let Some(mix) = meeting::played(evidence, viewer.who) else { return judgement };
     let rate = mix.track.rate;
     let Some(mut spoken) = meeting::spoken(evidence, rate) else { return judgement };
