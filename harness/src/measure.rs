@@ -18,3 +18,4 @@ pub mod reports;
 pub mod speech;
 pub mod tones;
 pub mod units;
+pub mod voices;

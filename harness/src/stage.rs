@@ -44,6 +44,8 @@ const BOT_HOST: &str = "bot.test";
 const APP: &str = "11111111-1111-4111-8111-111111111111";
 const PERSON: &str = "22222222-2222-4222-8222-222222222222";
 const GUEST: &str = "22222222-2222-4222-8222-222222222223";
+/// How many speak in a crowd: three more than are heard at once.
+const CROWD: u16 = 7;
 /// The phone of who comes late.
 const GUEST_AT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 4)), 4_000);
 const TENANT: &str = "33333333-3333-4333-8333-333333333333";
@@ -68,7 +70,7 @@ impl Venue {
         Self {
             person: SocketAddr::from(([10, 0, 0, 1], 4_000)),
             platform: Ipv4Addr::new(10, 0, 0, 2),
-            ports: 20_000..=20_007,
+            ports: 20_000..=20_015,
             bot: SocketAddr::from(([10, 0, 0, 3], 5_000)),
             linger: Duration::from_secs(3),
         }
@@ -127,6 +129,9 @@ pub enum Stage {
     /// ([`Cast::guest`]), who is there before the person speaks, asks for what is lost and says
     /// what arrives, as browsers do. The person's own way to the platform is clean.
     Watch,
+    /// As [`Meeting`](Self::Meeting), but several people ([`Cast::speakers`]) say the same one after
+    /// the other, more of them at once than are heard at once. Pictures are shown by all.
+    Crowd,
     /// As [`Listen`](Self::Listen), but the network is between the platform and the bot, which asks
     /// for what is lost and says what arrives; pictures are not decoded.
     Deliver,
@@ -147,6 +152,7 @@ impl Stage {
             Self::Recover => "recover",
             Self::Meeting => "meeting",
             Self::Watch => "watch",
+            Self::Crowd => "crowd",
             Self::Deliver => "deliver",
             Self::Menu => "menu",
             Self::Echo => "echo",
@@ -157,7 +163,7 @@ impl Stage {
     const fn bot_decodes(self) -> Decode {
         match self {
             Self::Listen | Self::Recover => Decode::Everything,
-            Self::Echo | Self::Meeting | Self::Deliver => Decode::Audio,
+            Self::Echo | Self::Meeting | Self::Crowd | Self::Deliver => Decode::Audio,
             Self::Relay | Self::Watch | Self::Menu => Decode::Nothing,
         }
     }
@@ -165,7 +171,7 @@ impl Stage {
     /// How far the person's phone takes media apart.
     const fn person_decodes(self) -> Decode {
         match self {
-            Self::Menu | Self::Echo | Self::Meeting => Decode::Audio,
+            Self::Menu | Self::Echo | Self::Meeting | Self::Crowd => Decode::Audio,
             Self::Listen | Self::Relay | Self::Recover | Self::Watch | Self::Deliver => {
                 Decode::Nothing
             }
@@ -180,6 +186,7 @@ impl Stage {
             | Self::Relay
             | Self::Meeting
             | Self::Watch
+            | Self::Crowd
             | Self::Deliver
             | Self::Menu
             | Self::Echo => subject.media.clone(),
@@ -188,7 +195,15 @@ impl Stage {
 
     /// Whether it is played in a meeting that the bot holds.
     const fn is_meeting(self) -> bool {
-        matches!(self, Self::Meeting | Self::Watch)
+        matches!(self, Self::Meeting | Self::Watch | Self::Crowd)
+    }
+
+    /// How many speak.
+    const fn speakers(self) -> u16 {
+        match self {
+            Self::Crowd => CROWD,
+            _ => 1,
+        }
     }
 
     /// Whether somebody else comes.
@@ -199,7 +214,7 @@ impl Stage {
     /// When a person comes into a meeting, or rings.
     fn comes(self) -> Duration {
         match self {
-            Self::Meeting => COMES,
+            Self::Meeting | Self::Crowd => COMES,
             Self::Watch => COMES + BREATH,
             _ => Duration::from_millis(10),
         }
@@ -218,6 +233,22 @@ pub struct Cast {
     /// Who else comes into a meeting, in simulated worlds: sees and hears, and says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<ActorId>,
+    /// How many more say the same, each later than the one before; the actors after the user.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub others: u16,
+}
+
+impl Cast {
+    /// Who says what was recorded, in the order of beginning.
+    pub fn speakers(&self) -> impl Iterator<Item = ActorId> + use<> {
+        let ActorId(first) = self.user;
+        (first..=first + self.others).map(ActorId)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_zero(count: &u16) -> bool {
+    *count == 0
 }
 
 /// What happened on a stage.
@@ -298,6 +329,7 @@ pub fn perform(
         Stage::Recover
         | Stage::Meeting
         | Stage::Watch
+        | Stage::Crowd
         | Stage::Deliver
         | Stage::Menu
         | Stage::Echo => {}
@@ -364,6 +396,16 @@ fn set(
     world.give_address(user, venue.person)?;
     world.connect(user, platform, persons.link)?;
     world.connect(platform, user, persons.link)?;
+    let others = stage.speakers() - 1;
+    for number in 1..=others {
+        let config = other(subject, stage, platform, &venue, number);
+        let (address, name) = (config.offer.address, format!("user {}", number + 1));
+        let other = User::new(config, epoch(), seed.derive(&name).get());
+        let id = world.place(&name, Box::new(other), Clock::drifting(persons.drift_ppm))?;
+        world.give_address(id, address)?;
+        world.connect(id, platform, persons.link)?;
+        world.connect(platform, id, persons.link)?;
+    }
     let guest = if stage.has_guest(subject) {
         let config = guest(subject, stage, platform, &venue);
         let guest = User::new(config, epoch(), seed.derive("guest").get());
@@ -375,7 +417,7 @@ fn set(
     } else {
         None
     };
-    Ok(Cast { platform, bot, user, guest })
+    Ok(Cast { platform, bot, user, guest, others })
 }
 
 /// What the wall clock says when a world begins.
@@ -399,10 +441,12 @@ fn platform_config(venue: &Venue) -> service::Config {
         language: None,
         country: None,
     };
+    let mut users = vec![user(PERSON, "Ann"), user(GUEST, "Bob")];
+    users.extend((1..CROWD).map(|number| user(&other_id(number), &format!("Other {number}"))));
     let tenant = directory::Tenant {
         id: TenantId::new(TENANT),
         name: "callrig".to_owned(),
-        users: vec![user(PERSON, "Ann"), user(GUEST, "Bob")],
+        users,
         consents: vec![consent],
     };
     service::Config {
@@ -440,7 +484,7 @@ fn bot(
         Stage::Listen | Stage::Relay | Stage::Recover | Stage::Deliver => {
             Box::new(Living::new(bot, Listener { media }))
         }
-        Stage::Meeting | Stage::Watch => {
+        Stage::Meeting | Stage::Watch | Stage::Crowd => {
             Box::new(Living::new(bot, Convener::new(UserId::new(PERSON), media)))
         }
         Stage::Echo => Box::new(Living::new(bot, Echo::new(media))),
@@ -512,4 +556,26 @@ fn person(subject: &Subject, stage: Stage, platform: ActorId, venue: &Venue) -> 
         decode: stage.person_decodes(),
         sends_again: stage == Stage::Recover,
     }
+}
+
+/// The name of one of the others in a crowd in the directory.
+fn other_id(number: u16) -> String {
+    format!("44444444-4444-4444-8444-{number:012}")
+}
+
+/// One of the others in a crowd: as the person, but later, so that most of them speak at once in
+/// the middle.
+fn other(
+    subject: &Subject,
+    stage: Stage,
+    platform: ActorId,
+    venue: &Venue,
+    number: u16,
+) -> user::Config {
+    let mut person = person(subject, stage, platform, venue);
+    person.user = UserId::new(&other_id(number));
+    person.offer.address = SocketAddr::from(([10, 0, 1, number as u8], 4_000));
+    person.speak_after += subject.duration() * u32::from(number) / u32::from(CROWD + 1);
+    person.decode = Decode::Nothing;
+    person
 }

@@ -47,6 +47,8 @@ faults! {
     MediaNotRelayed,
     /// Nobody in a conference is sent what was mixed.
     MixNeverSent,
+    /// Of the voices in a mix the loudest is not named.
+    LoudestNotNamed,
     /// Pictures lose their last byte on the way through a conference.
     PictureCutShort,
     /// About a third of the pictures of a conference are left out.

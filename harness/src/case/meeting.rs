@@ -27,7 +27,9 @@ use crate::network::Network;
 use crate::said::Said;
 use crate::stage::{Stage, guest_comes};
 
-/// All cases of this file.
+mod crowd;
+
+/// All cases of this file, and of those below it.
 pub const CASES: &[Case] = &[
     Case {
         id: "meeting/hearing",
@@ -58,6 +60,17 @@ pub const CASES: &[Case] = &[
             subject.has_video() && view::is_regular(subject) && is_lively(network)
         },
         judge: coming_late,
+    },
+    Case {
+        id: "meeting/crowd",
+        title: "of many who speak at once in a meeting the loudest are heard, and named",
+        requirements: || requirements(crowd::RULES),
+        stage: Stage::Crowd,
+        applies: |subject, network| {
+            let speaks = subject.kind == "audio" && subject.tags.iter().any(|tag| tag == "speech");
+            speaks && is_undamaged(subject) && network.name == "clean"
+        },
+        judge: crowd::judge,
     },
 ];
 

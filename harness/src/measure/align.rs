@@ -19,19 +19,30 @@ pub fn lag(earlier: &[i16], later: &[i16], rate: u32) -> Option<isize> {
     let start = loudest(earlier, length)?;
     let stretch = &earlier[start..start + length];
     let coarse: Vec<i16> = stretch.iter().step_by(COARSE).copied().collect();
-    let best = |candidates: &mut dyn Iterator<Item = isize>, stretch: &[i16], step: usize| {
-        candidates
-            .filter_map(|lag| {
-                let from = start.checked_add_signed(lag)?;
-                let there = later.get(from..from + length)?;
-                Some((likeness(stretch, there.iter().step_by(step)), lag))
-            })
-            .max_by(|a, b| a.0.total_cmp(&b.0))
+    // One sample in so many, from each of the first on: what is compared lies side by side then.
+    let thinned: Vec<Vec<i16>> = (0..COARSE)
+        .map(|first| later.iter().skip(first).step_by(COARSE).copied().collect())
+        .collect();
+    let place = |lag: isize| {
+        let from = start.checked_add_signed(lag)?;
+        (from + length <= later.len()).then_some(from)
     };
+    let greater = |a: &(f64, isize), b: &(f64, isize)| a.0.total_cmp(&b.0);
     let step = (COARSE / 2) as isize;
-    let mut wide = (-search..=search).step_by(COARSE / 2);
-    let (_, about) = best(&mut wide, &coarse, COARSE)?;
-    let (how_like, lag) = best(&mut (about - step..=about + step), stretch, 1)?;
+    let (_, about) = (-search..=search)
+        .step_by(COARSE / 2)
+        .filter_map(|lag| {
+            let from = place(lag)?;
+            let there = &thinned[from % COARSE][from / COARSE..][..coarse.len()];
+            Some((likeness(&coarse, there), lag))
+        })
+        .max_by(greater)?;
+    let (how_like, lag) = (about - step..=about + step)
+        .filter_map(|lag| {
+            let from = place(lag)?;
+            Some((likeness(stretch, &later[from..from + length]), lag))
+        })
+        .max_by(greater)?;
     (how_like > 0.3).then_some(lag)
 }
 
@@ -46,7 +57,7 @@ fn loudest(samples: &[i16], length: usize) -> Option<usize> {
 }
 
 /// Normalised correlation, −1 to 1.
-fn likeness<'a>(one: &[i16], other: impl Iterator<Item = &'a i16>) -> f64 {
+fn likeness(one: &[i16], other: &[i16]) -> f64 {
     let (mut product, mut left, mut right) = (0i64, 0i64, 0i64);
     for (a, b) in one.iter().zip(other) {
         let (a, b) = (i64::from(*a), i64::from(*b));

@@ -57,6 +57,15 @@ pub fn sent(trace: &Trace, from: ActorId, to: ActorId) -> Vec<Arrived> {
     trace.crossings(from, to).filter_map(|(at, crossed)| read(at, &crossed.payload)).collect()
 }
 
+/// The contributing sources that the header of a packet names (RFC 3550 section 5.1).
+#[must_use]
+pub fn contributors(datagram: &[u8]) -> Vec<u32> {
+    let count = datagram.first().map_or(0, |first| usize::from(first & 0x0f));
+    let list = datagram.get(12..12 + 4 * count).unwrap_or_default();
+    let read = |word: &[u8]| word.iter().fold(0, |all, byte| all << 8 | u32::from(*byte));
+    list.chunks_exact(4).map(read).collect()
+}
+
 /// The sources among some packets, in the order of their first packet.
 #[must_use]
 pub fn sources(packets: &[Arrived]) -> Vec<u32> {
@@ -109,6 +118,15 @@ pub fn read(sent: Instant, bytes: &[u8]) -> Option<Arrived> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn contributors_are_those_that_the_header_names_and_has() {
+        let mut packet = vec![0x82, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 1, 0, 0, 0, 0, 9];
+        assert_eq!(contributors(&packet), [256, 9]);
+        packet.pop();
+        assert_eq!(contributors(&packet), [] as [u32; 0], "it ends too soon");
+        assert_eq!(contributors(&[]), [] as [u32; 0]);
+    }
 
     #[test]
     fn a_header_is_read_with_its_extension_and_padding() {

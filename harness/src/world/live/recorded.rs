@@ -41,7 +41,8 @@ const PORTS: u16 = 8;
 const PORTS_FROM: u16 = 33_000;
 const PORTS_TO: u16 = 60_000;
 
-const CAST: Cast = Cast { platform: ActorId(0), bot: ActorId(1), user: ActorId(2), guest: None };
+const CAST: Cast =
+    Cast { platform: ActorId(0), bot: ActorId(1), user: ActorId(2), guest: None, others: 0 };
 const NAMES: [&str; 3] = ["platform", "bot", "user"];
 
 /// Why there is no performance.

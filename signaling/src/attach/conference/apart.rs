@@ -11,6 +11,7 @@ use callrig_media::time::Instant;
 
 use super::super::source_id;
 use super::{Frame, RATE, Routing, SPEAKERS_MAX};
+use crate::fault::{self, Fault};
 use crate::id::LegId;
 
 /// Whose sound has a lower mean square is not named: −50 dBov is no voice.
@@ -41,7 +42,8 @@ pub(super) struct Voices {
 impl Voices {
     /// Looks at what was just mixed.
     pub(super) fn listen(&mut self, mixer: &Mixer) {
-        let now = || mixer.speakers_above(VOICE);
+        let unnamed = usize::from(fault::is(Fault::LoudestNotNamed));
+        let now = || mixer.speakers_above(VOICE).skip(unnamed);
         if !now().eq(self.keys.iter().copied()) {
             self.keys.clear();
             self.keys.extend(now());
