@@ -1,8 +1,8 @@
 //! Many speak, everybody hears the others: [`Mixer`] adds up the loudest few and gives
 //! each of them the sum without their own voice (N−1), and all who do not speak one and
 //! the same sum, which need be encoded only once. Sums are exact; only what is handed out
-//! is clipped to 16 bits. Who joins the loudest fades in, and who drops out of them fades out: a
-//! voice that is cut off in the middle clicks.
+//! is clipped to 16 bits. Who takes a place among the loudest fades in, and who loses it fades out:
+//! a voice that is cut off in the middle clicks. Where there is room for all, nothing fades.
 
 use super::level;
 use crate::fault::{self, Fault};
@@ -181,6 +181,8 @@ impl Mixer {
 
     /// Who is heard: the loudest of those who made a sound.
     fn choose(&mut self) {
+        // Who joins then may have spoken before, unheard.
+        let was_full = self.order.len() >= self.config.speakers_max;
         let participants = &mut self.participants;
         self.order.clear();
         self.order.extend(
@@ -200,7 +202,8 @@ impl Mixer {
         self.order.truncate(self.config.speakers_max);
         for &index in &self.order {
             let who = &mut participants[index];
-            if !core::mem::replace(&mut who.speaks, true) {
+            let joins = !core::mem::replace(&mut who.speaks, true);
+            if joins && was_full {
                 let frame = frame_of_mut(&mut self.frames, self.config.frame, who);
                 fade(&mut frame[..self.config.frame / FADE]);
             }
@@ -351,8 +354,8 @@ mod tests {
             let own = [1, 2].map(|key| mixer.without(key).map(<[i16]>::to_vec));
             (mixer.shared().to_vec(), own)
         };
-        mix(1_000, 100);
-        assert_eq!(mix(1_000, 100).0, [1_000; 400], "nothing changes, nothing fades");
+        assert_eq!(mix(1_000, 100).0, [1_000; 400], "there was room");
+        assert_eq!(mix(1_000, 100).0, [1_000; 400], "nothing changes");
         let (both, [one, two]) = mix(100, 2_000);
         let steps = both.windows(2).map(|pair| (pair[1] - pair[0]).abs());
         assert_eq!(steps.max(), Some(20), "the louder fades in within 100 samples");

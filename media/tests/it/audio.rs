@@ -90,15 +90,13 @@ fn resampling_keeps_the_sound_and_says_how_late_it_is() {
 /// What one says in a frame, by who says it.
 type Frames = BTreeMap<u64, Vec<i16>>;
 
-/// Everybody hears the exact sum of the others, clipped to 16 bits, once they have faded in.
+/// Everybody hears the exact sum of the others, clipped to 16 bits.
 fn n_minus_one(frames: &Frames) -> Result<(), TestCaseError> {
     let mut mixer = Mixer::new(Config { frame: 40, speakers_max: usize::MAX });
-    for _ in 0..2 {
-        for (&key, frame) in frames {
-            mixer.push(key, frame).expect("fits");
-        }
-        mixer.mix();
+    for (&key, frame) in frames {
+        mixer.push(key, frame).expect("fits");
     }
+    mixer.mix();
     let sum = |without: Option<u64>| -> Vec<i16> {
         (0..40)
             .map(|n| {
