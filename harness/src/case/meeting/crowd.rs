@@ -75,20 +75,22 @@ struct Voice {
 
 impl Voice {
     /// Moves what was said to where it is heard: `from` is where its first sample would be heard at
-    /// once, and `part` the part of it that is looked for.
+    /// once, and `parts` those of it that are looked for, until one is found.
     fn place(
         spoken: &Spoken,
-        part: Range<usize>,
+        parts: [Range<usize>; 2],
         from: isize,
         (heard, rate): (&[i16], u32),
     ) -> Self {
-        let start = from + part.start as isize;
-        let (before, after) = (start.min(0).unsigned_abs(), start.max(0).unsigned_abs());
-        let samples = spoken.samples.get(part.start + before..part.end).unwrap_or_default();
-        let said = Spoken { samples: samples.to_vec(), began: spoken.began };
         // Later than that it is the next speaker, who says the same.
         let is_own = |lag: &isize| *lag < (rate / 2) as isize;
-        let lag = heard.get(after..).and_then(|heard| said.lag(heard, rate)).filter(is_own);
+        let lag = parts.into_iter().find_map(|part| {
+            let start = from + part.start as isize;
+            let (before, after) = (start.min(0).unsigned_abs(), start.max(0).unsigned_abs());
+            let samples = spoken.samples.get(part.start + before..part.end)?.to_vec();
+            let said = Spoken { samples, began: spoken.began };
+            said.lag(heard.get(after..)?, rate).filter(is_own)
+        });
         let begins = from + lag.unwrap_or(0);
         let sample = |place: usize| {
             let said = usize::try_from(place as isize - begins).ok();
@@ -131,19 +133,23 @@ impl Crowd {
         let frames = &mix.frames[first..];
         let one = |(_, heard)| super::channel(mix.samples(heard), mix.track.channels);
         let heard: Vec<i16> = frames.iter().map(|(at, heard)| (at, heard)).flat_map(one).collect();
-        let own = sound(evidence, evidence.cast.user);
+        let sound = |speaker| view::sound(evidence, speaker, evidence.cast.platform);
+        let own = sound(evidence.cast.user);
         let began = own.first()?.sent;
         if !is_even(&own, evidence) {
             return None;
         }
         let voice = |(number, speaker): (u16, ActorId)| {
-            let later = sound(evidence, speaker).first()?.sent.signed_nanos_since(began);
+            let later = sound(speaker).first()?.sent.signed_nanos_since(began);
             let nanos = spoken.began.signed_nanos_since(origin) + later;
             let from = i128::from(nanos) * i128::from(rate) / 1_000_000_000;
             // Of the first the beginning, of the last the end: fewer speak then.
             let (middle, end) = (spoken.samples.len() / 2, spoken.samples.len());
-            let part = if number <= evidence.cast.others / 2 { 0..middle } else { middle..end };
-            Some(Voice::place(&spoken, part, from as isize, (&heard, rate)))
+            let mut parts = [0..middle, middle..end];
+            if number > evidence.cast.others / 2 {
+                parts.reverse();
+            }
+            Some(Voice::place(&spoken, parts, from as isize, (&heard, rate)))
         };
         let voices = (0..).zip(evidence.cast.speakers()).map(voice);
         let voices = voices.collect::<Option<Vec<Voice>>>()?;
@@ -181,14 +187,6 @@ impl Crowd {
     fn at(&self, index: usize, stretch: usize) -> String {
         format!("speaker {} at {:.1} s", index + 1, stretch as f64 / 50.0)
     }
-}
-
-/// The sound that somebody sends.
-fn sound(evidence: &Evidence<'_>, who: ActorId) -> Vec<Arrived> {
-    let mut sent = arrivals::sent(evidence.trace, who, evidence.cast.platform);
-    let codec = |packet: &Arrived| view::codec(evidence.subject, packet.payload_type);
-    sent.retain(|packet| codec(packet).is_some_and(Codec::is_audio));
-    sent
 }
 
 /// Whether packets were sent as evenly as they are played: otherwise a voice is played faster or
