@@ -5,6 +5,7 @@ use callrig_media::description::Codec;
 use callrig_media::stats::{Inbound, Stats};
 use callrig_signaling::id::LegId;
 
+use crate::actor::ActorId;
 use crate::case::Evidence;
 use crate::measure::arrivals::{self, Arrived};
 use crate::subject::Subject;
@@ -17,6 +18,14 @@ pub struct Receiver<'a> {
     pub packets: Vec<Arrived>,
     /// What its session said at the end.
     pub stats: &'a Stats,
+}
+
+/// The packets of sound that one sent another, whatever became of them.
+#[must_use]
+pub fn sound(evidence: &Evidence<'_>, from: ActorId, to: ActorId) -> Vec<Arrived> {
+    let mut sent = arrivals::sent(evidence.trace, from, to);
+    sent.retain(|packet| codec(evidence.subject, packet.payload_type).is_some_and(Codec::is_audio));
+    sent
 }
 
 /// The platform's session with the person.

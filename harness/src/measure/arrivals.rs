@@ -4,8 +4,11 @@
 use callrig_media::time::Instant;
 
 use crate::actor::ActorId;
-use crate::link::Fate;
+use crate::link::{Fate, OVERHEAD_BYTES};
 use crate::trace::Trace;
+
+/// In front of a payload, where there are neither extensions nor contributing sources.
+const HEADERS_BYTES: usize = 12 + OVERHEAD_BYTES;
 
 /// An RTP packet at the moment it reached its destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,21 @@ pub fn between(trace: &Trace, from: ActorId, to: ActorId) -> Vec<Arrived> {
 #[must_use]
 pub fn sent(trace: &Trace, from: ActorId, to: ActorId) -> Vec<Arrived> {
     trace.crossings(from, to).filter_map(|(at, crossed)| read(at, &crossed.payload)).collect()
+}
+
+/// Bits per second that packets take of a path, headers of RTP, UDP and IP included; none if they
+/// take no time.
+#[must_use]
+pub fn bit_rate<'a>(packets: impl IntoIterator<Item = &'a Arrived>) -> Option<f64> {
+    let (mut bytes, mut span) = (0, None);
+    for packet in packets {
+        bytes += packet.payload_length + HEADERS_BYTES;
+        let (first, _) = span.unwrap_or((packet.sent, packet.sent));
+        span = Some((first, packet.sent));
+    }
+    let (first, last) = span?;
+    let seconds = last.since(first).as_secs_f64();
+    (seconds > 0.0).then(|| bytes as f64 * 8.0 / seconds)
 }
 
 /// The contributing sources that the header of a packet names (RFC 3550 section 5.1).
@@ -118,6 +136,17 @@ pub fn read(sent: Instant, bytes: &[u8]) -> Option<Arrived> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_of_bytes_on_the_path_from_the_first_packet_to_the_last() {
+        let packet = |ms| {
+            let header = [0x80, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+            let bytes = [&header[..], &[0; 85]].concat();
+            read(Instant::from_millis(ms), &bytes).expect("it is one")
+        };
+        assert_eq!(bit_rate(&[0, 500, 1_000].map(packet)), Some(3.0 * 125.0 * 8.0));
+        assert_eq!(bit_rate(&[packet(7)]), None);
+    }
 
     #[test]
     fn contributors_are_those_that_the_header_names_and_has() {

@@ -12,8 +12,8 @@ use super::super::sound::{is_undamaged, milliseconds};
 use super::super::{Evidence, Judgement, view};
 use super::{RECOVERED, Viewer};
 use crate::actor::ActorId;
-use crate::link::{OVERHEAD_BYTES, PartsPerMillion};
-use crate::measure::arrivals::{self, Arrived};
+use crate::link::PartsPerMillion;
+use crate::measure::arrivals;
 use crate::measure::heard;
 use crate::measure::mouth_to_ear::Spoken;
 use crate::measure::payloads;
@@ -124,28 +124,17 @@ pub(super) fn heard(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
     judgement
 }
 
-/// The sound that somebody is sent.
-fn sound(evidence: &Evidence<'_>, who: ActorId) -> Vec<Arrived> {
-    let mut sent = arrivals::sent(evidence.trace, evidence.cast.platform, who);
-    let codec = |packet: &Arrived| view::codec(evidence.subject, packet.payload_type);
-    sent.retain(|packet| codec(packet).is_some_and(Codec::is_audio));
-    sent
-}
-
 /// Whether the path carries the sound alone: what one is sent who takes G.711 only cannot be less.
 fn is_carried(evidence: &Evidence<'_>, who: ActorId) -> bool {
     let Some(bottleneck) = evidence.network.link.bottleneck else { return true };
-    let sent = sound(evidence, who);
-    let [first, .., last] = &sent[..] else { return true };
-    let bytes: usize = sent.iter().map(|packet| packet.payload_length + OVERHEAD_BYTES).sum();
-    bytes as f64 * 8.0
-        <= bottleneck.bits_per_second as f64 * last.sent.since(first.sent).as_secs_f64()
+    let sent = view::sound(evidence, evidence.cast.platform, who);
+    arrivals::bit_rate(&sent).is_none_or(|bits| bits <= bottleneck.bits_per_second as f64)
 }
 
 /// Where the sound that somebody is sent is no stream of its own: the first packet whose number or
 /// timestamp is not where those before it lead.
 fn astray(evidence: &Evidence<'_>, who: ActorId) -> Option<Finding> {
-    let sent = sound(evidence, who);
+    let sent = view::sound(evidence, evidence.cast.platform, who);
     let first = *sent.first()?;
     let rate = f64::from(view::codec(evidence.subject, first.payload_type)?.clock_rate());
     for (index, packet) in (0_u16..).zip(&sent) {

@@ -14,7 +14,6 @@ use super::super::sound::milliseconds;
 use super::super::{Evidence, Judgement};
 use super::{Viewer, after_a_gap, answers_at_once};
 use crate::critic::{units_of, video_sources};
-use crate::link::OVERHEAD_BYTES;
 use crate::measure::arrivals;
 use crate::measure::latency::{Capture, Freezes};
 use crate::measure::units::{self, Unit};
@@ -68,13 +67,8 @@ fn layers(evidence: &Evidence<'_>) -> Vec<Layer> {
     let layer = |ssrc: u32| {
         let units = units_of(evidence.subject, ssrc);
         let began = began(&units, &Capture::of(&sent, ssrc, 90_000));
-        let packets: Vec<_> = sent.iter().filter(|packet| packet.ssrc == ssrc).collect();
-        let bytes: usize = packets.iter().map(|one| one.payload_length + OVERHEAD_BYTES).sum();
-        let span = match &packets[..] {
-            [first, .., last] => last.sent.since(first.sent).as_secs_f64(),
-            _ => 0.0,
-        };
-        Layer { units, began, bits: if span > 0.0 { bytes as f64 * 8.0 / span } else { 0.0 } }
+        let bits = arrivals::bit_rate(sent.iter().filter(|packet| packet.ssrc == ssrc));
+        Layer { units, began, bits: bits.unwrap_or(0.0) }
     };
     let mut layers: Vec<Layer> = video_sources(evidence.subject).into_iter().map(layer).collect();
     layers.sort_by(|one, other| one.bits.total_cmp(&other.bits));
