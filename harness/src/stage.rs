@@ -392,28 +392,25 @@ fn set(
         world.connect(bot, platform, bots.link)?;
         world.connect(platform, bot, bots.link)?;
     }
-    let user = world.place("user", Box::new(troupe.user), Clock::drifting(persons.drift_ppm))?;
-    world.give_address(user, venue.person)?;
-    world.connect(user, platform, persons.link)?;
-    world.connect(platform, user, persons.link)?;
+    let mut settle = |name: &str, user: User, address: SocketAddr, network: &Network| {
+        let id = world.place(name, Box::new(user), Clock::drifting(network.drift_ppm))?;
+        world.give_address(id, address)?;
+        world.connect(id, platform, network.link)?;
+        world.connect(platform, id, network.link)?;
+        Ok::<ActorId, StageError>(id)
+    };
+    let user = settle("user", troupe.user, venue.person, persons)?;
     let others = stage.speakers() - 1;
     for number in 1..=others {
         let config = other(subject, stage, platform, &venue, number);
         let (address, name) = (config.offer.address, format!("user {}", number + 1));
         let other = User::new(config, epoch(), seed.derive(&name).get());
-        let id = world.place(&name, Box::new(other), Clock::drifting(persons.drift_ppm))?;
-        world.give_address(id, address)?;
-        world.connect(id, platform, persons.link)?;
-        world.connect(platform, id, persons.link)?;
+        settle(&name, other, address, persons)?;
     }
     let guest = if stage.has_guest(subject) {
         let config = guest(subject, stage, platform, &venue);
         let guest = User::new(config, epoch(), seed.derive("guest").get());
-        let id = world.place("guest", Box::new(guest), Clock::drifting(guests.drift_ppm))?;
-        world.give_address(id, GUEST_AT)?;
-        world.connect(id, platform, guests.link)?;
-        world.connect(platform, id, guests.link)?;
-        Some(id)
+        Some(settle("guest", guest, GUEST_AT, guests)?)
     } else {
         None
     };

@@ -56,8 +56,8 @@ struct Participant {
     speaks: bool,
     /// Which frame of this mix is theirs.
     frame: Option<usize>,
-    /// Which of the mixes without a speaker is theirs.
-    own: usize,
+    /// Which of the mixes without a speaker is theirs, if any.
+    own: Option<usize>,
 }
 
 /// Mixes one frame after the other.
@@ -115,7 +115,7 @@ impl Mixer {
             Ok(index) => index,
             Err(_) if self.participants.len() == PARTICIPANTS_MAX => return Err(PushError::Full),
             Err(index) => {
-                let new = Participant { key, loudness: 0.0, speaks: false, frame: None, own: 0 };
+                let new = Participant { key, loudness: 0.0, speaks: false, frame: None, own: None };
                 self.participants.insert(index, new);
                 index
             }
@@ -156,7 +156,7 @@ impl Mixer {
                 own => clip(sum - i32::from(*own)),
             });
             self.own.extend(rest);
-            self.participants[index].own = own;
+            self.participants[index].own = Some(own);
         }
         self.frames.clear();
         for who in &mut self.participants {
@@ -210,6 +210,7 @@ impl Mixer {
         }
         self.leaving.clear();
         for (index, who) in participants.iter_mut().enumerate() {
+            who.own = None;
             if !who.speaks || self.order.contains(&index) {
                 continue;
             }
@@ -262,13 +263,8 @@ impl Mixer {
     #[must_use]
     pub fn without(&self, key: u64) -> Option<&[i16]> {
         let index = self.participants.binary_search_by_key(&key, |who| who.key).ok()?;
-        let who = &self.participants[index];
-        let start = who.own * self.config.frame;
-        if who.speaks || self.leaving.contains(&index) {
-            self.own.get(start..start + self.config.frame)
-        } else {
-            None
-        }
+        let start = self.participants[index].own? * self.config.frame;
+        self.own.get(start..start + self.config.frame)
     }
 }
 
@@ -362,7 +358,8 @@ mod tests {
         assert_eq!((both[0], both[99], both[100]), (99, 1_980, 2_000));
         assert_eq!(one.map(|own| own[50]), Some(1_000), "without its own end");
         assert_eq!(two.map(|own| (own[0], own[100])), Some((99, 0)));
-        assert_eq!(mix(100, 2_000).0, [2_000; 400]);
+        let (both, [one, _]) = mix(100, 2_000);
+        assert_eq!((both, one), (vec![2_000; 400], None));
         // Who falls silent has nothing that could fade.
         mixer.push(1, &[50; 400]).expect("fits");
         mixer.mix();

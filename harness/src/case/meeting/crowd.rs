@@ -1,6 +1,6 @@
 //! A crowd: more people speak at once than are heard at once. Who is louder than all but three is
-//! heard, everybody is named who is heard, and nobody hears themselves. What was said is known of each, so the mix can be taken apart into voices
-//! ([`voices`]).
+//! heard, everybody is named who is heard, and nobody hears themselves. What was said is known of
+//! each, so the mix can be taken apart into voices ([`voices`]).
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ struct Voice {
     samples: Vec<i16>,
     /// Of each 20 ms, as a mean square.
     powers: Vec<f64>,
-    /// How many samples later it is heard; none if nowhere where it is loudest.
+    /// How many samples later it is heard; none if neither half of it is found.
     lag: Option<isize>,
 }
 
@@ -272,7 +272,7 @@ fn drowned(crowd: &Crowd, parts: &[(usize, voices::Parts)]) -> Option<Finding> {
         let wrong: Vec<(usize, Option<bool>)> = parts
             .iter()
             .map(|(stretch, parts)| {
-                // Of a voice that is not found where it is loudest nothing is heard.
+                // Of a voice that is not found nothing is heard.
                 let gain = parts.gains[index].or(voice.lag.is_none().then_some(0.0));
                 let heard = is_heard(gain).filter(|_| crowd.is_due(index, *stretch));
                 (*stretch, heard.map(|heard| !heard))
