@@ -249,7 +249,7 @@ def flows_of(streams, count):
         facts = {"packets": flow.packets, "lost": flow.lost(), "reordered": flow.reordered, "duplicates": flow.duplicates}
         if codec:
             found.append({"ssrc": stream["ssrc"], "payload_type": stream["payload_type"], "codec": codec, "clock_rate": rate,
-                          **({"layer": stream["layer"]} if "layer" in stream else {}), "truth": facts})
+                          **{key: stream[key] for key in ("layer", "content") if key in stream}, "truth": facts})
         if "event_type" in stream and stream["event_type"] in flow.types:
             found.append({"ssrc": stream["ssrc"], "payload_type": stream["event_type"], "codec": "telephone-event",
                           "clock_rate": stream.get("clock_rate", 8000), **({} if codec else {"truth": facts})})

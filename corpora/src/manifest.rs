@@ -79,9 +79,20 @@ pub struct FlowEntry {
     /// has the same pictures in several streams.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
+    /// What its pictures are of, where that is no camera (RFC 4796).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Content>,
     /// What is true of this SSRC alone (all its payload types together).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub truth: Option<Truth>,
+}
+
+/// What the pictures of a stream are of: a value of SDP's `content` (RFC 4796).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// A screen that is shared.
+    Slides,
 }
 
 #[derive(Serialize, Deserialize)]

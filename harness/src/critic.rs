@@ -5,12 +5,13 @@
 use std::collections::VecDeque;
 
 use callrig_media::codec::h264::Decoder;
+use callrig_media::description::{MediaDescription, MediaKind};
 use callrig_media::rtp;
 use callrig_media::video::Picture;
 
 use crate::measure::picture::{psnr_db, ssim};
 use crate::measure::units::{self, Sent, Unit};
-use crate::subject::Subject;
+use crate::subject::{self, Subject};
 use crate::trace::{Critic, Likeness};
 
 /// How many pictures behind the newest shown one are kept: the reordering of a stream.
@@ -65,6 +66,22 @@ pub fn video_sources(subject: &Subject) -> Vec<u32> {
         .filter(|flow| flow.payloads.iter().any(|payload| payload.codec == "h264"))
         .map(|flow| flow.ssrc)
         .collect()
+}
+
+/// The sources of a recording that carry pictures of one kind.
+#[must_use]
+pub fn sources_of(subject: &Subject, kind: MediaKind) -> Vec<u32> {
+    let is_of = |flow: &&subject::Flow| {
+        let named = subject.media.iter().find(|line| line.ssrc == Some(flow.ssrc));
+        // The layers of a line have no source that is known beforehand.
+        let takes = |line: &&MediaDescription| {
+            flow.payloads.iter().any(|of| line.payload(of.payload_type).is_some())
+        };
+        named.or_else(|| subject.media.iter().find(takes)).is_some_and(|line| line.kind == kind)
+    };
+    let all = video_sources(subject);
+    let flows = subject.flows.iter().filter(|flow| all.contains(&flow.ssrc));
+    flows.filter(is_of).map(|flow| flow.ssrc).collect()
 }
 
 impl Reviewer {

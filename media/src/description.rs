@@ -221,6 +221,14 @@ pub enum MediaKind {
     Data,
 }
 
+impl MediaKind {
+    /// Whether it is seen: a camera or a screen.
+    #[must_use]
+    pub const fn is_video(self) -> bool {
+        matches!(self, Self::Video | Self::ScreenSharing)
+    }
+}
+
 /// Which way media flows, from the side that says it (RFC 3264 section 5.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -56,8 +56,7 @@ def write(path, entries):
             lines.append(f"ssrc = 0x{flow['ssrc']:08x}")
             for key in ("payload_type", "codec", "clock_rate"):
                 lines.append(f"{key} = {value(flow[key])}")
-            if "layer" in flow:
-                lines.append(f"layer = {value(flow['layer'])}")
+            lines += [f"{key} = {value(flow[key])}" for key in ("layer", "content") if key in flow]
             if flow.get("truth"):
                 lines.append(f"truth = {value(ordered(flow['truth']))}")
             lines.append("")

@@ -103,7 +103,7 @@ def gst_g711(work, stream, target):
 
 def gst_h264(work, stream, target):
     """h264parse and rtph264pay on a bitstream encoded before. Keys: video (see bitstreams), pay = {property: value}, layer
-    (what each packet says of the layer that it belongs to, in header extension LAYER_ID)."""
+    (what each packet says of the layer that it belongs to, in header extension LAYER_ID), content (for the manifest alone)."""
     options = " ".join(f"{key}={value}" for key, value in stream.get("pay", {}).items())
     parts = stream["video"].get("parts", [stream["video"]])
     files = [bitstreams.encode(work, part)[0] for part in parts]

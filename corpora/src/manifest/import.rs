@@ -192,6 +192,7 @@ fn entry_for(
                         codec,
                         clock_rate,
                         layer: None,
+                        content: None,
                         truth: None,
                     });
                 }

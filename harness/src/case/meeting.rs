@@ -2,8 +2,7 @@
 //! the forwarding of pictures, not past them. What comes has other numbers, times and (sound)
 //! another encoding than what was sent, so it is recognised by what it is.
 
-use callrig_media::description::Codec;
-use callrig_media::event::Event;
+use callrig_media::description::{Codec, MediaKind};
 use callrig_media::time::Instant;
 use callrig_reports::metric::registry as metrics;
 use callrig_reports::{Finding, Metric};
@@ -13,7 +12,7 @@ use super::rule::{Rule, requirements};
 use super::sound::{is_undamaged, milliseconds};
 use super::{Case, Evidence, Judgement, view};
 use crate::actor::ActorId;
-use crate::critic::{units_of, video_sources};
+use crate::critic::{sources_of, units_of};
 use crate::measure::arrivals::{self, Arrived};
 use crate::measure::direct::channel;
 use crate::measure::heard::{self, Playback};
@@ -24,8 +23,8 @@ use crate::measure::reports::{self, Packet};
 use crate::measure::speech::{self, SegmentalSnr};
 use crate::measure::units::{self, IsIt, Unit};
 use crate::network::Network;
-use crate::said::Said;
 use crate::stage::{Stage, guest_comes};
+use crate::subject::Subject;
 
 mod crowd;
 
@@ -268,26 +267,41 @@ pub(super) fn likeness(said: &[i16], heard: &[i16], (lag, rate): (isize, u32)) -
 fn seeing(evidence: &Evidence<'_>) -> Judgement {
     let mut judgement = Judgement::default();
     let cast = evidence.cast;
-    // One camera: which of several is shown is the viewer's choice.
-    let [ssrc] = video_sources(evidence.subject)[..] else { return judgement };
-    let units = units_of(evidence.subject, ssrc);
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
-    let capture = Capture::of(&sent, ssrc, 90_000);
-    let shown = Shown::to(evidence, cast.bot, &units, units::is_as_sent);
-    judgement.findings.extend(shown.strange(&AS_SENT));
-    let first = units.iter().position(|(_, unit)| unit.is_key_frame && unit.is_whole);
-    if view::is_clean(evidence) && is_plain(evidence) {
-        let due =
-            first.map_or(0, |first| units[first..].iter().filter(|unit| unit.1.is_whole).count());
-        let seen = shown.places().count();
-        if seen < due {
-            let (due, seen) = (format!("{due} frames"), format!("{seen} frames"));
-            judgement.findings.push(ALL.broken(due, seen));
+    for (kind, ssrc) in shown_alone(evidence.subject) {
+        let units = units_of(evidence.subject, ssrc);
+        let capture = Capture::of(&sent, ssrc, 90_000);
+        let shown = Shown::to(evidence, cast.bot, (kind, &units), units::is_as_sent);
+        judgement.findings.extend(shown.strange(&AS_SENT));
+        let first = units.iter().position(|(_, unit)| unit.is_key_frame && unit.is_whole);
+        if view::is_clean(evidence) && is_plain(evidence) {
+            let due = first
+                .map_or(0, |first| units[first..].iter().filter(|unit| unit.1.is_whole).count());
+            let seen = shown.places().count();
+            if seen < due {
+                let (due, seen) = (format!("{due} frames"), format!("{seen} frames"));
+                judgement.findings.push(ALL.broken(due, seen));
+            }
         }
+        let label = match kind {
+            MediaKind::ScreenSharing => "in a meeting, screen",
+            _ => "in a meeting",
+        };
+        let metrics = shown.metrics(&units, &capture);
+        judgement.metrics.extend(metrics.map(|metric| metric.labelled(label)));
     }
-    let metrics = shown.metrics(&units, &capture);
-    judgement.metrics.extend(metrics.map(|metric| metric.labelled("in a meeting")));
     judgement
+}
+
+/// The one camera of a recording, and the one screen: which of several is shown is the viewer's
+/// choice.
+pub(super) fn shown_alone(subject: &Subject) -> impl Iterator<Item = (MediaKind, u32)> {
+    [MediaKind::Video, MediaKind::ScreenSharing].into_iter().filter_map(|kind| {
+        match sources_of(subject, kind)[..] {
+            [ssrc] => Some((kind, ssrc)),
+            _ => None,
+        }
+    })
 }
 
 /// The frames that somebody in a meeting was shown of one camera, recognised by their bytes:
@@ -302,13 +316,11 @@ impl Shown {
     pub(super) fn to(
         evidence: &Evidence<'_>,
         who: ActorId,
-        units: &[(u32, Unit)],
+        (kind, units): (MediaKind, &[(u32, Unit)]),
         is_it: IsIt,
     ) -> Self {
         let (mut frames, mut next) = (Vec::new(), 0);
-        for (at, said) in evidence.trace.said_by(who) {
-            let Said::Media(_, event) = said else { continue };
-            let Event::Frame(frame) = &**event else { continue };
+        for (at, frame) in view::frames(evidence, who, kind) {
             let place = (next..units.len()).find(|&place| is_it(units, place, &frame.data));
             next = place.map_or(next, |place| place + 1);
             frames.push((at, frame.data.len(), place));
@@ -376,14 +388,16 @@ fn coming_late(evidence: &Evidence<'_>) -> Judgement {
     let Some(guest) = cast.guest else {
         return Judgement::unsupported("nobody comes late in this world");
     };
-    let [ssrc] = video_sources(evidence.subject)[..] else { return judgement };
+    let [ssrc] = sources_of(evidence.subject, MediaKind::Video)[..] else { return judgement };
     let came = guest_comes(evidence.subject);
     let units = units_of(evidence.subject, ssrc);
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
     let capture = Capture::of(&sent, ssrc, 90_000);
     // What does not follow on is for the case of those who were there.
     let places: Vec<usize> =
-        Shown::to(evidence, guest, &units, units::is_as_sent).places().collect();
+        Shown::to(evidence, guest, (MediaKind::Video, &units), units::is_as_sent)
+            .places()
+            .collect();
     key_frame_first(evidence, guest, &mut judgement);
     asked_for(evidence, (ssrc, &sent), came, &mut judgement);
     // From when on frames are due: the first key frame that begins late enough.

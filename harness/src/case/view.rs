@@ -1,13 +1,19 @@
 //! What judges look for in a trace again and again: who received what, and what the
 //! product said about it at the end.
 
-use callrig_media::description::Codec;
+use std::collections::BTreeMap;
+
+use callrig_media::description::{Codec, MediaKind};
+use callrig_media::event::Event;
 use callrig_media::stats::{Inbound, Stats};
+use callrig_media::time::Instant;
+use callrig_media::video::Frame;
 use callrig_signaling::id::LegId;
 
 use crate::actor::ActorId;
 use crate::case::Evidence;
 use crate::measure::arrivals::{self, Arrived};
+use crate::said::Said;
 use crate::subject::Subject;
 
 /// One end of a link: what reached it, and what it made of that.
@@ -26,6 +32,26 @@ pub fn sound(evidence: &Evidence<'_>, from: ActorId, to: ActorId) -> Vec<Arrived
     let mut sent = arrivals::sent(evidence.trace, from, to);
     sent.retain(|packet| codec(evidence.subject, packet.payload_type).is_some_and(Codec::is_audio));
     sent
+}
+
+/// The frames that somebody is shown of one kind, and when.
+pub fn frames<'a>(
+    evidence: &Evidence<'a>,
+    who: ActorId,
+    kind: MediaKind,
+) -> impl Iterator<Item = (Instant, &'a Frame)> {
+    let mut kinds = BTreeMap::new();
+    evidence.trace.said_by(who).filter_map(move |(at, said)| {
+        let Said::Media(_, event) = said else { return None };
+        match &**event {
+            Event::StreamStarted(stream) => {
+                kinds.insert(stream.ssrc, stream.kind);
+                None
+            }
+            Event::Frame(frame) => (kinds.get(&frame.ssrc) == Some(&kind)).then_some((at, frame)),
+            _ => None,
+        }
+    })
 }
 
 /// The platform's session with the person.

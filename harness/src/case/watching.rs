@@ -16,7 +16,7 @@ use super::rule::{Rule, requirements};
 use super::sound::milliseconds;
 use super::{Case, Evidence, Judgement, video, view};
 use crate::actor::ActorId;
-use crate::critic::{units_of, video_sources};
+use crate::critic::units_of;
 use crate::link::{Cause, Fate, OVERHEAD_BYTES, PartsPerMillion};
 use crate::measure::arrivals::{self, Arrived};
 use crate::measure::latency::Capture;
@@ -28,6 +28,8 @@ use crate::stage::{self, Stage};
 
 mod hearing;
 mod layers;
+mod line;
+mod screen;
 
 /// All cases of this file, and of those below it.
 pub const CASES: &[Case] = &[
@@ -82,6 +84,14 @@ pub const CASES: &[Case] = &[
         stage: Stage::Watch,
         applies: |subject, _| layers::has_layers(subject),
         judge: |evidence| in_meeting(evidence, layers::judge),
+    },
+    Case {
+        id: "watching/screen",
+        title: "a screen is seen beside a camera, and first of all where the path does not carry both",
+        requirements: || requirements(screen::RULES),
+        stage: Stage::Watch,
+        applies: |subject, network| screen::has_both(subject) && network.name != "clean",
+        judge: |evidence| in_meeting(evidence, screen::judge),
     },
     Case {
         id: "watching/call-seeing",
@@ -159,28 +169,50 @@ const TOLD_WITHIN: Duration = Duration::from_millis(100);
 struct Viewer {
     who: ActorId,
     label: &'static str,
+    /// The same of a screen.
+    screen: &'static str,
+}
+
+impl Viewer {
+    const fn in_meeting(who: ActorId) -> Self {
+        Self { who, label: "far away", screen: "far away, screen" }
+    }
+
+    const fn in_call(who: ActorId) -> Self {
+        Self { who, label: "far away in a call", screen: "far away in a call, screen" }
+    }
 }
 
 fn in_meeting(evidence: &Evidence<'_>, judge: fn(&Evidence<'_>, Viewer) -> Judgement) -> Judgement {
     match evidence.cast.guest {
-        Some(who) => judge(evidence, Viewer { who, label: "far away" }),
+        Some(who) => judge(evidence, Viewer::in_meeting(who)),
         None => Judgement::unsupported("nobody watches from far away in this world"),
     }
 }
 
 fn in_call(evidence: &Evidence<'_>, judge: fn(&Evidence<'_>, Viewer) -> Judgement) -> Judgement {
-    judge(evidence, Viewer { who: evidence.cast.bot, label: "far away in a call" })
+    judge(evidence, Viewer::in_call(evidence.cast.bot))
 }
 
 fn seeing(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
     let mut judgement = Judgement::default();
-    // One camera: which of several is shown is the viewer's choice.
-    let [ssrc] = video_sources(evidence.subject)[..] else { return judgement };
+    for (kind, ssrc) in meeting::shown_alone(evidence.subject) {
+        seeing_one(evidence, viewer, (kind, ssrc), &mut judgement);
+    }
+    judgement
+}
+
+fn seeing_one(
+    evidence: &Evidence<'_>,
+    viewer: Viewer,
+    (kind, ssrc): (MediaKind, u32),
+    judgement: &mut Judgement,
+) {
     let cast = evidence.cast;
     let units = units_of(evidence.subject, ssrc);
     let sent = arrivals::sent(evidence.trace, cast.user, cast.platform);
     let capture = Capture::of(&sent, ssrc, 90_000);
-    let shown = Shown::to(evidence, viewer.who, &units, units::is_as_passed_on);
+    let shown = Shown::to(evidence, viewer.who, (kind, &units), units::is_as_passed_on);
     judgement.findings.extend(shown.strange(&AS_SENT));
     let places: Vec<usize> = shown.places().collect();
     if let Some((lost, place)) = after_a_gap(&units, &places) {
@@ -204,9 +236,12 @@ fn seeing(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
             judgement.findings.push(AGAIN.broken(expected, "it was not seen"));
         }
     }
+    let label = match kind {
+        MediaKind::ScreenSharing => viewer.screen,
+        _ => viewer.label,
+    };
     let metrics = shown.metrics(&units, &capture);
-    judgement.metrics.extend(metrics.map(|metric| metric.labelled(viewer.label)));
-    judgement
+    judgement.metrics.extend(metrics.map(|metric| metric.labelled(label)));
 }
 
 /// The first frame that was seen although one before it that it may refer to was not: that one,
@@ -229,7 +264,7 @@ fn after_a_gap(units: &[(u32, Unit)], seen: &[usize]) -> Option<(usize, usize)> 
 /// types that the viewer offered.
 fn sources(evidence: &Evidence<'_>, sent: &[Arrived]) -> Vec<Source> {
     let lines = stage::watching(evidence.subject);
-    let lines = lines.iter().filter(|line| line.kind == MediaKind::Video);
+    let lines = lines.iter().filter(|line| line.kind.is_video());
     let pairs: Vec<(u8, u8)> = lines
         .flat_map(|line| &line.payloads)
         .filter_map(|payload| Some((payload.retransmission?, payload.payload_type)))

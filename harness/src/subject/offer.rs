@@ -3,7 +3,7 @@
 
 use callrig_corpora::codec::Codec as CodecName;
 use callrig_corpora::flow::Flow;
-use callrig_corpora::manifest::Entry;
+use callrig_corpora::manifest::{Content, Entry, FlowEntry};
 use callrig_corpora::recording::Recording;
 use callrig_media::description::{
     Codec, Extension, ExtensionId, MediaDescription, MediaKind, Payload, Simulcast,
@@ -12,8 +12,8 @@ use callrig_media::description::{
 use crate::schedule::Numbering;
 use crate::subject::phones::Phone;
 
-/// How many lines with pictures a call has (ten cameras; the screen is one of them here).
-const VIDEO_LINES_MAX: usize = 10;
+/// How many lines with pictures a call has: ten cameras and a screen.
+const LINES_MAX: [(MediaKind, usize); 2] = [(MediaKind::Video, 10), (MediaKind::ScreenSharing, 1)];
 
 /// The media lines of a phone; none if it sends nothing that can be played.
 #[must_use]
@@ -37,7 +37,8 @@ pub fn of(recording: &Recording, phone: &Phone, entry: Option<&Entry>) -> Vec<Me
                 }
             } else {
                 let layer = layer(recording, flow, entry);
-                picture(&mut pictures, flow, layer, Payload::new(number, codec));
+                let payload = Payload::new(number, codec);
+                picture(&mut pictures, flow, kind(flow, entry), layer, payload);
             }
         }
     }
@@ -50,7 +51,11 @@ pub fn of(recording: &Recording, phone: &Phone, entry: Option<&Entry>) -> Vec<Me
         sound.push(Payload::new(number, Codec::Pcmu));
     }
     let mut lines = vec![MediaDescription { payloads: sound, ..MediaDescription::audio("0") }];
-    for (_, mut line) in pictures.into_iter().take(VIDEO_LINES_MAX) {
+    for (_, mut line) in pictures {
+        let alike = lines.iter().filter(|other| other.kind == line.kind).count();
+        if LINES_MAX.contains(&(line.kind, alike)) {
+            continue;
+        }
         line.mid = lines.len().to_string();
         lines.push(line);
     }
@@ -80,7 +85,7 @@ pub fn sending_again(media: &[MediaDescription]) -> Vec<MediaDescription> {
         .collect();
     let mut sources: Vec<u32> = media.iter().filter_map(|line| line.ssrc).collect();
     let mut lines = media.to_vec();
-    for line in lines.iter_mut().filter(|line| line.kind == MediaKind::Video) {
+    for line in lines.iter_mut().filter(|line| line.kind.is_video()) {
         for payload in line.payloads.iter_mut().filter(|payload| payload.codec.is_video()) {
             let is_free = |number: &u8| !taken.iter().any(|(known, _)| known == number);
             let number = (96..=127).rev().find(is_free).unwrap_or_else(|| unused(&taken));
@@ -155,13 +160,16 @@ struct Line {
 fn picture(
     lines: &mut Vec<(Line, MediaDescription)>,
     flow: &Flow,
+    kind: MediaKind,
     layer: Option<(u8, String)>,
     payload: Payload,
 ) {
     let payload_type = payload.payload_type;
     let layers = layer.as_ref().map(|(id, _)| *id);
     for (line, description) in lines.iter_mut() {
-        let is_here = line.route == flow.route && line.payload_type == payload_type;
+        let is_here = line.route == flow.route
+            && line.payload_type == payload_type
+            && description.kind == kind;
         if let Some((_, name)) = layer.as_ref().filter(|_| is_here && line.layers == layers) {
             description.ssrc = None;
             let layers = description.simulcast.iter_mut().map(|simulcast| &mut simulcast.layers);
@@ -174,8 +182,7 @@ fn picture(
             }
             return;
         }
-        let same_camera = line.route == flow.route && line.payload_type == payload_type;
-        if same_camera && line.last <= flow.first {
+        if is_here && line.last <= flow.first {
             line.last = flow.last;
             line.ssrc = flow.ssrc;
             description.ssrc = None;
@@ -183,7 +190,8 @@ fn picture(
         }
     }
     let (route, ssrc, last) = (flow.route, flow.ssrc, flow.last);
-    let mut description = MediaDescription::video("").with_ssrc(ssrc).with_payloads(vec![payload]);
+    let line = MediaDescription { kind, ..MediaDescription::video("") };
+    let mut description = line.with_ssrc(ssrc).with_payloads(vec![payload]);
     if let Some((id, name)) = layer {
         description.extensions.push(ExtensionId { id, extension: Extension::StreamId });
         description.simulcast = Some(Simulcast { sends: true, layers: vec![name] });
@@ -191,10 +199,21 @@ fn picture(
     lines.push((Line { route, payload_type, ssrc, last, layers }, description));
 }
 
+fn stated<'a>(flow: &Flow, entry: Option<&'a Entry>) -> Option<&'a FlowEntry> {
+    entry?.flows.iter().find(|known| known.ssrc == flow.ssrc)
+}
+
+/// What the pictures of a flow are of.
+fn kind(flow: &Flow, entry: Option<&Entry>) -> MediaKind {
+    match stated(flow, entry).and_then(|stated| stated.content) {
+        Some(Content::Slides) => MediaKind::ScreenSharing,
+        None => MediaKind::Video,
+    }
+}
+
 /// The layer that a flow is stated to be, and under which number its packets say so.
 fn layer(recording: &Recording, flow: &Flow, entry: Option<&Entry>) -> Option<(u8, String)> {
-    let stated = entry?.flows.iter().find(|known| known.ssrc == flow.ssrc)?;
-    let name = stated.layer.as_ref()?;
+    let name = stated(flow, entry)?.layer.as_ref()?;
     let first = recording.arrivals.iter().find(|arrival| arrival.flow == Some(flow.id))?;
     let packet = callrig_media::rtp::Packet::parse(first.payload.clone()).ok()?;
     let says = packet.header.extensions.iter().find(|(_, said)| *said == name.as_bytes())?;
@@ -209,9 +228,8 @@ fn codec(
     entry: Option<&Entry>,
 ) -> Option<Codec> {
     let stated = entry.and_then(|entry| {
-        let same = |known: &&callrig_corpora::manifest::FlowEntry| {
-            known.ssrc == flow.ssrc && known.payload_type == payload_type
-        };
+        let same =
+            |known: &&FlowEntry| known.ssrc == flow.ssrc && known.payload_type == payload_type;
         entry.flows.iter().find(same).map(|known| (known.codec.clone(), known.clock_rate))
     });
     let guessed = || {

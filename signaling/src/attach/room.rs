@@ -3,7 +3,6 @@
 //! A source is told what the best of its viewers has room for; who has less sees less (the
 //! media session to it leaves pictures out).
 
-use callrig_media::description::MediaKind;
 use callrig_media::time::Instant;
 
 use super::{Attachments, Output};
@@ -59,8 +58,7 @@ impl Attachments {
         if open.sides.0.media.iter().any(|line| line.simulcast.is_some()) {
             return;
         }
-        let shows = |kind| matches!(kind, MediaKind::Video | MediaKind::ScreenSharing);
-        if !open.sides.0.media.iter().any(|line| shows(line.kind) && !line.rejected) {
+        if !open.sides.0.media.iter().any(|line| line.kind.is_video() && !line.rejected) {
             return;
         }
         open.room.limit = Some(most);
