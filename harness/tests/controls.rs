@@ -84,6 +84,7 @@ const LONG: &str = "audio/pcmu-20ms-en";
 /// Cut into packets here: no sender is more even.
 const EVEN: &str = "audio/speech-en";
 const LAYERS: &str = "video/h264-three-layers";
+const SCREEN: &str = "video/call-camera-screen-layers";
 const LONGEST: &str = "dtmf/long-presses";
 const KEYS: &str = "dtmf/events-alone";
 const REPEATED_ENDS: &str = "dtmf/short-presses";
@@ -175,6 +176,15 @@ const CONTROLS: &[Control] = &[
         "bottleneck-300k",
         "watching/layers/one-that-fits",
     ),
+    watched(Signaling::PictureCutShort, SCREEN, "wifi", "watching/screen/as-sent"),
+    watched(Signaling::PictureWithoutKeyFrame, SCREEN, "lte", "watching/screen/key-frame-first"),
+    watched(
+        Signaling::SmallestLayerChosen,
+        SCREEN,
+        "lte",
+        "watching/screen/largest-on-a-wide-path",
+    ),
+    control(Media::ScreenLikeCamera, SCREEN, "bottleneck-300k", "watching/screen/screen-first"),
     control(Media::SoundStampedTwiceAsFast, LONG, "lte", "watching/hearing/one-stream"),
     control(Media::LossUnheeded, OPUS, "loss-20", "watching/hearing/protected-from-loss"),
     control(Media::DatagramNotCounted, OPUS, "clean", "rtp/conservation/every-datagram-was-seen"),

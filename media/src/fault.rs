@@ -78,6 +78,8 @@ faults! {
     SentAgainChanged,
     /// Everything is sent at once, whatever the path carries.
     PathIgnored,
+    /// Where the path is narrow, a shared screen has to wait for the cameras.
+    ScreenLikeCamera,
     /// Sound is never protected, whatever the peer loses.
     LossUnheeded,
     /// The timestamps of our sound run twice as fast as it does.

@@ -174,7 +174,7 @@ impl Outbound {
             Waiting { header, head, body, whole, since: now, before: None, line: self.line };
         let is_sound = self.kind == MediaKind::Audio;
         if is_sound {
-            path.offer(now, packet.taken());
+            path.offer(now, self.kind, packet.taken());
         }
         if is_sound || !path.is_paced() || path.pacer.is_free(now) {
             let marks = path.leave(now, &packet, out);

@@ -21,6 +21,7 @@ use crate::bandwidth::Estimator;
 use crate::bandwidth::meter::Meter;
 use crate::bandwidth::probe::Prober;
 use crate::bandwidth::reports::Reported;
+use crate::description::MediaKind;
 use crate::event::Event;
 use crate::fault::{self, Fault};
 use crate::rtcp::TransportFeedback;
@@ -46,6 +47,9 @@ const SOUND: u64 = 64_000;
 const RESEND_MIN: Duration = Duration::from_millis(10);
 const RESEND_SHARE: f64 = 0.6;
 const RESEND_MAX: Duration = Duration::from_millis(500);
+
+/// The last of the ranks.
+const LAST: usize = 1;
 
 /// What a packet was marked with when it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +115,8 @@ pub(super) struct Path {
     reported: Reported,
     prober: Prober,
     pub(super) pacer: Pacer,
-    /// What was to be sent, whether or not it was let in; what has left.
-    offered: Meter,
+    /// What was to be sent, whether or not it was let in, by [`rank`]; what has left.
+    offered: [Meter; 2],
     left: Meter,
     /// The headers below of what has left, and their bits per second when that was looked at last.
     below: Meter,
@@ -140,7 +144,7 @@ impl Path {
             reported: Reported::new(config.estimate),
             prober: Prober::new(config.estimate),
             pacer,
-            offered: Meter::default(),
+            offered: Default::default(),
             left: Meter::default(),
             below: Meter::default(),
             below_rate: 0,
@@ -209,9 +213,14 @@ impl Path {
         }
     }
 
-    /// What was offered until now says nothing of what comes.
-    pub(super) fn begin_anew(&mut self) {
-        self.offered = Meter::default();
+    /// What was offered of this rank until now says nothing of what comes.
+    pub(super) fn begin_anew(&mut self, kind: MediaKind) {
+        self.offered[rank(kind)] = Meter::default();
+    }
+
+    /// Bits per second that are offered, down to this rank.
+    fn offered(&mut self, now: Instant, rank: usize) -> u64 {
+        self.offered[..=rank].iter_mut().map(|meter| meter.rate(now)).sum()
     }
 
     /// So much would be sent if the path carried it: more than is offered, where less is chosen
@@ -233,8 +242,8 @@ impl Path {
         most.map_or(estimate, |most| estimate.min(most))
     }
 
-    /// What there is room for.
-    pub(super) fn room(&mut self, now: Instant) -> Room {
+    /// What there is room for of such pictures.
+    pub(super) fn room(&mut self, now: Instant, kind: MediaKind) -> Room {
         if !self.is_paced() {
             return Room {
                 backlog: Duration::ZERO,
@@ -244,7 +253,9 @@ impl Path {
             };
         }
         let fits = match self.carries() {
-            Some(estimate) => self.allowed(estimate) >= self.offered.rate(now) as f64 * MARGIN,
+            Some(estimate) => {
+                self.allowed(estimate) >= self.offered(now, rank(kind)) as f64 * MARGIN
+            }
             None => true,
         };
         let shown_by_pictures = self.means == Means::Transport && !self.pads;
@@ -261,9 +272,9 @@ impl Path {
     }
 
     /// So much of the path is to be taken, if there is room.
-    pub(super) fn offer(&mut self, now: Instant, bytes: usize) {
+    pub(super) fn offer(&mut self, now: Instant, kind: MediaKind, bytes: usize) {
         if self.means != Means::Reports {
-            self.offered.add(now, bytes);
+            self.offered[rank(kind)].add(now, bytes);
         }
     }
 
@@ -322,7 +333,7 @@ impl Path {
         let told = self.estimator.feedback(now, feedback);
         self.losses.count(now, told);
         if self.pads {
-            let wanted = self.offered.rate(now).max(self.aim);
+            let wanted = self.offered(now, LAST).max(self.aim);
             self.prober.update(now, wanted, &mut self.estimator);
         }
         self.tell(now, out);
@@ -406,6 +417,12 @@ impl Path {
         self.probes += 1;
         self.leave(now, &packet, out);
     }
+}
+
+/// What goes first where the path does not carry everything: sound, and what is shown on a screen,
+/// which cannot be guessed from what is said; then cameras.
+fn rank(kind: MediaKind) -> usize {
+    usize::from(kind == MediaKind::Video && !fault::is(Fault::ScreenLikeCamera))
 }
 
 /// When a packet leaves, as its extension says it.

@@ -175,8 +175,8 @@ impl Sender {
         if !self.streams.iter().any(|stream| stream.thinner.is_held()) {
             return;
         }
-        let room = self.path.room(now);
         for stream in self.streams.iter_mut().filter(|stream| stream.thinner.is_held()) {
+            let room = self.path.room(now, stream.kind);
             if stream.thinner.asks(now, room) {
                 out.event(Event::KeyFrameRequested { ssrc: stream.ssrc });
             }
@@ -310,7 +310,7 @@ impl Sender {
     pub(super) fn begin_anew(&mut self, media: usize) {
         if let Some(stream) = self.streams.get_mut(media) {
             stream.thinner.begin_anew();
-            self.path.begin_anew();
+            self.path.begin_anew(stream.kind);
         }
     }
 
@@ -529,10 +529,12 @@ impl Sender {
         if !self.path.is_paced() {
             return true;
         }
-        self.path.offer(now, bytes + packets * (FIXED_HEADER_LENGTH + BELOW));
-        let room = self.path.room(now);
+        let kind = self.streams[media].kind;
+        self.path.offer(now, kind, bytes + packets * (FIXED_HEADER_LENGTH + BELOW));
+        let room = self.path.room(now, kind);
         let thinner = &mut self.streams[media].thinner;
         if !thinner.admit(weight(), room) {
+            self.make_way(media);
             return false;
         }
         let has_room = self.path.pacer.has_room(packets);
@@ -540,6 +542,17 @@ impl Sender {
             thinner.break_off();
         }
         has_room
+    }
+
+    /// Where there was no room for a picture of a screen, cameras wait for their next key frames.
+    fn make_way(&mut self, media: usize) {
+        let stream = &mut self.streams[media];
+        let is_first =
+            stream.kind == MediaKind::ScreenSharing && !fault::is(Fault::ScreenLikeCamera);
+        if stream.thinner.take_crowded_out() && is_first {
+            let cameras = self.streams.iter_mut().filter(|one| one.kind == MediaKind::Video);
+            cameras.for_each(|camera| camera.thinner.hold());
+        }
     }
 
     fn send_fragments(
@@ -595,12 +608,13 @@ impl Sender {
         let length = packet.length();
         let rtp::Packet { mut header, payload } = packet;
         if stream.kind != MediaKind::Audio && path.is_paced() {
-            path.offer(now, length + BELOW);
+            path.offer(now, stream.kind, length + BELOW);
             let timestamp = header.timestamp;
-            let room = path.room(now);
+            let room = path.room(now, stream.kind);
             let Some(number) =
                 stream.thinner.pass(header.sequence_number, timestamp, &payload, room)
             else {
+                self.make_way(index);
                 return Ok(());
             };
             if !path.pacer.has_room(1) {

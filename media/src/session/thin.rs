@@ -106,6 +106,8 @@ pub(super) struct Room {
 pub(super) struct Thinner {
     /// Nothing goes before a key frame.
     held: bool,
+    /// A picture did not go because there was no room.
+    crowded_out: bool,
     /// Other pictures begin with the next key frame: what there is room for says nothing of them.
     anew: bool,
     asked: Option<Instant>,
@@ -123,7 +125,10 @@ impl Thinner {
         let goes = match weight {
             Weight::Key if self.anew => room.backlog <= BACKLOG_MAX,
             Weight::Key => room.backlog <= KEY_FRAME_MAX,
-            _ if self.held => false,
+            _ if self.held => {
+                self.frames_discarded += 1;
+                return false;
+            }
             Weight::Disposable => room.backlog <= DISPOSABLE_MAX,
             Weight::Needed if room.is_guess => room.backlog <= GUESSED_MAX,
             Weight::Needed if room.fits || !room.shown_by_pictures => room.backlog <= BACKLOG_MAX,
@@ -139,7 +144,18 @@ impl Thinner {
             _ => {}
         }
         self.frames_discarded += u64::from(!goes);
+        self.crowded_out |= !goes;
         goes
+    }
+
+    /// Whether a picture did not go because there was no room; once.
+    pub(super) const fn take_crowded_out(&mut self) -> bool {
+        core::mem::replace(&mut self.crowded_out, false)
+    }
+
+    /// Nothing goes before the next key frame, whatever there is room for.
+    pub(super) const fn hold(&mut self) {
+        self.held = true;
     }
 
     /// Other pictures than until now come next, with a key frame.

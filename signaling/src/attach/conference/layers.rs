@@ -90,10 +90,35 @@ pub(super) struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) ssrc: u32,
+    /// Bits per second of it.
+    pub(super) bits: u64,
     /// Bits per second of what would be.
     pub(super) aim: u64,
     /// Whether the path does not carry what is seen now.
     pub(super) narrow: bool,
+}
+
+/// What somebody's pictures of one kind take of a path, in bits per second: 0 before that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// The smallest stream.
+    pub(super) least: u64,
+    /// The largest.
+    pub(super) most: u64,
+}
+
+impl Claim {
+    pub(super) fn of(streams: &[Stream], kind: MediaKind) -> Self {
+        let bits = || of_line(streams, kind).map(|s| s.bits).filter(|bits| *bits > 0);
+        Self { least: bits().min().unwrap_or(0), most: bits().max().unwrap_or(0) }
+    }
+}
+
+/// So much of `bits` per second is for one who shares a path with `others` like it: no less than
+/// an equal part, and what they have no use for.
+pub(super) fn part(bits: u64, others: impl Iterator<Item = Claim>) -> u64 {
+    let (count, most) = others.fold((0, 0), |(count, most), of| (count + 1, most + of.most));
+    (bits / (count + 1)).max(bits.saturating_sub(most))
 }
 
 /// Whether streams of this kind are a choice at all.
@@ -127,7 +152,7 @@ pub(super) fn choose(
     }
     let best = list.last().copied().unwrap_or(smallest);
     let Some(bits) = limits.bits else {
-        return Some(Choice { ssrc: best.ssrc, aim: best.bits, narrow: false });
+        return Some(Choice { ssrc: best.ssrc, bits: best.bits, aim: best.bits, narrow: false });
     };
     let seen = current.and_then(|ssrc| list.iter().position(|s| s.ssrc == ssrc));
     let fits = |(place, of): &(usize, &&Stream)| {
@@ -140,11 +165,8 @@ pub(super) fn choose(
     };
     let place = list.iter().enumerate().rev().find(fits).map_or(0, |(place, _)| place);
     let narrow = seen.is_some_and(|seen| place < seen);
-    Some(Choice {
-        ssrc: list.get(place).map_or(smallest.ssrc, |of| of.ssrc),
-        aim: best.bits,
-        narrow,
-    })
+    let chosen = list.get(place).copied().unwrap_or(smallest);
+    Some(Choice { ssrc: chosen.ssrc, bits: chosen.bits, aim: best.bits, narrow })
 }
 
 #[cfg(test)]
@@ -204,9 +226,24 @@ mod tests {
         assert_eq!(chosen(&unknown, of(5_000_000), None), Some(1));
         assert_eq!(chosen(&unknown, of(5_000_000), Some(2)), Some(2), "it is not too much yet");
         let choice = choose(&list, MediaKind::Video, of(500_000), None);
-        assert_eq!(choice, Some(Choice { ssrc: 1, aim: 1_500_000, narrow: false }));
+        let expected = Choice { ssrc: 1, bits: 150_000, aim: 1_500_000, narrow: false };
+        assert_eq!(choice, Some(expected));
         let choice = choose(&list, MediaKind::Video, of(500_000), Some(3));
-        assert_eq!(choice, Some(Choice { ssrc: 2, aim: 1_500_000, narrow: true }));
+        let expected = Choice { ssrc: 2, bits: 500_000, aim: 1_500_000, narrow: true };
+        assert_eq!(choice, Some(expected));
+    }
+
+    #[test]
+    fn what_others_have_no_use_for_is_for_who_has() {
+        let claim = |most| Claim { least: 50_000, most };
+        let part = |others: &[u64]| part(900_000, others.iter().copied().map(claim));
+        assert_eq!(part(&[]), 900_000);
+        assert_eq!(part(&[100_000]), 800_000);
+        assert_eq!(part(&[2_000_000]), 450_000);
+        assert_eq!(part(&[100_000, 2_000_000]), 300_000);
+        let list = layers();
+        assert_eq!(Claim::of(&list, MediaKind::Video), Claim { least: 150_000, most: 1_500_000 });
+        assert_eq!(Claim::of(&list, MediaKind::ScreenSharing), Claim::default());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! with the parameter sets that its sender gave only once ahead.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use callrig_media::description::{Description, MediaKind};
@@ -21,7 +22,7 @@ use callrig_media::video::Frame;
 
 use super::super::{Attached, Attachments, Output, source_id};
 use super::Room;
-use super::layers::{self, Limits, Stream};
+use super::layers::{self, Claim, Limits, Stream};
 use crate::fault::{self, Fault};
 use crate::id::{ConversationId, LegId};
 
@@ -43,6 +44,8 @@ const STAYS_FOR: Duration = Duration::from_secs(5);
 
 /// The kinds of pictures that a room passes on.
 const PICTURES: [MediaKind; 2] = [MediaKind::Video, MediaKind::ScreenSharing];
+const CAMERA: usize = 0;
+const SCREEN: usize = 1;
 
 fn index_of(kind: MediaKind) -> Option<usize> {
     PICTURES.iter().position(|known| *known == kind)
@@ -160,8 +163,9 @@ struct View {
     narrow: bool,
     /// When that was so last.
     narrowed: Option<Instant>,
-    /// Bits per second that it would have if the path carried them.
+    /// Bits per second that it would have if the path carried them, and that it has.
     aim: u64,
+    bits: u64,
     /// What is added to the timestamps of the source.
     offset: u32,
     /// The last timestamp that went out, and when.
@@ -181,6 +185,7 @@ impl View {
             narrow: false,
             narrowed: None,
             aim: 0,
+            bits: 0,
             offset: 0,
             last: None,
         }
@@ -197,24 +202,24 @@ impl View {
         self.wanted = self.wanted.filter(|wanted| Some(wanted.leg) == to);
     }
 
-    /// Chooses among the streams of whom it shows; how many bits per second there would be if
-    /// the path carried them.
-    fn choose(&mut self, now: Instant, streams: &[Stream], bits: Option<u64>) -> u64 {
-        let Some(leg) = self.shows() else { return 0 };
+    /// Chooses among the streams of whom it shows.
+    fn choose(&mut self, now: Instant, streams: &[Stream], bits: Option<u64>) {
+        (self.aim, self.bits) = (0, 0);
+        let Some(leg) = self.shows() else { return };
         let stays = self.narrowed.is_some_and(|at| now.since(at) < STAYS_FOR);
         let bits = bits.filter(|_| !fault::is(Fault::LayerTooLargeChosen));
         let lines = if fault::is(Fault::SmallestLayerChosen) { Some(0) } else { self.lines_max };
         let limits = Limits { lines, bits, stays };
         let current = self.source.filter(|source| source.leg == leg).map(|source| source.ssrc);
         let choice = layers::choose(streams, PICTURES[self.kind], limits, current);
-        let Some(choice) = choice else { return 0 };
+        let Some(choice) = choice else { return };
         let wanted = Source { leg, ssrc: choice.ssrc };
         self.wanted = (self.source != Some(wanted)).then_some(wanted);
         self.narrow = choice.narrow;
         if choice.narrow {
             self.narrowed = Some(now);
         }
-        choice.aim
+        (self.aim, self.bits) = (choice.aim, choice.bits);
     }
 
     /// The timestamp under which a frame of a source goes out, if it is seen, and whether that
@@ -248,6 +253,37 @@ impl View {
         for place in [&mut self.source, &mut self.wanted] {
             *place = place.filter(|held| !gone(*held));
         }
+    }
+}
+
+/// What everybody's pictures take of a path, by kind.
+struct Claims(BTreeMap<LegId, [Claim; 2]>);
+
+impl Claims {
+    fn of(seats: &BTreeMap<LegId, super::Seat>) -> Self {
+        let claims =
+            |seat: &super::Seat| PICTURES.map(|kind| Claim::of(&seat.pictures.streams, kind));
+        let shown = seats.iter().filter(|(_, seat)| !seat.pictures.streams.is_empty());
+        Self(shown.map(|(leg, seat)| (*leg, claims(seat))).collect())
+    }
+
+    /// So many of the `bits` per second of a path are for one of the views that share it: for a
+    /// screen what the smallest pictures of the cameras leave, but no less than half; for a camera
+    /// its part of what the screens leave.
+    fn part(&self, views: &[View], place: usize, bits: u64) -> u64 {
+        let others = |kind: usize| {
+            let others = views.iter().enumerate().filter(move |(other, _)| *other != place);
+            let others = others.filter(move |(_, view)| view.kind == kind);
+            others.filter_map(move |(_, view)| Some((view, self.0.get(&view.shows()?)?[kind])))
+        };
+        let bits = if views[place].kind == SCREEN {
+            let cameras = others(CAMERA).map(|(_, claim)| claim.least).sum();
+            bits.saturating_sub(cameras).max(bits / 2)
+        } else {
+            let taken = others(SCREEN).map(|(view, of)| view.bits.clamp(of.least, of.most));
+            bits.saturating_sub(taken.sum())
+        };
+        layers::part(bits, others(views[place].kind).map(|(_, claim)| claim))
     }
 }
 
@@ -339,6 +375,8 @@ impl Attachments {
         let Some(room) = self.rooms.get_mut(&id) else { return };
         let Some(seat) = room.seats.get_mut(&leg) else { return };
         seat.pictures.chosen = Some(now);
+        let claims = Claims::of(&room.seats);
+        let Some(seat) = room.seats.get_mut(&leg) else { return };
         // Out of the seat while others look at them.
         let streams = core::mem::take(&mut seat.pictures.streams);
         for (viewer, seat) in &mut room.seats {
@@ -347,11 +385,12 @@ impl Attachments {
                 continue;
             }
             let open = self.legs.get_mut(viewer).and_then(|held| held.open.as_deref_mut());
-            // All that it sees shares its path.
-            let shares = views.iter().filter(|view| view.shows().is_some()).count() as u64;
             let bits = open.as_ref().and_then(|open| open.session.available());
-            for view in views.iter_mut().filter(|view| view.shows() == Some(leg)) {
-                view.aim = view.choose(now, &streams, bits.map(|bits| bits / shares.max(1)));
+            for place in 0..views.len() {
+                if views[place].shows() == Some(leg) {
+                    let part = bits.map(|bits| claims.part(views, place, bits));
+                    views[place].choose(now, &streams, part);
+                }
             }
             if let Some(open) = open {
                 let shown = views.iter().filter(|view| view.shows().is_some());
@@ -591,6 +630,24 @@ mod tests {
         assert_eq!(view.take(now, large, &frame(false)), None, "it refers to what was not seen");
         assert!(view.take(now, large, &frame(true)).is_some_and(|(_, begins)| begins));
         assert!(view.take(now, large, &frame(false)).is_some());
+    }
+
+    #[test]
+    fn a_screen_leaves_cameras_their_smallest_pictures_and_they_share_what_it_does_not_take() {
+        let claim = |least, most| Claim { least, most };
+        let camera = |number| (leg(number), [claim(100_000, 1_000_000), Claim::default()]);
+        let screen = (leg(3), [Claim::default(), claim(200_000, 800_000)]);
+        let claims = Claims([camera(1), camera(2), screen].into());
+        let view = |line, kind, of| View { turned: Some(leg(of)), ..View::new(line, kind) };
+        let mut views = [view(1, CAMERA, 1), view(2, CAMERA, 2), view(3, SCREEN, 3)];
+        let parts = |views: &[View], bits| [0, 1, 2].map(|place| claims.part(views, place, bits));
+        views[2].bits = 800_000;
+        assert_eq!(parts(&views, 1_000_000), [100_000, 100_000, 800_000]);
+        assert_eq!(parts(&views, 300_000), [0, 0, 150_000], "the screen has half at least");
+        views[2].bits = 200_000;
+        assert_eq!(parts(&views, 3_000_000), [1_800_000, 1_800_000, 2_800_000]);
+        views[1].turned = None;
+        assert_eq!(parts(&views, 1_000_000)[0], 800_000, "nobody is shown beside it");
     }
 
     #[test]
