@@ -64,6 +64,9 @@ pub struct Inbound {
     pub kind: MediaKind,
     /// Index of its media line.
     pub media: usize,
+    /// Which layer of its line it is (RFC 8852), if the line has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rid: Option<String>,
     /// Payload type of its newest sound or picture.
     pub payload_type: u8,
     /// What that stands for.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::{Entry, FlowEntry, Manifest, ManifestError};
+use super::{Content, Entry, FlowEntry, Manifest, ManifestError};
 use crate::arrival::ArrivalKind;
 use crate::count::Counts;
 use crate::digest::Sha256Digest;
@@ -37,6 +37,17 @@ pub struct About {
     pub keep_addresses: bool,
     /// Write a capture as pcapng instead of pcap.
     pub pcapng: bool,
+    /// What is known of its pictures, by SSRC.
+    pub pictures: BTreeMap<u32, Pictures>,
+}
+
+/// What only whoever negotiated them knows of a stream of pictures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pictures {
+    /// See [`FlowEntry::layer`].
+    pub layer: Option<String>,
+    /// See [`FlowEntry::content`].
+    pub content: Option<Content>,
 }
 
 /// What was taken in.
@@ -186,13 +197,14 @@ fn entry_for(
                 let payload_type = payload.payload_type;
                 if listed.insert((flow.ssrc, payload_type)) {
                     let codec = codec.clone();
+                    let pictures = about.pictures.get(&flow.ssrc).cloned().unwrap_or_default();
                     flows.push(FlowEntry {
                         ssrc: flow.ssrc,
                         payload_type,
                         codec,
                         clock_rate,
-                        layer: None,
-                        content: None,
+                        layer: pictures.layer,
+                        content: pictures.content,
                         truth: None,
                     });
                 }

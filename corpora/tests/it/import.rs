@@ -1,5 +1,6 @@
 //! Files of anybody are taken into a manifest whole, or not at all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -49,6 +50,7 @@ fn about(id: &str) -> About {
         tags: vec!["test".to_owned()],
         keep_addresses: false,
         pcapng: false,
+        pictures: BTreeMap::new(),
     }
 }
 

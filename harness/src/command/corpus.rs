@@ -1,11 +1,12 @@
 //! `callrig corpus`: what is recorded, whether it is what it says it is, and taking in
 //! more of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, anyhow};
-use callrig_corpora::manifest::import::{self, About};
+use callrig_corpora::manifest::import::{self, About, Pictures};
 use callrig_corpora::manifest::{Entry, Manifest};
 use callrig_corpora::{Hints, Options};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -105,6 +106,7 @@ fn import(manifest: &Path, arguments: &Import) -> Result<ExitCode, Failure> {
         name,
         recipe: "none: it was recorded once",
         pcapng: false,
+        pictures: BTreeMap::new(),
     };
     say(&take_in(manifest, newcomer, &arguments.entry, hints)?)?;
     Ok(ExitCode::Ok)
@@ -130,6 +132,8 @@ pub(super) struct Newcomer<'a> {
     pub(super) recipe: &'static str,
     /// Whether it is kept as pcapng.
     pub(super) pcapng: bool,
+    /// What is known of its pictures, by SSRC.
+    pub(super) pictures: BTreeMap<u32, Pictures>,
 }
 
 /// Takes a file in; what to say of it.
@@ -147,6 +151,7 @@ pub(super) fn take_in(
         tags: entry.tag.clone(),
         keep_addresses: entry.keep_addresses,
         pcapng: newcomer.pcapng,
+        pictures: newcomer.pictures,
     };
     let options = Options { hints, ..Options::default() };
     let imported = import::import(newcomer.file, manifest, &about, &options)?;

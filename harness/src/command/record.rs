@@ -3,10 +3,13 @@
 //! a recording and its entry are written whole or not at all.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
+use callrig_corpora::manifest::Content;
+use callrig_corpora::manifest::import::Pictures;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 use tempfile::NamedTempFile;
@@ -28,7 +31,7 @@ pub(super) fn record(manifest: &Path, arguments: &Record) -> Result<ExitCode, Fa
         .enable_all()
         .build()
         .context("cannot start a runtime")?;
-    let (file, leg) = runtime.block_on(fetch(arguments))?;
+    let Fetched { file, leg, pictures } = runtime.block_on(fetch(arguments))?;
     let newcomer = Newcomer {
         file: file.path(),
         name: format!("leg {leg}"),
@@ -36,6 +39,7 @@ pub(super) fn record(manifest: &Path, arguments: &Record) -> Result<ExitCode, Fa
         origin: format!("recorded live from leg {leg}"),
         recipe: "none: it was recorded once, by callrig corpus record",
         pcapng: true,
+        pictures,
     };
     let text = take_in(manifest, newcomer, &arguments.entry, hints)
         .context("what was recorded is not taken in, and nothing was written")?;
@@ -43,8 +47,15 @@ pub(super) fn record(manifest: &Path, arguments: &Record) -> Result<ExitCode, Fa
     Ok(ExitCode::Ok)
 }
 
-/// Fetches the capture; the file it is in, and whose it is.
-async fn fetch(arguments: &Record) -> anyhow::Result<(NamedTempFile, String)> {
+/// A capture, whose it is, and what is known of its pictures.
+struct Fetched {
+    file: NamedTempFile,
+    leg: String,
+    pictures: BTreeMap<u32, Pictures>,
+}
+
+/// Fetches the capture.
+async fn fetch(arguments: &Record) -> anyhow::Result<Fetched> {
     crate::web::choose_cryptography();
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -69,6 +80,12 @@ async fn fetch(arguments: &Record) -> anyhow::Result<(NamedTempFile, String)> {
             only_leg(&answer.json().await.context("the rig's legs are not JSON")?)?
         }
     };
+    // The leg may end while it is recorded, and its streams may begin.
+    let about = || async {
+        let answer = get(&format!("/rig/legs/{leg}")).timeout(ANSWER_MAX).send().await.ok()?;
+        Some(pictures(&answer.json().await.ok()?))
+    };
+    let mut known = about().await.unwrap_or_default();
     let way = match arguments.way {
         crate::world::live::capture::Way::In => "in",
         crate::world::live::capture::Way::Out => "out",
@@ -106,7 +123,21 @@ async fn fetch(arguments: &Record) -> anyhow::Result<(NamedTempFile, String)> {
     }
     progress.finish_and_clear();
     file.flush().context("no room for what is recorded")?;
-    Ok((file, leg))
+    known.extend(about().await.unwrap_or_default());
+    Ok(Fetched { file, leg, pictures: known })
+}
+
+/// What the statistics of a leg say of its streams of pictures.
+fn pictures(leg: &Value) -> BTreeMap<u32, Pictures> {
+    let stats = &leg["platform"]["stats"];
+    let streams = ["inbound", "outbound"].map(|way| stats[way].as_array());
+    let known = streams.into_iter().flatten().flatten().filter_map(|stream| {
+        let ssrc = u32::try_from(stream["ssrc"].as_u64()?).ok()?;
+        let layer = stream["rid"].as_str().map(str::to_owned);
+        let content = (stream["kind"] == "screenSharing").then_some(Content::Slides);
+        Some((ssrc, Pictures { layer, content }))
+    });
+    known.collect()
 }
 
 /// On a terminal, what has come; elsewhere the end is soon enough.
@@ -134,5 +165,27 @@ fn only_leg(answer: &Value) -> anyhow::Result<String> {
                 legs.iter().map(|leg| format!("  {} {}", leg["id"], leg["party"])).collect();
             bail!("several people are in calls; say which with --leg:\n{}", list.join("\n"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_statistics_say_of_layers_and_screens_is_kept() {
+        let leg = serde_json::json!({ "platform": { "stats": {
+            "inbound": [
+                { "ssrc": 1, "kind": "video", "rid": "f" },
+                { "ssrc": 2, "kind": "screenSharing" },
+                { "ssrc": -1, "kind": "video" },
+            ],
+            "outbound": [{ "ssrc": 3, "kind": "audio" }],
+        } } });
+        let slides = Pictures { content: Some(Content::Slides), ..Pictures::default() };
+        let layer = Pictures { layer: Some("f".to_owned()), ..Pictures::default() };
+        let expected = BTreeMap::from([(1, layer), (2, slides), (3, Pictures::default())]);
+        assert_eq!(pictures(&leg), expected);
+        assert_eq!(pictures(&serde_json::json!([])), BTreeMap::new());
     }
 }

@@ -188,6 +188,11 @@ impl Lines {
         line.layer(header, line.layer_extension)
     }
 
+    /// What the peer calls a layer of a line.
+    pub(super) fn rid(&self, line: usize, layer: Option<u8>) -> Option<String> {
+        self.get(line)?.layers.get(usize::from(layer?)).cloned()
+    }
+
     /// The level of the sound in a packet of this line, in −dBov, if the peer states it.
     #[inline]
     pub(super) fn audio_level(&self, line: usize, header: &rtp::Header) -> Option<u8> {

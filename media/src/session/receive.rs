@@ -31,6 +31,7 @@ pub(super) struct Inbound {
     pub(super) line: usize,
     /// Which layer of the line it is, and the source that sends it again, once they are known.
     layer: Option<u8>,
+    pub(super) rid: Option<String>,
     again: Option<u32>,
     pub(super) kind: MediaKind,
     pub(super) payload_type: u8,
@@ -302,10 +303,12 @@ impl Receiver {
             index -= usize::from(removed < index);
         }
         let source = Source::new(header.ssrc, codec.clock_rate(), self.config.limits);
+        let layer = lines.layer(line, header);
         let inbound = Inbound {
             source,
             line,
-            layer: lines.layer(line, header),
+            layer,
+            rid: lines.rid(line, layer),
             again: None,
             kind,
             payload_type: header.payload_type,

@@ -39,6 +39,7 @@ pub(super) fn inbound(stream: &receive::Inbound) -> Inbound {
         ssrc: stream.source.ssrc(),
         kind: stream.kind,
         media: stream.line,
+        rid: stream.rid.clone(),
         payload_type: stream.payload_type,
         codec: stream.codec,
         clock_rate: stream.source.clock_rate(),

@@ -252,13 +252,26 @@ async def tcp(rig):
     await prompted(rig, "tcp", TCP_ALONE, told)
 
 
+async def recorded(rig, corpora, ident, *arguments):
+    """What `callrig corpus record` says of a leg that becomes a recording of these corpora, which are what they say."""
+    manifest = os.path.join(corpora, "manifest.toml")
+    if not os.path.exists(manifest):
+        with open(manifest, "w") as out:
+            out.write("schema_version = 1\n")
+    recorder = await asyncio.create_subprocess_exec(
+        sys.argv[1], "corpus", "--corpora", corpora, "record", "--rig", rig.base, "--id", ident,
+        "--licence", "MIT OR Apache-2.0", *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said, complained = await recorder.communicate()
+    assert recorder.returncode == 0, complained.decode()
+    verified = subprocess.run([sys.argv[1], "corpus", "--corpora", corpora, "verify"], capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stdout
+    return said.decode()
+
+
 async def record(rig):
     """What Chromium sends becomes a recording; CORPORA says of which corpora."""
     with tempfile.TemporaryDirectory() as folder:
         corpora = os.environ.get("CORPORA", folder)
-        if corpora == folder:
-            with open(os.path.join(folder, "manifest.toml"), "w") as manifest:
-                manifest.write("schema_version = 1\n")
         bot = bots.Bot(rig.platform, bots.Aiortc())
         await bot.start(3979)
         browser = Browser()
@@ -266,20 +279,12 @@ async def record(rig):
             page = await browser.open(rig.base + "/")
             await page.run("document.getElementById('call').click()")
             await talk(page, 1)
-            recorder = await asyncio.create_subprocess_exec(
-                sys.argv[1], "corpus", "--corpora", corpora, "record", "--rig", rig.base,
-                "--id", "video/chromium-call", "--duration", "6s", "--licence", "MIT OR Apache-2.0",
+            said = await recorded(
+                rig, corpora, "video/chromium-call", "--duration", "6s",
                 "--origin", "tones and stripes that wander; sent by Chromium 156 over WebRTC, "
                 "recorded by callrig where SRTP is taken off",
-                "--tag", "opus", "h264", "chromium", "webrtc", "clean",
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            said, complained = await recorder.communicate()
-            assert recorder.returncode == 0, complained.decode()
-            verified = subprocess.run([sys.argv[1], "corpus", "--corpora", corpora, "verify"],
-                                      capture_output=True, text=True)
-            report("record", packets=re.findall(r"packets = (\d+)", said.decode()),
-                   verified=verified.returncode == 0)
-            assert verified.returncode == 0, verified.stdout
+                "--tag", "opus", "h264", "chromium", "webrtc", "clean")
+            report("record", packets=re.findall(r"packets = (\d+)", said))
             assert not bot.faults, bot.faults
             await page.run("document.getElementById('end').click()")
             await page.until("!window.callrig.phone.connection", "hung up")
@@ -427,7 +432,12 @@ async def layers(rig):
             raise AssertionError(f"not within {seconds} s: {(await seen())} of {sent}")
 
         wide = await until(lambda height: height == 540, 30)
-        await asyncio.sleep(5)
+        legs = (await rig.control("GET", "/rig/legs"))["legs"]
+        anns = next(leg["id"] for leg in legs if leg["party"] == {"user": ANN})
+        with tempfile.TemporaryDirectory() as corpora:
+            said = await recorded(rig, corpora, "video/layers", "--leg", anns, "--duration", "5s")
+        layers = sorted(re.findall(r'^layer = "(\w+)"', said, re.MULTILINE))
+        assert len(layers) == 3, said
         small.heights.clear()
         seen_wide = [await seen()]
         await asyncio.sleep(5)
@@ -440,13 +450,11 @@ async def layers(rig):
         seen_narrow.append(await seen())
         way.bits = None
         again = await until(lambda height: height == 540, 60)
-        legs = (await rig.control("GET", "/rig/legs"))["legs"]
-        anns = next(leg["id"] for leg in legs if leg["party"] == {"user": ANN})
         await rig.control("POST", f"/rig/legs/{anns}/endForAll")
         by_bot = await bot.leave()
         frames = [two[1] - one[1] for one, two in (seen_wide, seen_narrow)]
         asked = {height: small.heights.count(height) for height in sorted(set(small.heights))}
-        report("layers", largest_after=wide, smaller_after=narrow, larger_again_after=again,
+        report("layers", recorded=layers, largest_after=wide, smaller_after=narrow, larger_again_after=again,
                narrow_height=seen_narrow[1][0], frames_in_5_s_wide=frames[0],
                frames_in_10_s_narrow=frames[1],
                freezes_when_narrow=seen_narrow[1][2] - seen_narrow[0][2], dropped=way.lost,
