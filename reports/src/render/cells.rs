@@ -33,7 +33,8 @@ pub(super) struct Cell<'a> {
 /// What a cell of the overview can show.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lens {
-    /// How good it was: MOS for audio, the part of the frames shown for video.
+    /// How good it was: MOS for audio, or how like what was said; the part of the frames shown for
+    /// video.
     Quality,
     /// How long it took from end to end, 95 %.
     Delay,
@@ -50,7 +51,9 @@ impl Lens {
     /// The metrics it looks for; the first that a cell has is shown.
     const fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Quality => &["mos", "framesRenderedRatio", "framesDecoded", "framesReceived"],
+            Self::Quality => {
+                &["mos", "framesRenderedRatio", "segmentalSnr", "framesDecoded", "framesReceived"]
+            }
             Self::Delay => &[
                 "mouthToEarDelayP95",
                 "glassToGlassDelayP95",

@@ -147,7 +147,8 @@ const fn title(lens: Lens) -> &'static str {
 const fn explained(lens: Lens) -> &'static str {
     match lens {
         Lens::Quality => {
-            "Speech: MOS by the E-model, 1 to 4.5. Video: the part of the frames that was shown."
+            "Speech: MOS by the E-model, 1 to 4.5; in a meeting, how like it was what was said, in dB. \
+             Video: the part of the frames that was shown."
         }
         Lens::Delay => "From end to end: 95 % of what was played or shown took at most this.",
         Lens::Loss => "Packets that never arrived, as a part of those sent.",
