@@ -1,7 +1,7 @@
 """Real browsers and bots of other makers meet on `callrig serve`, and what they see and hear is
 looked at: a marker in the sound and one in the picture leave, and have to come back.
 
-    live.py CALLRIG [step ...]        aiortc gstreamer judged prompt rung tcp record conference layers; all of them without a name
+    live.py CALLRIG [step ...]        aiortc gstreamer judged prompt rung tcp record conference layers screen; all of them without a name
 """
 
 import asyncio
@@ -474,6 +474,55 @@ async def layers(rig):
             browser.close()
 
 
+async def screen(rig):
+    """Chromium shares a screen beside a camera that costs bits. Another sees both; and when the way to it
+    becomes narrow, the screen goes on, and the camera gets what is left."""
+    meeting = await rig.meeting()
+    people = [(ANN, Browser(600, 0.0, RED, (960, 540), True), False), (BOB, Browser(), True)]
+    way = Way()
+    try:
+        pages = []
+        for user, browser, listens in people:
+            page = await browser.open(rig.base + "/")
+            if listens:
+                await way.open(page)
+            await join(page, user, meeting, listens)
+            if listens:
+                await way.lead(page)
+            await page.until("window.callrig.phone.connection?.connectionState === 'connected'", user)
+            pages.append(page)
+        await pages[0].run("document.getElementById('share').click()")
+        await pages[0].until("window.callrig.phone.shared?.getVideoTracks().length", "a shared screen")
+
+        async def seen():
+            """Frames of the screen and of the camera so far."""
+            line = await pages[1].run("window.callrig.phone.screenLine.mid")
+            video = counted(await pages[1].run(STATS), "inbound-rtp", "video")
+            frames = lambda is_screen: sum(
+                one.get("framesDecoded", 0) for one in video if (one["mid"] == line) == is_screen)
+            return frames(True), frames(False)
+
+        async def rates(seconds):
+            before = await seen()
+            await asyncio.sleep(seconds)
+            return [round((after - before) / seconds, 1) for before, after in zip(before, await seen())]
+
+        await asyncio.sleep(5)
+        wide = await rates(5)
+        way.bits = 400_000
+        await asyncio.sleep(8)
+        narrow = await rates(10)
+        legs = (await rig.control("GET", "/rig/legs"))["legs"]
+        anns = next(leg["id"] for leg in legs if leg["party"] == {"user": ANN})
+        await rig.control("POST", f"/rig/legs/{anns}/endForAll")
+        report("screen", screen_and_camera_wide=wide, screen_and_camera_narrow=narrow, dropped=way.lost)
+        assert wide[0] > 2 and wide[1] > 20, wide
+        assert narrow[0] > wide[0] / 2, "the screen goes first"
+    finally:
+        for _, browser, _ in people:
+            browser.close()
+
+
 async def main():
     steps = {
         "aiortc": lambda rig: echo(rig, bots.Aiortc(), "aiortc"),
@@ -485,6 +534,7 @@ async def main():
         "record": record,
         "conference": conference,
         "layers": layers,
+        "screen": screen,
     }
     wanted = sys.argv[2:] or list(steps)
     async with Rig() as rig:
