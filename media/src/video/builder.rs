@@ -203,6 +203,11 @@ impl Builder {
             }
         };
         self.stats.frames_started += 1;
+        if damage.is_some() && matches!(self.boundary, Boundary::Start) {
+            // Nobody can ask for what was ahead of the first packet that came: whatever else comes
+            // of this picture, it will not be whole.
+            self.gate.want_key_frame();
+        }
         if damage.is_none() {
             self.buffer.reserve(self.expected_bytes);
         }

@@ -392,6 +392,19 @@ fn a_stream_joined_in_its_middle_waits_for_a_key_frame() {
 }
 
 #[test]
+fn a_stream_whose_first_packets_are_lost_asks_for_a_key_frame_before_its_first_picture_has_ended() {
+    let stream = plain_stream(1, 700);
+    let last = stream.packets.len() - 1;
+    let mut assembler = Assembler::new(1, Config::default());
+    assembler.push(Instant::ZERO, last as u64 - 1, &stream.packets[last - 1]);
+    assert!(!assembler.wants_key_frame(Instant::ZERO), "those ahead of it may be late");
+    let due = assembler.poll_timeout().expect("those ahead of it are waited for");
+    assembler.handle_timeout(due);
+    assert!(assembler.wants_key_frame(due));
+    assert_eq!((due, assembler.poll()), (Instant::from_millis(100), None));
+}
+
+#[test]
 fn a_key_frame_without_its_parameter_sets_is_held_back_unless_they_came_another_way() {
     let data = annex_b(&[vec![0x09, 0xF0], slice(0x65, 50, 1, true)]);
     let fragment = packetize(PacketizationMode::NonInterleaved, 200, &data).remove(0);
