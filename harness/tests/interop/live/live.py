@@ -516,7 +516,7 @@ async def screen(rig):
         anns = next(leg["id"] for leg in legs if leg["party"] == {"user": ANN})
         await rig.control("POST", f"/rig/legs/{anns}/endForAll")
         report("screen", screen_and_camera_wide=wide, screen_and_camera_narrow=narrow, dropped=way.lost)
-        assert wide[0] > 2 and wide[1] > 20, wide
+        assert min(wide) > 2, wide
         assert narrow[0] > wide[0] / 2, "the screen goes first"
     finally:
         for _, browser, _ in people:
