@@ -303,6 +303,28 @@ async def join(page, user, meeting, listens):
     """)
 
 
+async def meet(rig, people, meeting, way=None):
+    """The pages of people who have joined a meeting, those who only listen by a way."""
+    pages = []
+    for user, browser, listens in people:
+        page = await browser.open(rig.base + "/")
+        leads = way if listens else None
+        if leads:
+            await leads.open(page)
+        await join(page, user, meeting, listens)
+        if leads:
+            await leads.lead(page)
+        await page.until("window.callrig.phone.connection?.connectionState === 'connected'", user)
+        pages.append(page)
+    return pages
+
+
+async def leg_of(rig, user):
+    """Where somebody is."""
+    legs = (await rig.control("GET", "/rig/legs"))["legs"]
+    return next(leg["id"] for leg in legs if leg["party"] == {"user": user})
+
+
 async def conference(rig):
     """Two speak and show themselves in a meeting, a third only listens and looks."""
     meeting = await rig.meeting()
@@ -311,12 +333,7 @@ async def conference(rig):
     people = [(ANN, Browser(600, 0.0, RED), False), (BOB, Browser(1500, 1.5, BLUE), False),
               (CAT, Browser(), True)]
     try:
-        pages = []
-        for user, browser, listens in people:
-            page = await browser.open(rig.base + "/")
-            await join(page, user, meeting, listens)
-            await page.until("window.callrig.phone.connection?.connectionState === 'connected'", user)
-            pages.append(page)
+        pages = await meet(rig, people, meeting)
         found = await asyncio.gather(*(talk(page, 15) for page in pages))
         names = ["Ann", "Bob", "Cat"]
         for name, (measured, stats) in zip(names, found):
@@ -400,16 +417,7 @@ async def layers(rig):
     people = [(ANN, Browser(600, 0.0, RED, (960, 540), True), False), (BOB, Browser(), True)]
     small, bot, way = bots.Viewer(180), bots.Watcher(), Way()
     try:
-        pages = []
-        for user, browser, listens in people:
-            page = await browser.open(rig.base + "/")
-            if listens:
-                await way.open(page)
-            await join(page, user, meeting, listens)
-            if listens:
-                await way.lead(page)
-            await page.until("window.callrig.phone.connection?.connectionState === 'connected'", user)
-            pages.append(page)
+        pages = await meet(rig, people, meeting, way)
         await small.join(rig, CAT, meeting)
         await bot.join(sys.argv[1], rig, rig.link, 300)
 
@@ -432,8 +440,7 @@ async def layers(rig):
             raise AssertionError(f"not within {seconds} s: {(await seen())} of {sent}")
 
         wide = await until(lambda height: height == 540, 30)
-        legs = (await rig.control("GET", "/rig/legs"))["legs"]
-        anns = next(leg["id"] for leg in legs if leg["party"] == {"user": ANN})
+        anns = await leg_of(rig, ANN)
         with tempfile.TemporaryDirectory() as corpora:
             said = await recorded(rig, corpora, "video/layers", "--leg", anns, "--duration", "5s")
         layers = sorted(re.findall(r'^layer = "(\w+)"', said, re.MULTILINE))
@@ -481,16 +488,7 @@ async def screen(rig):
     people = [(ANN, Browser(600, 0.0, RED, (960, 540), True), False), (BOB, Browser(), True)]
     way = Way()
     try:
-        pages = []
-        for user, browser, listens in people:
-            page = await browser.open(rig.base + "/")
-            if listens:
-                await way.open(page)
-            await join(page, user, meeting, listens)
-            if listens:
-                await way.lead(page)
-            await page.until("window.callrig.phone.connection?.connectionState === 'connected'", user)
-            pages.append(page)
+        pages = await meet(rig, people, meeting, way)
         await pages[0].run("document.getElementById('share').click()")
         await pages[0].until("window.callrig.phone.shared?.getVideoTracks().length", "a shared screen")
 
@@ -512,8 +510,7 @@ async def screen(rig):
         way.bits = 400_000
         await asyncio.sleep(8)
         narrow = await rates(10)
-        legs = (await rig.control("GET", "/rig/legs"))["legs"]
-        anns = next(leg["id"] for leg in legs if leg["party"] == {"user": ANN})
+        anns = await leg_of(rig, ANN)
         await rig.control("POST", f"/rig/legs/{anns}/endForAll")
         report("screen", screen_and_camera_wide=wide, screen_and_camera_narrow=narrow, dropped=way.lost)
         assert min(wide) > 2, wide
