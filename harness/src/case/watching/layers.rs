@@ -58,7 +58,7 @@ pub(super) fn judge(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
 fn late(evidence: &Evidence<'_>, line: &Line) -> Option<Finding> {
     let late = line.late()?;
     if answers_at_once(evidence.network) {
-        let found = late.is_smaller()?;
+        let found = late.falls_short()?;
         return Some(LARGEST.broken("frames of the largest layer", found));
     }
     let carried = evidence.network.link.bottleneck?.bits_per_second as f64;

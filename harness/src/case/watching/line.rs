@@ -49,7 +49,7 @@ pub(super) struct Line {
 /// What is seen once the path is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Late {
-    /// How many frames were sent, of the largest layer.
+    /// How many frames were sent, of the largest layer: one at least.
     pub(super) due: usize,
     /// How many are seen, of any.
     pub(super) seen: usize,
@@ -59,14 +59,13 @@ pub(super) struct Late {
 
 impl Late {
     pub(super) fn share(self) -> f64 {
-        self.seen as f64 / self.due.max(1) as f64
+        self.seen as f64 / self.due as f64
     }
 
-    /// Where not all of it is of the largest layer, that as words.
-    pub(super) fn is_smaller(self) -> Option<String> {
-        let Self { due, seen, smaller } = self;
-        let lacks = smaller > 0 || (seen == 0 && due > 0);
-        lacks.then(|| format!("{smaller} of {seen} are of a smaller one"))
+    /// Where it is not all of the largest layer, that as words.
+    pub(super) fn falls_short(self) -> Option<String> {
+        let Self { seen, smaller, .. } = self;
+        (smaller > 0 || seen == 0).then(|| format!("{smaller} of {seen} are of a smaller one"))
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn judge(evidence: &Evidence<'_>, viewer: Viewer) -> Judgement {
 }
 
 fn smaller(line: &Line) -> Option<Finding> {
-    Some(LARGEST.broken("frames of the largest layer", line.late()?.is_smaller()?))
+    Some(LARGEST.broken("frames of the largest layer", line.late()?.falls_short()?))
 }
 
 /// What is seen of the screen once the path is known, against what that carries.

@@ -373,10 +373,9 @@ impl Attachments {
     /// All who see somebody choose among their streams.
     fn choose(&mut self, now: Instant, id: ConversationId, leg: LegId) {
         let Some(room) = self.rooms.get_mut(&id) else { return };
-        let Some(seat) = room.seats.get_mut(&leg) else { return };
-        seat.pictures.chosen = Some(now);
         let claims = Claims::of(&room.seats);
         let Some(seat) = room.seats.get_mut(&leg) else { return };
+        seat.pictures.chosen = Some(now);
         // Out of the seat while others look at them.
         let streams = core::mem::take(&mut seat.pictures.streams);
         for (viewer, seat) in &mut room.seats {
